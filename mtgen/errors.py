@@ -1,0 +1,94 @@
+"""Every error mtgen raises on purpose, in one tree.
+
+    MtgenError
+    ├── TableError      (ValueError)    the table cannot say what the samples are
+    ├── AlignmentError  (ValueError)    a table row and a store row are not provably the same sample
+    ├── StoreError      (OSError)       a store cannot be opened or read
+    ├── DecodeError     (OSError)       a picture cannot be read or decoded
+    ├── PlanError       (ValueError)    settings that no order, split or batch can follow
+    ├── StateError      (ValueError)    a state that does not belong to this loader
+    ├── ModelError      (ValueError)    a model whose inputs or targets do not fit the loader
+    └── StallError      (TimeoutError)  a wait passed its deadline
+
+Each message says what was received, what was expected and how to fix it. Where there is one, the row, path and
+step stand in the text itself, because some training backends keep nothing but the text of an error.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class MtgenError(Exception):
+    """Base of all errors raised by mtgen.
+
+    Args:
+        message: what was received, what was expected, how to fix it.
+        row: place of the sample in the root table, 0-based, if one sample is to blame.
+        path: file, folder or URL the failure belongs to.
+        step: 0-based batch number since training began.
+
+    Example:
+        >>> print(MtgenError("cannot read", row=7, path="a.png", step=2))
+        cannot read [step 2, row 7, path a.png]
+    """
+
+    def __init__(
+        self, message: str, *, row: int | None = None, path: str | None = None, step: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.row = row
+        self.path = path
+        self.step = step
+
+    def at(self, *, row: int | None = None, path: str | None = None, step: int | None = None) -> MtgenError:
+        """Fill in those of row, path and step that are still unknown; returns the error itself."""
+        self.row = row if self.row is None else self.row
+        self.path = path if self.path is None else self.path
+        self.step = step if self.step is None else self.step
+        return self
+
+    def __str__(self) -> str:
+        known = [("step", self.step), ("row", self.row), ("path", self.path)]
+        places = [f"{name} {value}" for name, value in known if value is not None]
+        return f"{self.message} [{', '.join(places)}]" if places else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.row, self.path, self.step)
+
+
+def _rebuild(kind: type[MtgenError], message: str, row: int | None, path: str | None, step: int | None) -> MtgenError:
+    return kind(message, row=row, path=path, step=step)
+
+
+class TableError(MtgenError, ValueError):
+    """The table cannot say what the samples are: a missing column, a missing value, a wrong type."""
+
+
+class AlignmentError(MtgenError, ValueError):
+    """A table row and a store row are not provably the same sample; nothing was trained on the mismatch."""
+
+
+class StoreError(MtgenError, OSError):
+    """A store cannot be opened or read."""
+
+
+class DecodeError(MtgenError, OSError):
+    """A picture cannot be read or decoded."""
+
+
+class PlanError(MtgenError, ValueError):
+    """Settings that no order, split or batch can follow."""
+
+
+class StateError(MtgenError, ValueError):
+    """A state that does not belong to this loader: another dataset, seed, batch size or version."""
+
+
+class ModelError(MtgenError, ValueError):
+    """A model whose inputs or targets do not fit what the loader delivers."""
+
+
+class StallError(MtgenError, TimeoutError):
+    """A wait passed its deadline; the message says what each worker was doing."""
