@@ -12,9 +12,11 @@ The indices, from the table to the batch:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+
+from mtgen.errors import PlanError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,3 +56,130 @@ def reads(rows: np.ndarray, chunk_rows: int) -> Iterator[Read]:
     for start, stop in zip([0, *edges], [*edges, len(rows)], strict=True):
         if start < stop:
             yield Read(chunk=int(chunks[start]), offsets=offsets[start:stop], slots=order[start:stop])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One process's part of every epoch.
+
+    Args:
+        index: 0-based number of this process.
+        count: number of processes, >= 1.
+
+    Example:
+        >>> Shard(index=1, count=4)
+        Shard(index=1, count=4)
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.index < self.count:
+            raise PlanError(f"a shard needs 0 <= index < count, received index={self.index}, count={self.count}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batching:
+    """How one epoch's positions are cut into steps, for one shard.
+
+    A step takes `batch_size * shard.count` consecutive positions of the order, and each shard its part of them. So
+    every shard has the same number of steps, and together the shards take each position exactly once. The rest at
+    the end of the epoch is dropped (`drop_last`), or shared evenly as short batches, or as batches filled up with
+    empty slots of weight 0 (`pad_last`).
+
+    Args:
+        size: positions in one epoch, >= 1.
+        batch_size: slots in one batch of one shard, >= 1.
+        drop_last: leave out the rest at the end of each epoch.
+        pad_last: fill the last batch up to `batch_size`.
+        shard: this process's part.
+
+    Raises:
+        PlanError: settings that give no step, or a rest too small to give every shard a row.
+
+    Example:
+        >>> batching = Batching(size=10, batch_size=4)
+        >>> batching.steps_per_epoch, batching.positions(2).tolist()
+        (3, [8, 9])
+    """
+
+    size: int
+    batch_size: int
+    drop_last: bool = False
+    pad_last: bool = False
+    shard: Shard = field(default_factory=Shard)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int) or self.batch_size < 1:
+            raise PlanError(f"batch_size must be an integer >= 1, received {self.batch_size!r}")
+        if self.size < 1:
+            raise PlanError("the dataset has no rows, so there is no batch to make")
+        if self.drop_last and self.pad_last:
+            raise PlanError("drop_last and pad_last contradict each other: choose one of them")
+        if self.drop_last and self.size < self.step_rows:
+            raise PlanError(
+                f"drop_last leaves no batch: one step takes {self.step_rows} rows (batch_size {self.batch_size} x "
+                f"{self.shard.count} shards), the dataset has {self.size}. Use a smaller batch_size or drop_last=False"
+            )
+        if not (self.drop_last or self.pad_last) and 0 < self.rest < self.shard.count:
+            raise PlanError(
+                f"the last step of each epoch has {self.rest} rows for {self.shard.count} shards, so some shard would "
+                "get none. Use drop_last=True, or pad_last=True to fill up with slots of weight 0"
+            )
+
+    @property
+    def step_rows(self) -> int:
+        """Positions that one step takes from the order, all shards together."""
+        return self.batch_size * self.shard.count
+
+    @property
+    def rest(self) -> int:
+        """Positions left at the end of an epoch after the full steps."""
+        return self.size % self.step_rows
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in one epoch, the same for every shard."""
+        return self.size // self.step_rows + (0 if self.drop_last or not self.rest else 1)
+
+    def positions(self, step_in_epoch: int) -> np.ndarray:
+        """Positions of one step's slots, int64 `(n,)` with n <= batch_size; pure.
+
+        Args:
+            step_in_epoch: in [0, steps_per_epoch).
+        """
+        start = step_in_epoch * self.step_rows
+        index, count = self.shard.index, self.shard.count
+        if start + self.step_rows <= self.size:
+            return np.arange(start + index * self.batch_size, start + (index + 1) * self.batch_size)
+        return np.arange(start + self.rest * index // count, start + self.rest * (index + 1) // count)
+
+    def num_slots(self, step_in_epoch: int) -> int:
+        """Slots in the batch of one step, empty ones included."""
+        return self.batch_size if self.pad_last else len(self.positions(step_in_epoch))
+
+
+def pieces(rows: np.ndarray, chunk_rows: int, chunks_per_piece: int) -> list[np.ndarray]:
+    """Cut the store rows of a window into pieces that share no chunk, for threads to read side by side.
+
+    Pure. Together with `reads` this is why a chunk is decompressed once per window.
+
+    Args:
+        rows: int64 `(n,)` of store rows, any order, repeats allowed.
+        chunk_rows: rows per chunk, >= 1.
+        chunks_per_piece: most chunks in one piece, >= 1.
+
+    Returns:
+        int64 arrays of slots, each ascending by row; together a permutation of `range(n)`.
+
+    Example:
+        >>> [piece.tolist() for piece in pieces(np.array([9, 0, 8, 5]), 4, 1)]
+        [[1], [3], [2, 0]]
+    """
+    order = np.argsort(rows, kind="stable")
+    chunks = rows[order] // chunk_rows
+    starts_chunk = np.diff(chunks, prepend=-1) != 0
+    piece_of = (np.cumsum(starts_chunk) - 1) // chunks_per_piece
+    edges = np.flatnonzero(np.diff(piece_of)) + 1
+    return [piece for piece in np.split(order, edges) if len(piece)]

@@ -1,0 +1,1 @@
+"""Which rows, in which order: laws that decide and never read."""

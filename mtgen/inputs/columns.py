@@ -1,0 +1,186 @@
+"""Values straight from the table: as an input, a target or a weight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mtgen.errors import TableError
+from mtgen.spec import Spec
+from mtgen.table import check_complete, column, digest_values, first_rows
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of the table as one input of shape `(number of columns,)`.
+
+    Args:
+        names: one column name or several; numbers or booleans, none missing.
+        dtype: dtype of the delivered values; integers that it cannot hold are refused.
+
+    Example:
+        >>> bound = Columns(["age", "weight"]).bind(pd.DataFrame({"age": [30, 41], "weight": [60.5, 80.0]}))
+        >>> bound.take(np.array([1])).tolist()
+        [[41.0, 80.0]]
+    """
+
+    names: Sequence[str] | str
+    dtype: str = "float32"
+
+    def bind(self, table: pd.DataFrame) -> BoundColumns:
+        """Check the columns and copy them out of the root table.
+
+        Raises:
+            TableError: a missing column or value, text, or a value the dtype cannot hold.
+        """
+        names = [self.names] if isinstance(self.names, str) else list(self.names)
+        if not names:
+            raise TableError("Columns needs at least one column name, received none")
+        series = [column(table, name, "Columns") for name in names]
+        values = np.stack([_numbers(one, np.dtype(self.dtype)) for one in series], axis=1)
+        return BoundColumns(values, settings={"columns": names, "dtype": self.dtype}, digests=_digests(series))
+
+
+@dataclass(frozen=True)
+class Target:
+    """Columns of the table as one target.
+
+    Integers and booleans become int32 (int64 where they do not fit), floats float32. Text and categories become
+    class numbers 0, 1, ... in sorted order of all values in the root table; `Dataset.classes` lists them.
+
+    Args:
+        names: one column name, delivered as `(batch,)`, or a list of several, delivered as `(batch, number)`.
+
+    Example:
+        >>> bound = Target("label").bind(pd.DataFrame({"label": ["dog", "cat", "dog"]}))
+        >>> bound.take(np.array([0, 1])).tolist(), bound.classes
+        ([1, 0], ('cat', 'dog'))
+    """
+
+    names: Sequence[str] | str
+
+    def bind(self, table: pd.DataFrame) -> BoundColumns:
+        """Check the columns and copy them out of the root table.
+
+        Raises:
+            TableError: a missing column or value.
+        """
+        several = not isinstance(self.names, str)
+        names = list(self.names) if several else [self.names]
+        if not names:
+            raise TableError("a target needs at least one column name, received none")
+        series = [column(table, name, "targets") for name in names]
+        for one in series:
+            check_complete(one, "targets")
+        classes: tuple[str, ...] | None = None
+        if not several and not _is_number(series[0]):
+            codes, values = pd.factorize(series[0].astype(str), sort=True)
+            classes, array = tuple(values), codes.astype(np.int32)
+        else:
+            kind = _target_dtype(series)
+            columns = [_numbers(one, kind) for one in series]
+            array = np.stack(columns, axis=1) if several else columns[0]
+        return BoundColumns(array, settings={"columns": names}, digests=_digests(series), classes=classes)
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A column of the table as sample weights: float32, none negative, missing or infinite.
+
+    Example:
+        >>> Weight("w").bind(pd.DataFrame({"w": [1, 2]})).take(np.array([1])).tolist()
+        [2.0]
+    """
+
+    name: str
+
+    def bind(self, table: pd.DataFrame) -> BoundColumns:
+        """Check the column and copy it out of the root table.
+
+        Raises:
+            TableError: a missing column, or a weight that is missing, negative or infinite.
+        """
+        series = column(table, self.name, "weight")
+        values = _numbers(series, np.dtype("float32"))
+        wrong = ~np.isfinite(values) | (values < 0)
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            raise TableError(
+                f"weight: column {self.name!r} has {series.iloc[row]!r}; weights are finite and >= 0. "
+                f"Wrong in {first_rows(wrong)}",
+                row=row,
+            )
+        return BoundColumns(values, settings={"columns": [self.name]}, digests=_digests([series]))
+
+
+class BoundColumns:
+    """Columns copied out of one root table; row r of the table is `values[r]`.
+
+    Immutable. Any thread.
+    """
+
+    def __init__(
+        self,
+        values: np.ndarray,
+        *,
+        settings: dict[str, Any],
+        digests: list[str],
+        classes: tuple[str, ...] | None = None,
+    ) -> None:
+        self.spec = Spec(shape=values.shape[1:], dtype=values.dtype)
+        self.classes = classes
+        self._values = values
+        self._settings = settings
+        self._digests = digests
+
+    def fetch(self, rows: np.ndarray, out: np.ndarray) -> None:
+        """Fill `out[slot]` with row `rows[slot]`; the caller owns both arrays."""
+        np.take(self._values, rows, axis=0, out=out, mode="clip")
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Values of the rows in a new array `(n, *spec.shape)`."""
+        return self._values[rows]
+
+    def settings(self) -> dict[str, Any]:
+        """What was asked for, as small JSON, with digests of the values."""
+        return {"kind": "columns", **self._settings, "digests": self._digests}
+
+
+def _is_number(series: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(series.dtype) or pd.api.types.is_bool_dtype(series.dtype)
+
+
+def _target_dtype(series: list[pd.Series]) -> np.dtype:
+    if any(pd.api.types.is_float_dtype(one.dtype) for one in series):
+        return np.dtype("float32")
+    low, high = min(int(one.min()) for one in series), max(int(one.max()) for one in series)
+    fits = np.iinfo("int32").min <= low and high <= np.iinfo("int32").max
+    return np.dtype("int32" if fits else "int64")
+
+
+def _numbers(series: pd.Series, dtype: np.dtype) -> np.ndarray:
+    check_complete(series, "Columns")
+    if not _is_number(series):
+        raise TableError(
+            f"column {series.name!r} holds {series.dtype}, expected numbers (first value {series.iloc[0]!r}). "
+            "Encode text as numbers first, for example with pandas.Categorical(...).codes"
+        )
+    if dtype.kind in "iu" and len(series):
+        bounds = np.iinfo(dtype)
+        whole = series.astype("float64") % 1 == 0
+        fits = (series >= bounds.min) & (series <= bounds.max) & whole
+        if not fits.all():
+            row = int(np.flatnonzero(~fits.to_numpy())[0])
+            raise TableError(
+                f"column {series.name!r} has {series.iloc[row]!r}, which {dtype} cannot hold; choose another dtype",
+                row=row,
+            )
+    return series.to_numpy().astype(dtype)
+
+
+def _digests(series: list[pd.Series]) -> list[str]:
+    return [digest_values(one) for one in series]

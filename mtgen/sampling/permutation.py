@@ -1,0 +1,97 @@
+"""A random permutation of `range(n)` with random access and O(1) memory.
+
+Up to `SMALL` rows a true permutation: the ranks of hashed counters. Above, a Feistel network on exactly
+ceil(log2 n) bits with cycle walking: values that fall outside `range(n)` are sent through again, fewer than two
+passes on average. Eight rounds: six fail a chi-square test over the 24 permutations of n = 4, eight pass.
+Source: Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from mtgen import seeds
+from mtgen.errors import PlanError
+
+SMALL = 65_536
+"""Rows up to which a permutation is held as an array (512 KiB of int64)."""
+
+ROUNDS = 8
+"""Feistel rounds, see the module's text."""
+
+
+@lru_cache(maxsize=64)
+def _ranks(num_rows: int, key: int) -> np.ndarray:
+    ranks = np.argsort(seeds.words(key, np.arange(num_rows)), kind="stable")
+    ranks.flags.writeable = False
+    return ranks
+
+
+class Permutation:
+    """A permutation of `range(num_rows)` chosen by `key`.
+
+    Immutable. Any thread. Equal arguments give equal permutations on every machine and in every release
+    (`tests/golden` pins them).
+
+    Args:
+        num_rows: >= 0.
+        key: int in [0, 2**64), from `mtgen.seeds.key`.
+
+    Example:
+        >>> order = Permutation(5, key=1)
+        >>> sorted(order.at(np.arange(5)).tolist())
+        [0, 1, 2, 3, 4]
+    """
+
+    def __init__(self, num_rows: int, key: int) -> None:
+        if num_rows < 0:
+            raise PlanError(f"a permutation needs num_rows >= 0, received {num_rows}")
+        self.num_rows = num_rows
+        self.key = key
+        bits = max(num_rows - 1, 1).bit_length()
+        self._low_bits = bits // 2
+        self._high_bits = bits - self._low_bits
+
+    def at(self, positions: np.ndarray) -> np.ndarray:
+        """Values at the given positions.
+
+        Args:
+            positions: int64 `(n,)` in [0, num_rows).
+
+        Returns:
+            int64 `(n,)` in [0, num_rows).
+        """
+        if self.num_rows <= SMALL:
+            return _ranks(self.num_rows, self.key)[positions]
+        return self._walk(positions, range(ROUNDS))
+
+    def position_of(self, values: np.ndarray) -> np.ndarray:
+        """Positions of the given values: the inverse of `at`."""
+        if self.num_rows <= SMALL:
+            inverse = np.empty(self.num_rows, np.int64)
+            inverse[_ranks(self.num_rows, self.key)] = np.arange(self.num_rows)
+            return inverse[values]
+        return self._walk(values, range(ROUNDS - 1, -1, -1))
+
+    def _walk(self, values: np.ndarray, rounds: range) -> np.ndarray:
+        result = values.astype(np.uint64)
+        outside = np.arange(len(result))
+        while len(outside):
+            result[outside] = self._cipher(result[outside], rounds)
+            outside = outside[result[outside] >= self.num_rows]
+        return result.astype(np.int64)
+
+    def _cipher(self, values: np.ndarray, rounds: range) -> np.ndarray:
+        """One pass of the network; rounds alternate between the two halves, so each undoes itself."""
+        low_mask, high_mask = (np.uint64((1 << bits) - 1) for bits in (self._low_bits, self._high_bits))
+        low, high = values & low_mask, values >> np.uint64(self._low_bits)
+        for number in rounds:
+            # The round number sits above every possible half, so rounds never share a counter.
+            salt = np.uint64(number << 56)
+            if number % 2:
+                low = low ^ (seeds.words(self.key, high | salt) & low_mask)
+            else:
+                high = high ^ (seeds.words(self.key, low | salt) & high_mask)
+        return (high << np.uint64(self._low_bits)) | low

@@ -1,0 +1,149 @@
+"""The table: what the samples are. Reading it, and asking it for columns, labels and digests.
+
+Nothing here changes a DataFrame or re-numbers its rows. Pure, but for `read_table`, which opens one file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mtgen.errors import TableError
+
+
+def read_table(path: str | Path, **options: Any) -> pd.DataFrame:
+    """Read a table from a CSV or Parquet file.
+
+    Args:
+        path: file ending in .csv, .csv.gz, .tsv or .parquet.
+        **options: passed on to `pandas.read_csv` or `pandas.read_parquet`, such as `dtype={"id": str}`.
+
+    Returns:
+        The DataFrame as pandas reads it; its row k is row k of the run.
+
+    Raises:
+        TableError: no such file, another ending, or a file pandas cannot read.
+
+    Example:
+        >>> read_table("data_samples/digits/table.csv").columns.tolist()
+        ['id', 'imgpath', 'target']
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise TableError("there is no such file; a table is a .csv, .tsv or .parquet file", path=str(path))
+    name = path.name.lower()
+    try:
+        if name.endswith((".csv", ".csv.gz")):
+            return pd.read_csv(path, **options)
+        if name.endswith((".tsv", ".tsv.gz")):
+            return pd.read_csv(path, sep="\t", **options)
+        if name.endswith((".parquet", ".pq")):
+            return pd.read_parquet(path, **options)
+    except ImportError as error:
+        raise TableError("Parquet needs pyarrow: pip install 'mtgen[parquet]'", path=str(path)) from error
+    except Exception as error:
+        raise TableError(f"pandas could not read the table: {error}", path=str(path)) from error
+    raise TableError(
+        f"cannot tell the format from the ending {path.suffix!r}; use .csv, .tsv or .parquet, or read it with pandas "
+        "and pass the DataFrame",
+        path=str(path),
+    )
+
+
+def check_table(table: object) -> pd.DataFrame:
+    """The table itself, if it is a DataFrame with rows and distinct column names.
+
+    Raises:
+        TableError: something else was given.
+    """
+    if not isinstance(table, pd.DataFrame):
+        raise TableError(
+            f"the table must be a pandas DataFrame, received {type(table).__name__}; read files with mtgen.read_table"
+        )
+    if not len(table):
+        raise TableError("the table has no rows; expected one row per sample")
+    if not table.columns.is_unique:
+        twice = table.columns[table.columns.duplicated()].unique().tolist()
+        raise TableError(f"column names must be distinct, these appear more than once: {twice}")
+    return table
+
+
+def column(table: pd.DataFrame, name: object, use: str) -> pd.Series:
+    """One column of the table.
+
+    Args:
+        table: the root table.
+        name: column label.
+        use: what the column is for, for the message, such as "targets".
+
+    Raises:
+        TableError: no such column; names the nearest ones.
+    """
+    if name in table.columns:
+        return table[name]
+    names = [str(label) for label in table.columns]
+    near = difflib.get_close_matches(str(name), names, n=3)
+    hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"The columns are {names[:20]}"
+    raise TableError(f"{use}: the table has no column {name!r}. {hint}")
+
+
+def first_rows(wrong: np.ndarray, limit: int = 5) -> str:
+    """The first places where a boolean array is true, as text for messages, with the count."""
+    places = np.flatnonzero(wrong)
+    listed = ", ".join(map(str, places[:limit]))
+    return f"{len(places)} row{'s' if len(places) != 1 else ''} ({listed}{', ...' if len(places) > limit else ''})"
+
+
+def check_complete(values: pd.Series, use: str) -> None:
+    """Refuse missing values.
+
+    Raises:
+        TableError: some are missing; says how many and where.
+    """
+    missing = values.isna().to_numpy()
+    if missing.any():
+        raise TableError(
+            f"{use}: column {values.name!r} has no value in {first_rows(missing)}. Fill the values in or drop these rows "
+            "from the table before making the Dataset",
+            row=int(np.flatnonzero(missing)[0]),
+        )
+
+
+def integer_values(values: pd.Series, use: str) -> np.ndarray:
+    """An integer column as int64 `(num_rows,)`.
+
+    Raises:
+        TableError: missing values, or another dtype; whole-numbered floats are refused too, because they mean that
+            values went missing or were rounded on the way.
+    """
+    check_complete(values, use)
+    if not pd.api.types.is_integer_dtype(values.dtype):
+        raise TableError(
+            f"{use}: column {values.name!r} must hold integers, received dtype {values.dtype} (first value "
+            f"{values.iloc[0]!r}). Convert it yourself if that is right: table[{values.name!r}].astype('int64')"
+        )
+    return values.to_numpy(dtype=np.int64)
+
+
+def digest_values(values: pd.Series | pd.Index) -> str:
+    """Hex digest of a column's values: equal for equal values, whatever machine or pandas version.
+
+    Returns:
+        32 hex digits.
+    """
+    state = hashlib.blake2b(digest_size=16)
+    array = values.to_numpy()
+    if array.dtype.kind in "biufM":
+        little = array.astype(array.dtype.newbyteorder("<"))
+        state.update(little.dtype.str.encode() + np.ascontiguousarray(little).tobytes())
+    else:
+        for start in range(0, len(array), 65_536):
+            texts = [str(value).encode("utf-8", "surrogatepass") for value in array[start : start + 65_536]]
+            # Lengths first, so that ("ab", "c") and ("a", "bc") differ.
+            state.update(np.array([len(text) for text in texts], "<i8").tobytes() + b"".join(texts))
+    return state.hexdigest()
