@@ -1,0 +1,1 @@
+"""Models and training runs to start from."""

@@ -1,0 +1,79 @@
+"""How a trainer's passes map to a loader's steps: no framework here.
+
+A trainer walks over its data in passes. It may start one and throw it away (to look at shapes), ask for the same batch
+twice, or stop in the middle. The rule: a pass that was served whole moves the feed on by its length; any other pass
+is served again from its own start. So a peek costs nothing, and every finished epoch has each row once.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from mtgen.batch import Batch
+from mtgen.errors import PlanError
+
+if TYPE_CHECKING:
+    from mtgen.loader import Loader
+
+
+class Pass:
+    """One walk over `feed.num_batches` steps from `start` on."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+        self.num_served = 0
+
+
+class Feed:
+    """A loader's steps, handed to one trainer pass by pass.
+
+    Any thread may call; the trainer owns the batches.
+
+    Args:
+        loader: where batches come from; the first pass starts at `loader.step`.
+        steps_per_epoch: steps in one pass, >= 1; None for one mtgen epoch.
+
+    Example:
+        >>> data = mtgen.Dataset(pd.DataFrame({"a": range(5)}), inputs={"a": mtgen.Columns("a")})
+        >>> feed = Feed(mtgen.Loader(data, 2, shuffle=False))
+        >>> peek = feed.begin(); feed.serve(peek, 0).rows.tolist()
+        [0, 1]
+        >>> whole = feed.begin(); [feed.serve(whole, place).step for place in range(3)]
+        [0, 1, 2]
+        >>> feed.next_step
+        3
+    """
+
+    def __init__(self, loader: Loader, steps_per_epoch: int | None = None) -> None:
+        if steps_per_epoch is not None and (not isinstance(steps_per_epoch, int) or steps_per_epoch < 1):
+            raise PlanError(f"steps_per_epoch must be an integer >= 1 or None, received {steps_per_epoch!r}")
+        self.loader = loader
+        self.num_batches = steps_per_epoch or loader.steps_per_epoch
+        self._stream = loader.stream()
+        self._lock = threading.Lock()
+        self._pass = Pass(loader.step)
+
+    @property
+    def next_step(self) -> int:
+        """The step at which the next pass starts."""
+        whole = self._pass.num_served >= self.num_batches
+        return self._pass.start + (self.num_batches if whole else 0)
+
+    def begin(self) -> Pass:
+        """Start a pass."""
+        with self._lock:
+            self._pass = Pass(self.next_step)
+            self._stream.seek(self._pass.start)
+            return self._pass
+
+    def serve(self, one: Pass, place: int) -> Batch:
+        """Batch number `place` (0-based) of a pass."""
+        batch = self.loader.take_from(self._stream, one.start + place)
+        one.num_served = max(one.num_served, place + 1)
+        return batch
+
+    def go_to(self, step: int) -> None:
+        """Let the next pass start at `step`, whatever was served before."""
+        with self._lock:
+            self._pass = Pass(step)

@@ -1,0 +1,222 @@
+"""Loaders as what Keras trains on. The only module that imports Keras.
+
+What Keras 3 does with a `PyDataset` decides the code here (docs/decisions/0003-keras-carrier.md): `fit` shuffles batch
+numbers by default, looks at batches before training, and calls hooks in an order of its own per backend. So batches
+are handed out in the order in which Keras asks, whatever number it asks for.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+from mtgen.adapters.feed import Feed, Pass
+from mtgen.adapters.structure import Structure
+from mtgen.errors import ModelError, PlanError
+
+if TYPE_CHECKING:
+    from mtgen.loader import Loader
+
+
+class KerasDataset(keras.utils.PyDataset):
+    """A loader as a finite `PyDataset`: one epoch of it is one mtgen epoch, or `steps_per_epoch` steps.
+
+    Batches come in mtgen's order, also with `fit(shuffle=True)`: what counts is how many batches of a pass Keras asked
+    for before, not their numbers. Reading `num_batches` is how Keras starts a pass; use `len` to look.
+
+    Args:
+        feed: the loader's steps.
+        structure: how batches are laid out for the model.
+    """
+
+    def __init__(self, feed: Feed, structure: Structure) -> None:
+        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=1)
+        self.feed = feed
+        self.structure = structure
+        self._asking = threading.Lock()
+        self._pass: Pass | None = None
+        self._asked: dict[int, int] = {}
+        self._started = self._between = False
+
+    @property
+    def num_batches(self) -> int:
+        """Batches in one pass."""
+        self._started = True
+        return self.feed.num_batches
+
+    def __len__(self) -> int:
+        return self.feed.num_batches
+
+    @property
+    def workers(self) -> int:
+        """Always 1: mtgen brings workers of its own."""
+        return 1
+
+    @workers.setter
+    def workers(self, value: int) -> None:
+        if value > 1:
+            raise PlanError(
+                f"workers={value} would let Keras ask out of order; mtgen has workers of its own: "
+                f"Loader(..., num_workers={value})"
+            )
+
+    def on_epoch_begin(self) -> None:
+        """Called by Keras around passes."""
+        self._between = True
+
+    def on_epoch_end(self) -> None:
+        """Called by Keras around passes."""
+        self._between = True
+
+    def __getitem__(self, index: int) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError(f"batch {index} was asked for, a pass has batches 0 to {len(self) - 1}")
+        with self._asking:
+            whole = len(self._asked) >= len(self)
+            if self._pass is None or (self._started and (self._between or whole)):
+                self._pass, self._asked = self.feed.begin(), {}
+            self._started = self._between = False
+            place = self._asked.setdefault(index, len(self._asked))
+            current = self._pass
+        return self.structure.arrange(self.feed.serve(current, place))
+
+
+def dataset(loader: Loader, model: keras.Model | None = None, *, steps_per_epoch: int | None = None) -> Any:
+    """What `fit`, `evaluate` and `predict` take as `x`.
+
+    On the jax and torch backends a `keras.utils.PyDataset`; on tensorflow a `tf.data.Dataset`, because Keras reads a
+    `PyDataset` ahead there and nobody could tell what was trained. Without `model`, several inputs come as a tuple in
+    the dataset's order (one input as an array), several targets likewise.
+
+    Args:
+        loader: where batches come from; the first pass starts at `loader.step`.
+        model: checked against the loader, and its inputs decide whether batches hold tuples or dicts.
+        steps_per_epoch: steps in one Keras epoch, where it is not a whole mtgen epoch; the next one goes on from
+            there. Use this instead of `fit(steps_per_epoch=...)`.
+
+    Raises:
+        ModelError: the model's inputs or targets do not fit.
+    """
+    structure = Structure.of(loader.dataset, model, pads=loader.batching.pad_last)
+    if model is not None:
+        check(loader, model)
+    feed = Feed(loader, steps_per_epoch)
+    if keras.backend.backend() == "tensorflow":
+        from mtgen.adapters import tensorflow
+
+        return tensorflow.dataset(feed, structure)
+    return KerasDataset(feed, structure)
+
+
+def check(loader: Loader, model: keras.Model) -> None:
+    """Compare a model's inputs and outputs with what the loader delivers.
+
+    Raises:
+        ModelError: lists every mismatch, with what the model takes and what the loader gives.
+    """
+    Structure.of(loader.dataset, model, pads=loader.batching.pad_last).check(loader.dataset, model)
+
+
+def predict(loader: Loader, model: keras.Model, **options: Any) -> pd.DataFrame:
+    """The model's predictions for the rows of epoch 0, each with its row.
+
+    Args:
+        loader: which rows; `drop_last` leaves some out.
+        model: a Keras model whose outputs have one or two axes.
+        **options: passed on to `model.predict`, such as `verbose=0`.
+
+    Returns:
+        One line per row, indexed by the table's index labels, so that `table.join` works: column `row`, then each
+        output under its name, or under `name_0`, `name_1`, ... where it has several values.
+
+    Raises:
+        ModelError: an output with more than two axes.
+    """
+    feed = Feed(loader)
+    feed.go_to(0)
+    structure = Structure.of(loader.dataset, model, pads=False)
+    steps = range(loader.steps_per_epoch)
+    source = KerasDataset(feed, structure.inputs_only())
+    if keras.backend.backend() == "tensorflow":
+        from mtgen.adapters import tensorflow
+
+        source = tensorflow.dataset(feed, structure.inputs_only())
+    outputs = model.predict(source, **options)
+    rows = np.concatenate([_rows_with_empty(loader, step) for step in steps])
+    real = rows >= 0
+    columns: dict[str, np.ndarray] = {"row": rows[real]}
+    for name, values in _named_outputs(model, outputs).items():
+        if values.ndim > 2:
+            raise ModelError(
+                f"output {name!r} has shape {values.shape}; a frame holds outputs of one or two axes. Use model.predict "
+                "with Loader(..., shuffle=False), whose rows are loader.dataset.rows in order"
+            )
+        wide = values.reshape(len(values), -1)[real]
+        names = [name] if wide.shape[1] == 1 else [f"{name}_{place}" for place in range(wide.shape[1])]
+        columns.update({label: wide[:, place] for place, label in enumerate(names)})
+    return pd.DataFrame(columns, index=loader.dataset.table.index[rows[real]])
+
+
+def _rows_with_empty(loader: Loader, step: int) -> np.ndarray:
+    rows = loader.rows(step)
+    num_slots = loader.batching.num_slots(step % loader.steps_per_epoch)
+    return np.concatenate([rows, np.full(num_slots - len(rows), -1)])
+
+
+def _named_outputs(model: keras.Model, outputs: Any) -> dict[str, np.ndarray]:
+    if isinstance(outputs, Mapping):
+        return {str(name): np.asarray(values) for name, values in outputs.items()}
+    flat = outputs if isinstance(outputs, list | tuple) else [outputs]
+    names = list(getattr(model, "output_names", None) or [])
+    if len(names) != len(flat):
+        names = ["output"] if len(flat) == 1 else [f"output_{place}" for place in range(len(flat))]
+    return {name: np.asarray(values) for name, values in zip(names, flat, strict=True)}
+
+
+class Progress(keras.callbacks.Callback):
+    """Counts the steps that were really trained, and adds `data_wait` (seconds) to the logs of each epoch.
+
+    With it a second `fit` on the same `x` goes on right after the last trained batch, also where the first one stopped
+    in the middle of an epoch; without it such an epoch is started again.
+
+    Args:
+        x: what `loader.keras()` returned.
+    """
+
+    def __init__(self, x: Any) -> None:
+        super().__init__()
+        feed = getattr(x, "feed", None)
+        if not isinstance(feed, Feed):
+            raise ModelError(f"Progress needs what loader.keras() returned, received {type(x).__name__}")
+        self._feed = feed
+        self.step = feed.next_step
+        self._last_batch = -1
+        self._waited = 0.0
+
+    def state(self) -> dict[str, Any]:
+        """The loader's state after the last trained step."""
+        return self._feed.loader.state(self.step)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Start the next pass right after the last trained step."""
+        self._feed.go_to(self.step)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Note where waiting stands."""
+        self._last_batch = -1
+        self._waited = self._feed.loader.stats().wait_seconds
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Count trained steps; `batch` jumps with `steps_per_execution`."""
+        self.step += batch - self._last_batch
+        self._last_batch = batch
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Add `data_wait`: seconds of this epoch in which training waited for batches."""
+        if logs is not None:
+            logs["data_wait"] = self._feed.loader.stats().wait_seconds - self._waited

@@ -1,0 +1,32 @@
+"""One batch: what a step delivers, and where each slot came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Batch:
+    """The samples of one step. The consumer owns all arrays; nothing refills them later.
+
+    Args:
+        inputs: name -> array `(slots, *sample axes)`.
+        targets: name -> array `(slots, ...)`; empty without targets.
+        weight: float32 `(slots,)`, or name of target -> such an array, or None without weights.
+        rows: int64 `(slots,)`, place of each slot's sample in the root table; -1 marks an empty slot, which is all
+            zeros and has weight 0 (only with `pad_last`).
+        step: batch number since training began, 0-based; None for rows fetched outside any order.
+        epoch: number of the epoch the step belongs to, 0-based; None likewise.
+    """
+
+    inputs: dict[str, np.ndarray]
+    targets: dict[str, np.ndarray]
+    weight: np.ndarray | dict[str, np.ndarray] | None
+    rows: np.ndarray
+    step: int | None = None
+    epoch: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)

@@ -1,0 +1,301 @@
+"""A dataset: what a sample is. A table, the inputs, targets and weights bound to it, and a list of rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mtgen import splits
+from mtgen.batch import Batch
+from mtgen.errors import PlanError, TableError
+from mtgen.gather import Field, fetch
+from mtgen.inputs.columns import BoundColumns, Target, Weight
+from mtgen.spec import Spec
+from mtgen.table import check_complete, check_table, column, digest_values
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Root:
+    """What all splits of one dataset share."""
+
+    table: pd.DataFrame
+    fields: tuple[Field, ...]
+
+
+class Dataset:
+    """What a sample is; nothing running, nothing read but what the checks need.
+
+    Immutable and picklable; any thread. The table is not copied: do not change it afterwards.
+
+    Args:
+        table: the root table; row k is sample k for life.
+        inputs: name -> `Images`, `Rows` or `Columns`.
+        targets: a column, or name -> column, or name -> list of columns, or name -> `Rows`/`Images`; None for
+            prediction.
+        weight: a column with sample weights, or target name -> column; None for equal weights.
+
+    Raises:
+        TableError: a column that is missing or cannot be used.
+        AlignmentError: a store whose rows cannot be matched to the table's.
+        StoreError: a store that cannot be opened.
+
+    Example:
+        >>> table = pd.DataFrame({"age": [30, 41, 28], "ill": [0, 1, 0]})
+        >>> data = Dataset(table, inputs={"age": mtgen.Columns("age")}, targets="ill")
+        >>> data.fetch([2]).inputs["age"].tolist()
+        [[28.0]]
+    """
+
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        inputs: Mapping[str, Any],
+        targets: str | Mapping[str, Any] | None = None,
+        weight: str | Mapping[str, str] | None = None,
+    ) -> None:
+        check_table(table)
+        fields = [*_input_fields(inputs, table), *_target_fields(targets, table)]
+        names = [field.name for field in fields if field.role == "target"]
+        fields += _weight_fields(weight, table, names)
+        self._root = _Root(table=table, fields=tuple(fields))
+        self.rows = np.arange(len(table))
+        self.rows.flags.writeable = False
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{field.role} {field.name}: {field.spec}" for field in self.fields)
+        return f"Dataset({len(self)} of {len(self.table)} rows; {parts})"
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The root table, all rows."""
+        return self._root.table
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """Inputs, targets and weights, bound to the root table, in the order given."""
+        return self._root.fields
+
+    @property
+    def input_specs(self) -> dict[str, Spec]:
+        """Shape and dtype of one sample of each input."""
+        return self._specs("input")
+
+    @property
+    def target_specs(self) -> dict[str, Spec]:
+        """Shape and dtype of one sample of each target."""
+        return self._specs("target")
+
+    @property
+    def classes(self) -> dict[str, tuple[str, ...]]:
+        """Class names of targets that were text: name of target -> names, class k is the k-th."""
+        bound = {field.name: field.bound for field in self.fields if field.role == "target"}
+        return {name: one.classes for name, one in bound.items() if isinstance(one, BoundColumns) and one.classes}
+
+    def _specs(self, role: str) -> dict[str, Spec]:
+        return {field.name: field.spec for field in self.fields if field.role == role}
+
+    def fetch(self, rows: Sequence[int] | np.ndarray) -> Batch:
+        """The samples of the given rows, one after the other in the caller's thread: the plain reference path.
+
+        Args:
+            rows: places in the root table, any order, repeats allowed; they need not belong to this split.
+
+        Raises:
+            PlanError: a row outside the table.
+            DecodeError, StoreError, AlignmentError: a sample that cannot be read.
+        """
+        wanted = np.asarray(rows, np.int64)
+        if len(wanted) and not (wanted.min() >= 0 and wanted.max() < len(self.table)):
+            raise PlanError(f"rows must lie in 0 to {len(self.table) - 1}, received {wanted.min()} to {wanted.max()}")
+        return fetch(self.fields, wanted)
+
+    def take(self, rows: Iterable[int] | np.ndarray | pd.Series) -> Dataset:
+        """The same dataset with fewer rows; rows keep their identity.
+
+        Args:
+            rows: distinct places in the root table, or a boolean mask `(len(table),)` over the root table.
+
+        Raises:
+            PlanError: a row that this dataset does not have, or that is named twice.
+
+        Example:
+            >>> data = mtgen.Dataset(pd.DataFrame({"a": [1, 2, 3]}), inputs={"a": mtgen.Columns("a")})
+            >>> data.take(data.table["a"] > 1).rows.tolist()
+            [1, 2]
+        """
+        chosen = np.asarray(rows if isinstance(rows, np.ndarray | pd.Series) else list(rows))
+        if chosen.dtype == bool:
+            if chosen.shape != (len(self.table),):
+                raise PlanError(f"a mask needs one entry per table row, {len(self.table)}; received {chosen.shape}")
+            chosen = np.intersect1d(np.flatnonzero(chosen), self.rows)
+        if chosen.ndim != 1 or (chosen.size and chosen.dtype.kind not in "iu"):
+            raise PlanError(f"take needs integer rows or a boolean mask, received {chosen.dtype} of {chosen.shape}")
+        chosen = chosen.astype(np.int64)
+        foreign = np.setdiff1d(chosen, self.rows)
+        if len(foreign):
+            raise PlanError(f"this dataset does not have row {foreign[0]} ({len(foreign)} such rows)")
+        if len(np.unique(chosen)) != len(chosen):
+            raise PlanError("take needs distinct rows; to draw rows more than once use a sampler")
+        return self._with_rows(chosen)
+
+    def split(
+        self,
+        shares: Mapping[str, float] | None = None,
+        *,
+        by: str | None = None,
+        stratify: str | None = None,
+        group: str | None = None,
+        seed: int = 0,
+    ) -> Splits:
+        """Divide the rows into named datasets, each row in exactly one.
+
+        Args:
+            shares: name -> share (summing to 1) or number of rows (summing to all).
+            by: column whose values name the splits, instead of `shares`.
+            stratify: column whose values appear in every split in the same proportion.
+            group: column whose equal values stay together, such as a patient.
+            seed: integer >= 0; equal seeds give equal splits.
+
+        Returns:
+            The datasets, to unpack in the order of `shares` or to index by name.
+
+        Raises:
+            PlanError: shares or columns that cannot be followed.
+
+        Example:
+            >>> data = mtgen.Dataset(pd.DataFrame({"a": range(10)}), inputs={"a": mtgen.Columns("a")})
+            >>> train, test = data.split({"train": 0.8, "test": 0.2}, seed=0)
+            >>> len(train), len(test)
+            (8, 2)
+        """
+        if (shares is None) == (by is None):
+            raise PlanError("split needs either shares by name or by='column', exactly one of them")
+        if by is not None:
+            if stratify or group:
+                raise PlanError("by='column' already says which row goes where; leave out stratify and group")
+            return Splits({n: self._with_rows(r) for n, r in splits.split_by_value(self.rows, self._column(by, "by"))})
+        parts = splits.split_rows(
+            self.rows,
+            shares or {},
+            seed=seed,
+            strata=None if stratify is None else self._column(stratify, "stratify").to_numpy(),
+            groups=None if group is None else self._column(group, "group").to_numpy(),
+        )
+        return Splits({name: self._with_rows(rows) for name, rows in parts.items()})
+
+    def _column(self, name: str, use: str) -> pd.Series:
+        values = column(self.table, name, use).iloc[self.rows]
+        check_complete(values, use)
+        return values
+
+    def _with_rows(self, rows: np.ndarray) -> Dataset:
+        other = object.__new__(type(self))
+        other._root = self._root
+        other.rows = rows.copy()
+        other.rows.flags.writeable = False
+        return other
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """Hex digests of the parts that decide the samples: `rows`, then each field by role and name.
+
+        Column values, row mappings, paths and recipes are covered whole, stores by size and a sample of rows; the
+        bytes of pictures are not read.
+        """
+        parts = {"rows": digest_values(pd.Index(self.rows))}
+        for field in self.fields:
+            text = json.dumps(field.bound.settings(), sort_keys=True)
+            parts[f"{field.role} {field.name}"] = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return parts
+
+
+class Splits(Sequence[Dataset]):
+    """Named datasets that share no row.
+
+    Example:
+        >>> data = mtgen.Dataset(pd.DataFrame({"a": range(4)}), inputs={"a": mtgen.Columns("a")})
+        >>> halves = data.split({"first": .5, "second": .5})
+        >>> halves.names, halves["second"] is halves[1]
+        (('first', 'second'), True)
+    """
+
+    def __init__(self, parts: Mapping[str, Dataset]) -> None:
+        self._parts = dict(parts)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names in order."""
+        return tuple(self._parts)
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            if key not in self._parts:
+                raise PlanError(f"there is no split {key!r}; the splits are {list(self._parts)}")
+            return self._parts[key]
+        return list(self._parts.values())[key]
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __iter__(self) -> Iterator[Dataset]:
+        return iter(self._parts.values())
+
+    def __repr__(self) -> str:
+        return f"Splits({', '.join(f'{name}: {len(part)} rows' for name, part in self._parts.items())})"
+
+
+def _input_fields(inputs: Mapping[str, Any], table: pd.DataFrame) -> list[Field]:
+    if not isinstance(inputs, Mapping) or not inputs:
+        raise TableError(
+            f"inputs must be a dict of name -> Images, Rows or Columns with at least one entry, received {inputs!r:.200}"
+        )
+    return [_field("input", name, value, table) for name, value in inputs.items()]
+
+
+def _target_fields(targets: str | Mapping[str, Any] | None, table: pd.DataFrame) -> list[Field]:
+    if targets is None:
+        return []
+    named = targets if isinstance(targets, Mapping) else {_single_name(targets): targets}
+    made = {name: value if hasattr(value, "bind") else Target(value) for name, value in named.items()}
+    return [_field("target", name, value, table) for name, value in made.items()]
+
+
+def _single_name(targets: object) -> str:
+    if not isinstance(targets, str):
+        raise TableError(
+            f"targets must be a column name or a dict of name -> column or columns, received {targets!r:.200}. "
+            'For several columns as one target write {"name": ["a", "b"]}'
+        )
+    return targets
+
+
+def _weight_fields(weight: str | Mapping[str, str] | None, table: pd.DataFrame, targets: list[str]) -> list[Field]:
+    if weight is None:
+        return []
+    if isinstance(weight, str):
+        return [_field("weight", "", Weight(weight), table)]
+    unknown = set(weight) - set(targets)
+    if unknown or not weight:
+        raise TableError(f"weight names targets {sorted(weight)}; the targets are {targets}")
+    return [_field("weight", name, Weight(value), table) for name, value in weight.items()]
+
+
+def _field(role: str, name: object, value: Any, table: pd.DataFrame) -> Field:
+    if not isinstance(name, str):
+        raise TableError(f"names of inputs and targets are text, received {name!r} of type {type(name).__name__}")
+    if not hasattr(value, "bind"):
+        raise TableError(
+            f"{role} {name!r} must be Images, Rows or Columns, received {type(value).__name__}. "
+            "For an array write Rows(array), for columns of the table Columns([...])"
+        )
+    return Field(role=role, name=name, bound=value.bind(table))

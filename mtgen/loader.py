@@ -1,0 +1,328 @@
+"""The loader: batches of a dataset by step, in a fixed order, prepared ahead by threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from mtgen import state as states
+from mtgen.batch import Batch
+from mtgen.config import Prefetch
+from mtgen.dataset import Dataset
+from mtgen.errors import PlanError
+from mtgen.gather import Job, Pending, chunked, scratch_bytes, window_jobs
+from mtgen.inputs.rows import BoundRows
+from mtgen.memory import Forecast, budget_bytes, forecast
+from mtgen.metrics import Recorder, Stats
+from mtgen.plan import Batching, Shard
+from mtgen.prefetch import Stream
+from mtgen.sampling.order import Blocks, Exact, Sampler, Sequential
+from mtgen.workers import WorkerPool, default_num_workers
+
+
+class Loader:
+    """Batches of a dataset, where `batch(step)` is a pure function of dataset, settings, seed and step.
+
+    Steps count from 0 since training began and never end: step s lies in epoch `s // steps_per_epoch`. Any thread
+    may ask for any step at any time; how many workers there are and how far they work ahead changes no byte.
+    Picklable; a copy starts with threads and counters of its own.
+
+    Args:
+        dataset: what a sample is, and the rows to take.
+        batch_size: samples per batch (and per shard), >= 1.
+        sampler: any law over rows (`mtgen.sampling.order.Sampler`), instead of `shuffle`.
+        seed: integer >= 0.
+        shuffle: `"exact"`, a new permutation of all rows each epoch; `"blocks"`, neighbouring rows shuffled as
+            blocks, for slow disks; False, the dataset's own order.
+        drop_last: leave out the rest of each epoch that fills no batch.
+        pad_last: fill the last batch with empty slots of weight 0.
+        num_workers: threads; None for one per usable core; 0 does all work in the caller's thread.
+        memory: most bytes for batches and scratch, or "auto".
+        on_error: "raise": a sample that cannot be read raises at its batch.
+        shard: this process's part of every step.
+        prefetch: how far to work ahead.
+
+    Raises:
+        PlanError: settings that contradict each other or the dataset, or do not fit the memory.
+
+    Example:
+        >>> table = pd.DataFrame({"age": [30, 41, 28], "ill": [0, 1, 0]})
+        >>> data = mtgen.Dataset(table, inputs={"age": mtgen.Columns("age")}, targets="ill")
+        >>> loader = Loader(data, batch_size=2, seed=0)
+        >>> sorted(int(row) for batch in loader.epoch(0) for row in batch.rows)
+        [0, 1, 2]
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        *,
+        sampler: Sampler | None = None,
+        seed: int = 0,
+        shuffle: Literal["exact", "blocks", False] = "exact",
+        drop_last: bool = False,
+        pad_last: bool = False,
+        num_workers: int | None = None,
+        memory: int | Literal["auto"] = "auto",
+        on_error: Literal["raise"] = "raise",
+        shard: Shard | None = None,
+        prefetch: Prefetch | None = None,
+    ) -> None:
+        if not isinstance(dataset, Dataset):
+            raise PlanError(f"Loader needs a mtgen.Dataset, received {type(dataset).__name__}")
+        if on_error != "raise":
+            raise PlanError(f'on_error must be "raise", received {on_error!r}')
+        self.dataset = dataset
+        self.seed = seed
+        self.sampler = sampler if sampler is not None else _sampler_of(shuffle, dataset)
+        self.batching = Batching(
+            size=self.sampler.size(len(dataset)),
+            batch_size=batch_size,
+            drop_last=drop_last,
+            pad_last=pad_last,
+            shard=shard or Shard(),
+        )
+        self.sampler.order(len(dataset), seed=seed, epoch=0)  # a wrong seed is refused here, not in epoch 0
+        self.num_workers = default_num_workers(num_workers)
+        self.prefetch = prefetch or Prefetch()
+        self.forecast: Forecast = forecast(
+            budget_bytes(memory),
+            batch_bytes=batch_size * sum(field.spec.row_bytes for field in dataset.fields),
+            scratch_bytes=scratch_bytes(dataset.fields),
+            num_workers=self.num_workers,
+            chunked=any(map(chunked, dataset.fields)),
+            asked=self.prefetch,
+        )
+        self.step = 0
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._recorder = Recorder()
+        self._pool = WorkerPool(self.num_workers) if self.num_workers else None
+        self._lock = threading.Lock()
+        self._idle_stream: Stream | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        running = {"_recorder", "_pool", "_lock", "_idle_stream"}
+        return {name: value for name, value in self.__dict__.items() if name not in running}
+
+    def __setstate__(self, settings: dict[str, Any]) -> None:
+        self.__dict__.update(settings)
+        self._start_afresh()
+
+    def __repr__(self) -> str:
+        return (
+            f"Loader({len(self.dataset)} rows, batch_size={self.batch_size}, {self.steps_per_epoch} steps per epoch, "
+            f"{self.sampler!r}, seed={self.seed}, num_workers={self.num_workers})"
+        )
+
+    @property
+    def batch_size(self) -> int:
+        """Samples per batch."""
+        return self.batching.batch_size
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in one epoch; the same for every epoch and every shard."""
+        return self.batching.steps_per_epoch
+
+    def __len__(self) -> int:
+        return self.steps_per_epoch
+
+    def rows(self, step: int) -> np.ndarray:
+        """Rows of one step, int64 `(n,)` places in the root table; nothing is read. Pure.
+
+        Args:
+            step: integer >= 0.
+
+        Raises:
+            PlanError: not an integer >= 0.
+
+        Example:
+            >>> data = mtgen.Dataset(pd.DataFrame({"a": range(5)}), inputs={"a": mtgen.Columns("a")})
+            >>> Loader(data, 2, shuffle=False).rows(4).tolist()
+            [2, 3]
+        """
+        epoch, step_in_epoch = self._place(step)
+        order = self.sampler.order(len(self.dataset), seed=self.seed, epoch=epoch)
+        return self.dataset.rows[order.at(self.batching.positions(step_in_epoch))]
+
+    def _place(self, step: int) -> tuple[int, int]:
+        if isinstance(step, bool) or not isinstance(step, int | np.integer) or step < 0:
+            raise PlanError(f"a step is an integer >= 0, received {step!r}")
+        return divmod(int(step), self.steps_per_epoch)
+
+    def _make_window(self, steps: Sequence[int]) -> tuple[list[Pending], list[Job]]:
+        pendings = []
+        for step in steps:
+            epoch, step_in_epoch = self._place(step)
+            num_slots = self.batching.num_slots(step_in_epoch)
+            pendings.append(Pending(self.dataset.fields, self.rows(step), num_slots, int(step), epoch))
+        return pendings, window_jobs(pendings, self._recorder)
+
+    def stream(self) -> Stream:
+        """A new stream of batches over the loader's workers: ask it for steps, in order where possible."""
+        return Stream(self._make_window, self._pool, self.forecast, self.prefetch.stall_seconds)
+
+    def batch(self, step: int) -> Batch:
+        """The batch of one step, read now. Pure: asking again gives the same bytes in new arrays.
+
+        Args:
+            step: integer >= 0.
+
+        Raises:
+            DecodeError, StoreError, AlignmentError: a sample that cannot be read; the first in slot order.
+        """
+        self._place(step)
+        alone = Forecast(
+            window=1,
+            depth=0,
+            batch_bytes=self.forecast.batch_bytes,
+            scratch_bytes=self.forecast.scratch_bytes,
+            num_workers=self.num_workers,
+        )
+        stream = Stream(self._make_window, self._pool, alone, self.prefetch.stall_seconds)
+        return self.take_from(stream, step)
+
+    def take_from(self, stream: Stream, step: int) -> Batch:
+        """The batch of one step from a stream of this loader, counted in `stats`."""
+        batch, waited = stream.get(step)
+        self._recorder.add_handed(int((batch.rows >= 0).sum()), waited)
+        return batch
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """The batches of one epoch in step order, prefetched, also into the next epoch.
+
+        Args:
+            epoch: integer >= 0.
+        """
+        first = epoch * self.steps_per_epoch
+        return self.steps(first, first + self.steps_per_epoch)
+
+    def steps(self, start: int | None = None, stop: int | None = None) -> Iterator[Batch]:
+        """Batches from step `start` to before `stop`, prefetched.
+
+        Args:
+            start: first step; None for `self.step`, where `restore` left off.
+            stop: None to go on for ever, epoch after epoch.
+        """
+        step = self.step if start is None else start
+        self._place(step)
+        return self._iterate(int(step), stop)
+
+    def _iterate(self, step: int, stop: int | None) -> Iterator[Batch]:
+        with self._lock:
+            stream, self._idle_stream = self._idle_stream or self.stream(), None
+        stream.seek(step)
+        try:
+            while stop is None or step < stop:
+                yield self.take_from(stream, step)
+                step += 1
+        except BaseException:
+            stream.close()
+            raise
+        with self._lock:
+            # Kept for the next epoch, whose first batches it has under way.
+            stream, self._idle_stream = self._idle_stream, stream
+        if stream is not None:
+            stream.close()
+
+    def settings(self) -> dict[str, Any]:
+        """What decides which rows a step holds, as small JSON."""
+        return {
+            "seed": int(self.seed),
+            "batch_size": self.batch_size,
+            "sampler": self.sampler.settings(),
+            "drop_last": self.batching.drop_last,
+            "pad_last": self.batching.pad_last,
+            "shard": [self.batching.shard.index, self.batching.shard.count],
+        }
+
+    def state(self, step: int) -> dict[str, Any]:
+        """Small JSON that resumes at `step`: the number of steps trained so far.
+
+        Example:
+            >>> data = mtgen.Dataset(pd.DataFrame({"a": range(5)}), inputs={"a": mtgen.Columns("a")})
+            >>> state = Loader(data, 2).state(4)
+            >>> other = Loader(data, 2); other.restore(state); other.step
+            4
+        """
+        self._place(step)
+        return states.make_state(
+            step=int(step),
+            steps_per_epoch=self.steps_per_epoch,
+            settings=self.settings(),
+            digests=self.dataset.digests,
+        )
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where a state was taken: sets `self.step`, from which `steps()` and `keras()` start.
+
+        Workers, memory and prefetch may differ from those of the run that took the state.
+
+        Raises:
+            StateError: the state is damaged, or belongs to other data, seed or settings; names what differs.
+        """
+        self.step = states.step_of(state, settings=self.settings(), digests=self.dataset.digests)
+
+    def stats(self) -> Stats:
+        """Where the time went so far."""
+        return self._recorder.stats()
+
+    def check(self, model: Any) -> None:
+        """Say before training which names, shapes or dtypes of a Keras model do not fit.
+
+        Raises:
+            ModelError: lists every mismatch.
+        """
+        from mtgen.adapters import keras
+
+        keras.check(self, model)
+
+    def keras(self, model: Any = None, *, steps_per_epoch: int | None = None) -> Any:
+        """What `model.fit`, `evaluate` and `predict` take as `x`; see `mtgen.adapters.keras.dataset`."""
+        from mtgen.adapters import keras
+
+        return keras.dataset(self, model, steps_per_epoch=steps_per_epoch)
+
+    def callback(self, x: Any) -> Any:
+        """A Keras callback that counts trained steps of `x` and logs `data_wait`; see `mtgen.adapters.keras.Progress`."""
+        from mtgen.adapters import keras
+
+        return keras.Progress(x)
+
+    def predict(self, model: Any, **options: Any) -> Any:
+        """Predictions as a DataFrame, each with its row; see `mtgen.adapters.keras.predict`."""
+        from mtgen.adapters import keras
+
+        return keras.predict(self, model, **options)
+
+    def close(self) -> None:
+        """Stop the workers and forget what is under way; the loader can be used again afterwards."""
+        with self._lock:
+            stream, self._idle_stream = self._idle_stream, None
+        if stream is not None:
+            stream.close()
+        if self._pool is not None:
+            self._pool.stop()
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def _sampler_of(shuffle: object, dataset: Dataset) -> Sampler:
+    if shuffle == "exact":
+        return Exact()
+    if shuffle is False:
+        return Sequential()
+    if shuffle == "blocks":
+        chunks = [field.bound.chunk_rows for field in dataset.fields if isinstance(field.bound, BoundRows)]
+        return Blocks(max(chunks, default=1))
+    raise PlanError(f'shuffle must be "exact", "blocks" or False, received {shuffle!r}')

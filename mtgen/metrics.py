@@ -1,0 +1,86 @@
+"""Where the time went: counters that workers and consumer add to."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stats:
+    """What a loader did so far.
+
+    Args:
+        batches: batches handed to the consumer.
+        rows: rows in them, empty slots not counted.
+        bad_rows: rows whose picture or chunk could not be read.
+        wait_seconds: time the consumer waited for batches.
+        stage_seconds: time workers spent per stage, summed over threads: `read` (bytes of pictures), `decode`
+            (pixels), `gather` (rows of stores), `assemble` (columns of the table).
+        keys_compared: rows whose key in the store was compared with the table's.
+        picture_facts: pictures by what was done to them, such as `oriented` or `alpha`.
+    """
+
+    batches: int = 0
+    rows: int = 0
+    bad_rows: int = 0
+    wait_seconds: float = 0.0
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    keys_compared: int = 0
+    picture_facts: dict[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        stages = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in self.stage_seconds.items())
+        return (
+            f"{self.batches} batches, {self.rows} rows, {self.bad_rows} bad; consumer waited {self.wait_seconds:.2f} s; "
+            f"workers: {stages or 'nothing yet'}"
+        )
+
+
+class Recorder:
+    """The counters behind `Stats`. Any thread may add; one lock, held for a few additions."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._wait_seconds = 0.0
+        self._stages = dict.fromkeys(("read", "decode", "gather", "assemble"), 0.0)
+        self._facts: Counter[str] = Counter()
+
+    def add_stage(self, stage: str, seconds: float, *, keys_compared: int = 0) -> None:
+        """Add a worker's time in one stage."""
+        with self._lock:
+            self._stages[stage] += seconds
+            self._counts["keys_compared"] += keys_compared
+
+    def add_facts(self, facts: Mapping[str, int]) -> None:
+        """Add what was done to pictures."""
+        with self._lock:
+            self._facts.update(facts)
+
+    def add_bad(self, num_rows: int) -> None:
+        """Add rows that could not be read."""
+        with self._lock:
+            self._counts["bad_rows"] += num_rows
+
+    def add_handed(self, num_rows: int, wait_seconds: float) -> None:
+        """Add one batch handed to the consumer, and how long it waited for it."""
+        with self._lock:
+            self._counts["batches"] += 1
+            self._counts["rows"] += num_rows
+            self._wait_seconds += wait_seconds
+
+    def stats(self) -> Stats:
+        """The counters now."""
+        with self._lock:
+            return Stats(
+                batches=self._counts["batches"],
+                rows=self._counts["rows"],
+                bad_rows=self._counts["bad_rows"],
+                keys_compared=self._counts["keys_compared"],
+                wait_seconds=self._wait_seconds,
+                stage_seconds=dict(self._stages),
+                picture_facts=dict(self._facts),
+            )
