@@ -384,8 +384,8 @@ def _in_range(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
             limit = np.iinfo(recipe.dtype).max
             if pixels.min() < 0 or pixels.max() > limit:
                 raise DecodeError(
-                    f"the picture has values from {pixels.min()} to {pixels.max()}, which dtype={recipe.dtype!r} cannot "
-                    "hold; use dtype='float32', or the recipe 'clean', which scales 16-bit pictures"
+                    f"the picture has values from {pixels.min()} to {pixels.max()}, which dtype={recipe.dtype!r} "
+                    "cannot hold; use dtype='float32', or the recipe 'clean', which scales 16-bit pictures"
                 )
         return pixels
     if recipe.dtype == "uint16":
