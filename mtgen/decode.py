@@ -1,0 +1,393 @@
+"""Encoded bytes to pixels: one picture, by one recipe, straight into its slot.
+
+No files here, no threads, no choices: bytes and a `Recipe` come in, a slot is filled. The order of work is
+
+    format by content -> pixel count by header -> scaled decode -> colour mode -> orientation -> crop and resize -> slot
+
+Everything before the last step happens on Pillow's side without the GIL, and the picture is small when it reaches
+NumPy. Pillow's switches are neither read nor set: the plug-in of the format found is called by itself, so Pillow's
+process-wide pixel limit and its warning stay out of the way, and `Recipe.max_pixels` is the limit.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mtgen.encoded import early_size, format_of, orientation_of
+from mtgen.errors import DecodeError, MtgenError, PlanError
+from mtgen.recipe import Recipe
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
+
+FACTS = (
+    "alpha",
+    "animated",
+    "clipped",
+    "cmyk",
+    "exif_unreadable",
+    "extension_mismatch",
+    "icc",
+    "oriented",
+    "palette",
+    "sixteen_bit",
+)
+"""What is counted about pictures; all but `extension_mismatch` by `decode`, that one by whoever knows the path."""
+
+_MODES = {"rgb": "RGB", "grayscale": "L", "rgba": "RGBA"}
+_SWAPPED = (5, 6, 7, 8)
+"""EXIF orientations that exchange width and height."""
+
+Box = tuple[float, float, float, float]
+
+
+def decode(data: bytes, recipe: Recipe, out: np.ndarray, facts: MutableMapping[str, int] | None = None) -> None:
+    """Decode one picture into `out`.
+
+    Any thread, many at once. The caller owns `data`, `out` and `facts` and keeps other threads off these `out` and
+    `facts`; nothing of them is kept. On any error `out` and `facts` are left as they were.
+
+    Args:
+        data: the encoded picture, whole.
+        recipe: everything that decides the pixels.
+        out: array of `recipe.spec.shape` and `recipe.spec.dtype`, writable, of any strides: a slot of a batch.
+        facts: counts by name from `FACTS`, to which this picture is added; None counts nothing.
+
+    Raises:
+        DecodeError: the bytes are no picture the recipe allows, or a broken one; the text says what was wrong and
+            the cause is chained.
+        PlanError: `out` does not fit the recipe.
+
+    Example:
+        >>> import io, numpy, PIL.Image
+        >>> from mtgen.recipe import named_recipe
+        >>> file = io.BytesIO()
+        >>> PIL.Image.new("RGB", (64, 48), (255, 0, 0)).save(file, "PNG")
+        >>> batch = numpy.zeros((2, 8, 8, 3), "uint8")
+        >>> decode(file.getvalue(), named_recipe("clean", size=(8, 8)), batch[1])
+        >>> batch[:, 0, 0].tolist()
+        [[0, 0, 0], [255, 0, 0]]
+    """
+    spec = recipe.spec
+    if out.shape != spec.shape or out.dtype != spec.dtype:
+        raise PlanError(f"the slot is {out.shape} {out.dtype}, the recipe {recipe.name!r} delivers {spec}")
+    picture_format = _allowed_format(data, recipe)
+    found: list[str] = []
+    try:
+        pixels = _pixels(data, picture_format, recipe, found)
+    except (MtgenError, MemoryError):
+        raise
+    except Exception as cause:  # hostile bytes raise anything out of a decoder: OSError, SyntaxError, struct.error ...
+        text = str(cause) or type(cause).__name__
+        raise DecodeError(f"the {picture_format} picture of {len(data)} bytes cannot be decoded: {text}") from cause
+    _fill(out, pixels, recipe)
+    if facts is not None:
+        for name in found:
+            facts[name] = facts.get(name, 0) + 1
+
+
+def _allowed_format(data: bytes, recipe: Recipe) -> str:
+    if not data:
+        raise DecodeError("the file is empty (0 bytes), expected an encoded picture; write it again or drop its row")
+    found = format_of(data)
+    allowed = ", ".join(recipe.formats)
+    if found is None:
+        start = bytes(data[:12])
+        text = " (text, perhaps a saved error page)" if start.lstrip()[:1] in (b"<", b"{") else ""
+        raise DecodeError(
+            f"{len(data)} bytes that are not a picture of a known format: they start with {start!r}{text}; "
+            f"expected one of {allowed}"
+        )
+    if found not in recipe.formats:
+        raise DecodeError(f"a {found} picture by its content, but the recipe allows only {allowed}; add it to formats")
+    return found
+
+
+def _pixels(data: bytes, picture_format: str, recipe: Recipe, found: list[str]) -> np.ndarray:
+    """The picture as `(height, width)` or `(height, width, channels)`, upright and of its final size."""
+    if size := early_size(data, picture_format):
+        _check_pixels(size, recipe)
+    image: ImageFile = _openers()[picture_format](io.BytesIO(data))
+    _check_pixels(image.size, recipe)
+    sixteen_bit = _note_header(image, picture_format, recipe, found)
+    jpeg = picture_format == "JPEG"
+    turn = _orientation(image, recipe, found) if jpeg else 1  # before loading: the scaled decode needs upright sizes
+    full_size = (image.size[1], image.size[0]) if turn in _SWAPPED else image.size
+    region, inner = _region(full_size, recipe)
+    shrink = _shrink(region, inner, recipe.scaled_decode) if jpeg else 1
+    if shrink > 1:
+        image.draft(None, (image.size[0] // shrink, image.size[1] // shrink))
+    image.load()
+    if not jpeg:  # after loading: PNG may hold EXIF behind the pixels
+        turn = _orientation(image, recipe, found)
+        full_size = (image.size[1], image.size[0]) if turn in _SWAPPED else image.size
+        region, inner = _region(full_size, recipe)
+    origin = _origin(image.size, full_size, shrink, turn)
+    converted = _turned(_in_mode(image, sixteen_bit, recipe, found), turn)
+    return np.asarray(_resized(converted, region, origin, shrink, inner, recipe))
+
+
+@functools.cache
+def _openers() -> Mapping[str, Callable[[io.BytesIO], ImageFile]]:
+    """Pillow's plug-ins, imported with the first picture; parsers of no other format are ever loaded."""
+    from PIL.AvifImagePlugin import AvifImageFile
+    from PIL.BmpImagePlugin import BmpImageFile
+    from PIL.GifImagePlugin import GifImageFile
+    from PIL.JpegImagePlugin import JpegImageFile
+    from PIL.PngImagePlugin import PngImageFile
+    from PIL.PpmImagePlugin import PpmImageFile
+    from PIL.TiffImagePlugin import TiffImageFile
+    from PIL.WebPImagePlugin import WebPImageFile
+
+    return {
+        "AVIF": AvifImageFile,
+        "BMP": BmpImageFile,
+        "GIF": GifImageFile,
+        "JPEG": JpegImageFile,
+        "PNG": PngImageFile,
+        "PPM": PpmImageFile,
+        "TIFF": TiffImageFile,
+        "WEBP": WebPImageFile,
+    }
+
+
+def _check_pixels(size: tuple[int, int], recipe: Recipe) -> None:
+    if size[0] * size[1] > recipe.max_pixels:
+        raise DecodeError(
+            f"the header says {size[0]} x {size[1]} = {size[0] * size[1]:,} pixels, the limit max_pixels is "
+            f"{recipe.max_pixels:,}: refused before decoding; raise max_pixels if the picture is genuine"
+        )
+
+
+def _note_header(image: ImageFile, picture_format: str, recipe: Recipe, found: list[str]) -> bool:
+    """Note what the header tells; returns whether the picture has more than 8 bits per channel."""
+    if _is_animated(image, picture_format):
+        if recipe.strict_frames:
+            raise DecodeError(
+                f"the {picture_format} picture has several frames and the recipe has strict_frames=True; store the "
+                "frame you want alone, or use strict_frames=False to take frame 0"
+            )
+        found.append("animated")
+    sixteen_bit = _is_sixteen_bit(image, picture_format)
+    noted = {
+        "icc": "icc_profile" in image.info,
+        "palette": image.mode in ("P", "PA"),
+        "cmyk": image.mode == "CMYK",
+        "alpha": _has_alpha(image),
+        "sixteen_bit": sixteen_bit,
+    }
+    found.extend(name for name, is_so in noted.items() if is_so)
+    if sixteen_bit and recipe.sixteen_bit == "refuse":
+        raise DecodeError("the picture has more than 8 bits per channel and the recipe has sixteen_bit='refuse'")
+    return sixteen_bit
+
+
+def _is_animated(image: Any, picture_format: str) -> bool:
+    if picture_format != "JPEG":
+        return bool(getattr(image, "is_animated", False))
+    if "mp" not in image.info or any(b' hdrgm:Version="' in content for _, content in image.applist):
+        return False  # a second picture that only brightens the first (Ultra HDR) is no frame
+    try:
+        return int(image._getmp()[0xB001]) > 1  # multi-picture format, CIPA DC-007: number of images
+    except (SyntaxError, KeyError, TypeError, ValueError):
+        return False  # a broken index of further pictures; frame 0 does not need it
+
+
+def _is_sixteen_bit(image: Any, picture_format: str) -> bool:
+    if image.mode[0] in "IF":
+        return True
+    if picture_format == "TIFF":
+        return max(image.tag_v2.get(258) or (1,)) > 8  # BitsPerSample
+    arguments = image.tile[0].args if picture_format in ("PNG", "PPM") and image.tile else None
+    if isinstance(arguments, str):
+        return arguments.endswith(";16B")
+    return isinstance(arguments, tuple) and isinstance(arguments[-1], int) and arguments[-1] > 255
+
+
+def _has_alpha(image: Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+
+
+def _orientation(image: Any, recipe: Recipe, found: list[str]) -> int:
+    """EXIF orientation to undo, 1 to 8."""
+    if recipe.orientation == "none":
+        return 1
+    orientation = orientation_of(image.info)
+    if orientation == 0:
+        found.append("exif_unreadable")
+    elif orientation > 1:
+        found.append("oriented")
+    return orientation or 1
+
+
+def _region(size: tuple[int, int], recipe: Recipe) -> tuple[tuple[int, int, int, int], tuple[int, int]]:
+    """Part of the upright picture that is used (left, top, width, height), and the (width, height) it becomes.
+
+    The crop is in whole pixels by the arithmetic of `keras.utils.load_img(keep_aspect_ratio=True)`.
+    """
+    width, height = size
+    target_height, target_width = recipe.size
+    if recipe.fit == "crop":
+        crop_width = min(width, max(1, height * target_width // target_height))
+        crop_height = min(height, max(1, width * target_height // target_width))
+        left, top = (width - crop_width) // 2, (height - crop_height) // 2
+        return (left, top, crop_width, crop_height), (target_width, target_height)
+    if recipe.fit == "pad":
+        inner_width = min(target_width, max(1, (2 * width * target_height + height) // (2 * height)))
+        inner_height = min(target_height, max(1, (2 * height * target_width + width) // (2 * width)))
+        return (0, 0, width, height), (inner_width, inner_height)
+    return (0, 0, width, height), (target_width, target_height)
+
+
+def _shrink(region: tuple[int, int, int, int], inner: tuple[int, int], at_least: int) -> int:
+    """Factor by which libjpeg may shrink, so that the used part stays at least `at_least` times its final size."""
+    if not at_least:
+        return 1
+    room = min(region[2] // (at_least * inner[0]), region[3] // (at_least * inner[1]))
+    return next((factor for factor in (8, 4, 2) if room >= factor), 1)
+
+
+def _origin(stored: tuple[int, int], full_size: tuple[int, int], shrink: int, turn: int) -> tuple[float, float]:
+    """Where the content starts in the upright picture.
+
+    A scaled decode rounds sizes up, so the stored picture ends in a part of a pixel without content, right and below;
+    an orientation can bring that to the left or the top.
+    """
+    width, height = (full_size[1], full_size[0]) if turn in _SWAPPED else full_size
+    spare_x, spare_y = stored[0] - width / shrink, stored[1] - height / shrink
+    moved = {2: (spare_x, 0.0), 3: (spare_x, spare_y), 4: (0.0, spare_y)}
+    moved |= {6: (spare_y, 0.0), 7: (spare_y, spare_x), 8: (0.0, spare_x)}
+    return moved.get(turn, (0.0, 0.0))
+
+
+def _in_mode(image: Image, sixteen_bit: bool, recipe: Recipe, found: list[str]) -> Image:
+    """The picture in the recipe's colours; 16-bit grey stays 16-bit until it is small."""
+    mode = _MODES[recipe.color]
+    if sixteen_bit and recipe.sixteen_bit == "keras":
+        if recipe.color == "grayscale" and image.mode in ("L", "I;16", "I"):
+            return image
+        if image.mode[0] in "IF":
+            lowest, highest = image.getextrema()
+            if lowest < 0 or highest > 255:  # type: ignore[operator]  # one band: two numbers
+                found.append("clipped")
+    elif sixteen_bit:
+        grey = _sixteen_bit_grey(image, recipe)
+        if grey is not None:
+            return grey
+    if not _has_alpha(image):
+        return image if image.mode == mode else image.convert(mode)
+    if recipe.alpha == "keep":
+        return image if image.mode == mode else image.convert(mode)
+    if recipe.alpha == "drop":
+        image.info.pop("transparency", None)  # else Pillow warns, through process-wide filters, that it drops it
+        return image if image.mode == mode else image.convert(mode)
+    return _on_colour(image, recipe.alpha).convert(mode)
+
+
+def _sixteen_bit_grey(image: Image, recipe: Recipe) -> Image | None:
+    """16-bit grey as Pillow's mode I;16; None for 16-bit colour, of which Pillow reads the upper 8 bits."""
+    if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
+        raise DecodeError(
+            f"a picture of 32-bit or signed values (Pillow's mode {image.mode}) has no agreed range to scale to; "
+            "store it as 8 or unsigned 16 bits, or serve it as an array with mtgen.Rows"
+        )
+    if image.mode[0] != "I":
+        if recipe.dtype == "uint16":
+            raise DecodeError("a 16-bit colour picture, of which only 8 bits can be read; store it as 16-bit grey")
+        return None
+    if "transparency" in image.info and recipe.alpha != "drop":
+        raise DecodeError(
+            f"a 16-bit picture with a transparent value, which alpha={recipe.alpha!r} cannot follow at 16 bits; "
+            "use alpha='drop', or store it without the transparent value"
+        )
+    return image if image.mode == "I;16" else image.convert("I;16")
+
+
+def _on_colour(image: Image, colour: str) -> Image:
+    """The picture laid on white or black, as RGB."""
+    from PIL import Image as pillow
+
+    rgba = image if image.mode == "RGBA" else image.convert("RGBA")
+    ground = pillow.new("RGB", image.size, colour)
+    ground.paste(rgba, mask=rgba)
+    return ground
+
+
+def _turned(image: Image, turn: int) -> Image:
+    """The picture upright: undo EXIF orientation `turn` (EXIF 2.32, section 4.6.4.A)."""
+    from PIL.Image import Transpose
+
+    undo = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return image.transpose(undo[turn]) if turn in undo else image
+
+
+def _resized(
+    image: Image,
+    region: tuple[int, int, int, int],
+    origin: tuple[float, float],
+    shrink: int,
+    inner: tuple[int, int],
+    recipe: Recipe,
+) -> Image:
+    from PIL.Image import Resampling
+
+    left, top = origin[0] + region[0] / shrink, origin[1] + region[1] / shrink
+    box = (left, top, left + region[2] / shrink, top + region[3] / shrink)
+    if image.size == inner and box == (0, 0, *inner):
+        return image
+    gap = None if image.mode[0] in "IF" else recipe.reducing_gap  # Pillow cannot reduce 16-bit pictures
+    return image.resize(inner, Resampling[recipe.filter.upper()], box, gap)
+
+
+def _fill(out: np.ndarray, pixels: np.ndarray, recipe: Recipe) -> None:
+    """Copy the picture into its slot, with padding, range and scale as the recipe says."""
+    view = out if recipe.data_format == "channels_last" else np.moveaxis(out, 0, -1)
+    values = _in_range(pixels, recipe)
+    if values.ndim == 2:
+        values = values[..., None]
+    height, width = values.shape[:2]
+    if (height, width) != recipe.size:  # fit="pad"
+        view[...] = recipe.fill
+        if recipe.color == "rgba":
+            view[..., 3] = 0
+    top, left = (recipe.size[0] - height) // 2, (recipe.size[1] - width) // 2
+    inner = view[top : top + height, left : left + width]
+    if recipe.color == "rgba" and values.shape[2] == 1:
+        inner[..., :3] = values
+        inner[..., 3] = 255
+    else:
+        inner[...] = values
+    if recipe.scale is not None:
+        view *= np.float32(recipe.scale[0])
+        view += np.float32(recipe.scale[1])
+
+
+def _in_range(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """Values in the range of the recipe's dtype: 0-65535 for uint16, 0-255 for uint8 and float32."""
+    wide = pixels.dtype != np.uint8
+    if recipe.sixteen_bit == "keras":
+        if wide and recipe.dtype != "float32":
+            limit = np.iinfo(recipe.dtype).max
+            if pixels.min() < 0 or pixels.max() > limit:
+                raise DecodeError(
+                    f"the picture has values from {pixels.min()} to {pixels.max()}, which dtype={recipe.dtype!r} "
+                    "cannot hold; use dtype='float32', or the recipe 'clean', which scales 16-bit pictures"
+                )
+        return pixels
+    if recipe.dtype == "uint16":
+        return pixels if wide else pixels.astype(np.uint16) * np.uint16(257)
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8) if wide else pixels
