@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
 from mtgen import plan
 from mtgen.errors import StoreError
+
+PLAIN_KINDS = "biufcSUMm"  # bool, integers, floats, complex, bytes, text, dates, time spans
 
 
 @runtime_checkable
@@ -60,25 +63,65 @@ def check_request(store: Store, rows: np.ndarray, out: np.ndarray) -> None:
     """Refuse a request outside the store's bounds or a buffer that does not fit.
 
     Raises:
-        StoreError: row out of bounds, or `out` of another shape or dtype.
+        StoreError: rows that are no list of whole numbers, a row out of bounds, or `out` of another shape or dtype.
     """
+    if rows.ndim != 1 or rows.dtype.kind not in "iu":
+        raise StoreError(f"rows are {rows.shape} {rows.dtype}, expected int64 (n,)", path=store.location)
     expected = (len(rows), *store.row_shape)
-    if out.shape != expected or out.dtype != store.dtype or not out.flags.c_contiguous:
+    if out.shape != expected or out.dtype != store.dtype or not out.flags.c_contiguous or not out.flags.writeable:
+        kind = "" if out.flags.c_contiguous else "non-contiguous "
+        kind += "" if out.flags.writeable else "read-only "
         raise StoreError(
-            f"the buffer is {out.shape} {out.dtype}, the request needs a C-contiguous {expected} {store.dtype}",
+            f"the buffer is {kind}{out.shape} {out.dtype}, the request needs a writeable, C-contiguous {expected} "
+            f"{store.dtype}",
             path=store.location,
         )
     if len(rows) and (rows.min() < 0 or rows.max() >= store.num_rows):
         wrong = int(rows[(rows < 0) | (rows >= store.num_rows)][0])
+        has = f"the store has rows 0 to {store.num_rows - 1}" if store.num_rows else "the store has no rows"
+        raise StoreError(f"store row {wrong} was asked for, {has}", path=store.location)
+
+
+def native_dtype(dtype: Any, location: str) -> np.dtype:
+    """The dtype in native byte order, or a refusal of what no batch can carry.
+
+    Raises:
+        StoreError: object, structured or unknown dtypes.
+
+    Example:
+        >>> native_dtype(">i4", "x.npy") == np.dtype("int32")
+        True
+    """
+    try:
+        known = np.dtype(dtype)
+    except (TypeError, ValueError) as error:
         raise StoreError(
-            f"store row {wrong} was asked for, the store has rows 0 to {store.num_rows - 1}", path=store.location
+            f"the values are {dtype!r}, expected a NumPy dtype of numbers, text or dates: convert them first",
+            path=location,
+        ) from error
+    if known.hasobject:
+        raise StoreError(
+            f"the values are {known} (pickled Python objects), which are never opened, because unpickling runs code "
+            "from the file: store numbers or fixed-width text instead",
+            path=location,
         )
+    extension = known.kind == "V" and known.names is None and known.subdtype is None and known.type is not np.void
+    if (known.kind not in PLAIN_KINDS and not extension) or known.itemsize == 0:
+        raise StoreError(
+            f"the values are {known}, expected numbers, bool, fixed-width text or dates: store each field as an "
+            "array of its own",
+            path=location,
+        )
+    return known if extension else known.newbyteorder("=")
 
 
-class ChunkedStore(ABC):
-    """Base of stores whose rows are decompressed chunk by chunk along the row axis.
+class OpenStore(ABC):
+    """Base of all stores here: checks, closing and pickling; a subclass sets the attributes and fills buffers.
 
-    A subclass sets the attributes of `Store` and implements `read_chunk`; grouping, scatter and checks are here.
+    Attributes (besides those of `Store`):
+        attributes: what the file says about the array, such as `{"name": "id"}`; may be empty.
+        inside: name of the array inside its container (dataset, column), or None.
+        closed: True once `close` was called.
     """
 
     location: str
@@ -88,16 +131,102 @@ class ChunkedStore(ABC):
     chunk_rows: int
     keys: Store | None = None
     key_name: str | None = None
+    attributes: dict[str, Any] = {}  # noqa: RUF012  replaced, never changed
+    inside: str | None = None
+    closed: bool = False
+    owns_keys: bool = True
+
+    @abstractmethod
+    def fill(self, rows: np.ndarray, out: np.ndarray) -> None:
+        """`read_rows` after all checks; at least one row. Any thread."""
+
+    @abstractmethod
+    def recipe(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
+        """What opens this store again: a function and picklable arguments."""
+
+    def set_shape(self, shape: tuple[int, ...], dtype: Any) -> None:
+        """Set `num_rows`, `row_shape` and `dtype`; refuses arrays without a row axis and unusable dtypes."""
+        if not shape:
+            raise StoreError(
+                "the array has no axes (a single value), expected rows along the first axis: save it as (1,) or "
+                "(1, n) if it is one row",
+                path=self.location,
+            )
+        self.num_rows = int(shape[0])
+        self.row_shape = tuple(int(length) for length in shape[1:])
+        self.dtype = native_dtype(dtype, self.location)
+
+    def read_rows(self, rows: np.ndarray, out: np.ndarray) -> None:
+        """See `Store.read_rows`."""
+        self.check_open()
+        check_request(self, rows, out)
+        if len(rows):
+            self.fill(rows.astype(np.int64, copy=False), out)
+
+    def check_open(self) -> None:
+        """Refuse to read from a closed store."""
+        if self.closed:
+            raise StoreError("the store was closed, open it again to read from it", path=self.location)
+
+    def close(self) -> None:
+        """See `Store.close`; keys that were opened with the store are closed too."""
+        self.closed = True
+        if self.keys is not None and self.owns_keys:
+            self.keys.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        opener, arguments = self.recipe()
+        spec = (self.num_rows, self.row_shape, self.dtype.str)
+        return _reopen, (opener, arguments, spec, self.keys, self.key_name, self.owns_keys)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.location!r}: {self.num_rows} rows of {self.row_shape} {self.dtype}, "
+            f"chunk_rows {self.chunk_rows})"
+        )
+
+
+def _reopen(
+    opener: Callable[..., OpenStore],
+    arguments: tuple[Any, ...],
+    spec: tuple[int, tuple[int, ...], str],
+    keys: Store | None,
+    key_name: str | None,
+    owns_keys: bool,
+) -> OpenStore:
+    store = opener(*arguments)
+    found = (store.num_rows, store.row_shape, store.dtype.str)
+    if found != spec:
+        raise StoreError(
+            f"the store changed since it was pickled: it had (rows, row shape, dtype) {spec}, now it has {found}",
+            path=store.location,
+        )
+    store.keys, store.key_name, store.owns_keys = keys, key_name, owns_keys
+    return store
+
+
+class ChunkedStore(OpenStore):
+    """Base of stores whose rows are decompressed chunk by chunk along the row axis.
+
+    A subclass sets the attributes of `Store` and implements `read_chunk`; grouping, scatter and checks are here.
+    """
 
     @abstractmethod
     def read_chunk(self, chunk: int) -> np.ndarray:
         """Decompress one chunk into a new array `(rows in chunk, *row_shape)`; any thread."""
 
-    def read_rows(self, rows: np.ndarray, out: np.ndarray) -> None:
-        """See `Store.read_rows`."""
-        check_request(self, rows, out)
+    def fill(self, rows: np.ndarray, out: np.ndarray) -> None:
+        """See `OpenStore.fill`; holds one decompressed chunk at a time."""
         for read in plan.reads(rows, self.chunk_rows):
             out[read.slots] = self.read_chunk(read.chunk)[read.offsets]
 
-    def close(self) -> None:  # noqa: B027  files are opened per read unless a subclass says otherwise
-        """See `Store.close`."""
+    def chunk_span(self, chunk: int) -> tuple[int, int]:
+        """First row of the chunk and the row after its last."""
+        start = chunk * self.chunk_rows
+        return start, min(start + self.chunk_rows, self.num_rows)

@@ -1,0 +1,81 @@
+"""Stores around arrays that are already open: which reader suits which object, without importing its package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtgen.stores.array import ArrayStore
+from mtgen.stores.base import OpenStore, Store
+from mtgen.stores.container import Container
+from mtgen.stores.numpy import NumpyStore
+
+
+def store_of(source: Any) -> tuple[OpenStore, Store | None]:
+    """Store around an open object, and the keys that came with it."""
+    packages = {kind.__module__.partition(".")[0] for kind in type(source).__mro__}
+    name = type(source).__name__
+    if isinstance(source, np.ndarray):
+        return NumpyStore(source), None
+    if "bcolz" in packages:
+        return _bcolz_table(source) if name == "ctable" else (_bcolz_array(source), None)
+    if "h5py" in packages and name == "Dataset":
+        from mtgen.stores.hdf5 import HDF5Store
+
+        return HDF5Store.around(source), None
+    if "blosc2" in packages and name == "NDArray":
+        from mtgen.stores.blosc2 import Blosc2Store
+
+        return Blosc2Store.around(source), None
+    if "tensorstore" in packages:
+        from mtgen.stores.zarr import ZarrStore
+
+        return ZarrStore.around(source), None
+    if "zarr" in packages and name == "Array":
+        return _zarr_array(source), None
+    return ArrayStore(source), None
+
+
+def _bcolz_array(carray: Any) -> OpenStore:
+    """Our own reader for a carray on disk that nobody is writing; else the object itself, by slices."""
+    if carray.rootdir and carray.mode == "r":
+        from mtgen.stores.bcolz import BcolzStore
+
+        return BcolzStore(carray.rootdir)
+    shape = tuple(int(length) for length in carray.shape)
+    return ArrayStore(carray, f"bcolz.carray {shape} {carray.dtype}", "slice")
+
+
+def _bcolz_table(ctable: Any) -> tuple[OpenStore, Store | None]:
+    from mtgen.stores.opening import open_container
+
+    if ctable.rootdir and ctable.mode == "r":
+        from mtgen.stores.bcolz import ctable_container
+
+        return open_container(ctable_container(Path(ctable.rootdir)), None)
+    container = Container(
+        location="bcolz.ctable",
+        kind="bcolz ctable",
+        members={name: tuple(map(int, ctable[name].shape)) for name in ctable.names},
+        attributes={name: ctable.attrs[name] for name in ctable.attrs.getall()} if ctable.rootdir else {},
+        open_member=lambda name: _bcolz_column(ctable, name),
+    )
+    return open_container(container, None)
+
+
+def _bcolz_column(ctable: Any, name: str) -> OpenStore:
+    store = _bcolz_array(ctable[name])
+    store.inside = name
+    return store
+
+
+def _zarr_array(array: Any) -> OpenStore:
+    """TensorStore for an array in a local folder whose dtype it knows; else the object itself."""
+    root = getattr(array.store, "root", None)
+    if root is not None and array.dtype.kind not in "SUmM":
+        from mtgen.stores.zarr import ZarrStore
+
+        return ZarrStore(str(Path(root) / array.path))
+    return ArrayStore(array, f"zarr.Array {array.shape} {array.dtype}")
