@@ -15,7 +15,7 @@ import pandas as pd
 from mtgen import splits
 from mtgen.batch import Batch
 from mtgen.errors import PlanError, TableError
-from mtgen.gather import Field, fetch
+from mtgen.gather import Field, Role, fetch
 from mtgen.inputs.columns import BoundColumns, Target, Weight
 from mtgen.spec import Spec
 from mtgen.table import check_complete, check_table, column, digest_values
@@ -257,7 +257,8 @@ class Splits(Sequence[Dataset]):
 def _input_fields(inputs: Mapping[str, Any], table: pd.DataFrame) -> list[Field]:
     if not isinstance(inputs, Mapping) or not inputs:
         raise TableError(
-            f"inputs must be a dict of name -> Images, Rows or Columns with at least one entry, received {inputs!r:.200}"
+            "inputs must be a dict of name -> Images, Rows or Columns with at least one entry, "
+            f"received {inputs!r:.200}"
         )
     return [_field("input", name, value, table) for name, value in inputs.items()]
 
@@ -290,7 +291,7 @@ def _weight_fields(weight: str | Mapping[str, str] | None, table: pd.DataFrame, 
     return [_field("weight", name, Weight(value), table) for name, value in weight.items()]
 
 
-def _field(role: str, name: object, value: Any, table: pd.DataFrame) -> Field:
+def _field(role: Role, name: object, value: Any, table: pd.DataFrame) -> Field:
     if not isinstance(name, str):
         raise TableError(f"names of inputs and targets are text, received {name!r} of type {type(name).__name__}")
     if not hasattr(value, "bind"):

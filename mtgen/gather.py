@@ -32,6 +32,9 @@ PIECE_BYTES = 4 << 20
 GROUP_PICTURES = 8
 """Pictures one job decodes: enough to hide the cost of a hand-over, few enough to spread a batch over all workers."""
 
+Role = Literal["input", "target", "weight"]
+"""What a field is to the model."""
+
 Note = Callable[[str], None]
 """Called by a job with what it is about to do, for the report of a stall."""
 
@@ -40,7 +43,7 @@ Note = Callable[[str], None]
 class Field:
     """One input, target or weight, bound to the root table."""
 
-    role: Literal["input", "target", "weight"]
+    role: Role
     name: str
     bound: Any
 
@@ -177,7 +180,8 @@ def fetch(fields: Sequence[Field], rows: np.ndarray) -> Batch:
                 else:
                     one.bound.fetch(rows[slot : slot + 1], buffer[slot : slot + 1])
             except MtgenError as error:
-                raise error.at(row=int(row), path=_path(one, int(row)))
+                error.at(row=int(row), path=_path(one, int(row)))
+                raise
     return pending.batch()
 
 

@@ -215,8 +215,7 @@ class Loader:
         return self._iterate(int(step), stop)
 
     def _iterate(self, step: int, stop: int | None) -> Iterator[Batch]:
-        with self._lock:
-            stream, self._idle_stream = self._idle_stream or self.stream(), None
+        stream = self._swap_idle(None) or self.stream()
         stream.seek(step)
         try:
             while stop is None or step < stop:
@@ -225,11 +224,15 @@ class Loader:
         except BaseException:
             stream.close()
             raise
+        # Kept for the next epoch, whose first batches it has under way.
+        other = self._swap_idle(stream)
+        if other is not None:
+            other.close()
+
+    def _swap_idle(self, stream: Stream | None) -> Stream | None:
         with self._lock:
-            # Kept for the next epoch, whose first batches it has under way.
-            stream, self._idle_stream = self._idle_stream, stream
-        if stream is not None:
-            stream.close()
+            other, self._idle_stream = self._idle_stream, stream
+        return other
 
     def settings(self) -> dict[str, Any]:
         """What decides which rows a step holds, as small JSON."""
@@ -303,8 +306,7 @@ class Loader:
 
     def close(self) -> None:
         """Stop the workers and forget what is under way; the loader can be used again afterwards."""
-        with self._lock:
-            stream, self._idle_stream = self._idle_stream, None
+        stream = self._swap_idle(None)
         if stream is not None:
             stream.close()
         if self._pool is not None:

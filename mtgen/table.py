@@ -108,8 +108,8 @@ def check_complete(values: pd.Series, use: str) -> None:
     missing = values.isna().to_numpy()
     if missing.any():
         raise TableError(
-            f"{use}: column {values.name!r} has no value in {first_rows(missing)}. Fill the values in or drop these rows "
-            "from the table before making the Dataset",
+            f"{use}: column {values.name!r} has no value in {first_rows(missing)}. Fill the values in or drop these "
+            "rows from the table before making the Dataset",
             row=int(np.flatnonzero(missing)[0]),
         )
 

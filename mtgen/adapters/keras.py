@@ -153,8 +153,8 @@ def predict(loader: Loader, model: keras.Model, **options: Any) -> pd.DataFrame:
     for name, values in _named_outputs(model, outputs).items():
         if values.ndim > 2:
             raise ModelError(
-                f"output {name!r} has shape {values.shape}; a frame holds outputs of one or two axes. Use model.predict "
-                "with Loader(..., shuffle=False), whose rows are loader.dataset.rows in order"
+                f"output {name!r} has shape {values.shape}; a frame holds outputs of one or two axes. Use "
+                "model.predict with Loader(..., shuffle=False), whose rows are loader.dataset.rows in order"
             )
         wide = values.reshape(len(values), -1)[real]
         names = [name] if wide.shape[1] == 1 else [f"{name}_{place}" for place in range(wide.shape[1])]

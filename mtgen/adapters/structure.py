@@ -49,7 +49,8 @@ class Structure:
             model: a Keras model, or None.
             pads: whether batches may hold empty slots, and so a weight.
         """
-        inputs, targets = dataset.input_specs, dataset.target_specs
+        inputs: Specs = dataset.input_specs
+        targets: Specs = dataset.target_specs
         weights = {field.name: field.spec for field in dataset.fields if field.role == "weight"}
         if pads and not weights and targets:
             weights = {"": Spec(shape=(), dtype=np.dtype("float32"))}
@@ -87,8 +88,7 @@ class Structure:
         if weight is None:
             weight = np.ones(num_slots, np.float32)
         if not isinstance(weight, dict):
-            alike = {name: weight for name in self.targets}
-            return _packed(alike, self.targets_as_dict)
+            return _packed(dict.fromkeys(self.targets, weight), self.targets_as_dict)
         ones = np.ones(num_slots, np.float32)
         return _packed({name: weight.get(name, ones) for name in self.targets}, self.targets_as_dict)
 
@@ -112,8 +112,8 @@ class Structure:
         struct = _struct(model, "input")
         if struct is None:
             raise ModelError(
-                f"model {getattr(model, 'name', model)!r} does not say what its inputs are, so they cannot be compared. "
-                "Use a functional model, or call the model on one batch first"
+                f"model {getattr(model, 'name', model)!r} does not say what its inputs are, so they cannot be "
+                "compared. Use a functional model, or call the model on one batch first"
             )
         wrong = self._input_mismatches(struct) + self._target_mismatches(_struct(model, "output"))
         if wrong:

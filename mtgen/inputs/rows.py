@@ -183,16 +183,16 @@ def _from_labels(table: pd.DataFrame, store: Store) -> np.ndarray:
     labels = table.index
     if pd.api.types.is_bool_dtype(labels.dtype) or pd.api.types.is_float_dtype(labels.dtype):
         raise AlignmentError(
-            f"the table's index labels are {labels.dtype} ({_some(labels)}), which cannot say which store row is meant. "
-            "Use integer labels, or name the column with the store rows: Rows(..., index='...')",
+            f"the table's index labels are {labels.dtype} ({_some(labels)}), which cannot say which store row is "
+            "meant. Use integer labels, or name the column with the store rows: Rows(..., index='...')",
             path=store.location,
         )
     if pd.api.types.is_integer_dtype(labels.dtype):
         if not labels.is_unique:
             twice = labels[labels.duplicated()].unique()
             raise AlignmentError(
-                f"index labels appear more than once ({_some(twice)}), as after a plain pandas.concat; the store row of "
-                "a table row is its label. Name the column with the store rows: Rows(..., index='...')",
+                f"index labels appear more than once ({_some(twice)}), as after a plain pandas.concat; the store row "
+                "of a table row is its label. Name the column with the store rows: Rows(..., index='...')",
                 path=store.location,
             )
         _check_fresh(labels, store)
@@ -212,8 +212,8 @@ def _check_fresh(labels: pd.Index, store: Store) -> None:
     fresh = len(labels) != store.num_rows and bool((labels.to_numpy() == np.arange(len(labels))).all())
     if fresh:
         raise AlignmentError(
-            f"the table has {len(labels)} rows labelled 0 to {len(labels) - 1}, the store has {store.num_rows} rows: a frame "
-            "that was filtered and then re-numbered looks just like this, and its features would be wrong. Keep the "
+            f"the table has {len(labels)} rows labelled 0 to {len(labels) - 1}, the store has {store.num_rows} rows: a "
+            "frame that was filtered and then re-numbered looks just like this, and its features would be wrong. Keep the "
             "original index labels (no reset_index), or name the column with the store rows: Rows(..., index='...')",
             path=store.location,
         )
