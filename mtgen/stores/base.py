@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Protocol, Self, runtime_checkable
@@ -113,6 +114,26 @@ def native_dtype(dtype: Any, location: str) -> np.dtype:
             path=location,
         )
     return known if extension else known.newbyteorder("=")
+
+
+def load_package(name: str, install: str, location: str) -> Any:
+    """Import an optional package, or say how to get it.
+
+    Args:
+        name: the module.
+        install: what to give to pip, such as "mtgen[hdf5]".
+        location: the store that needs it, for the message.
+
+    Raises:
+        StoreError: the package is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise StoreError(
+            f"reading it needs the package {name}, which cannot be imported ({error}): pip install '{install}'",
+            path=location,
+        ) from error
 
 
 class OpenStore(ABC):

@@ -220,7 +220,7 @@ class BcolzStore(ChunkedStore):
         if magic != b"blpk" or version != 1 or num_chunks not in (1, -1):
             raise _broken(
                 path,
-                f"it starts with {magic!r}, version {version}, {num_chunks} chunks; expected b'blpk', version 1, 1 chunk",
+                f"it starts with {magic!r}, version {version}, {num_chunks} chunks; expected b'blpk', 1, 1",
                 self.location,
             )
         blosc_version, _, flags, _, num_bytes, block_bytes, compressed_bytes = struct.unpack_from(

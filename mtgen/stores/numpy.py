@@ -43,7 +43,7 @@ class NumpyStore(OpenStore):
         self.location = location or f"numpy array {array.shape} {array.dtype}"
         if isinstance(array, np.ma.MaskedArray):
             raise StoreError(
-                "the array is masked, and a batch cannot carry the mask: fill it first, for instance by array.filled(0)",
+                "the array is masked, and a batch cannot carry the mask: fill it first, as by array.filled(0)",
                 path=self.location,
             )
         self.array = np.asarray(array)

@@ -1,0 +1,252 @@
+"""Zarr v2, Zarr v3 (sharded too) and N5 through TensorStore: local folders and `http`, `s3`, `gs` URLs.
+
+A chunk that was never written reads as the array's fill value; that is the format's rule, so a lost chunk file
+cannot be told from an empty one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtgen.errors import StoreError
+from mtgen.stores.base import OpenStore, Store, load_package
+from mtgen.stores.container import KEY_ATTRIBUTE, KEY_MEMBER, Container
+
+CACHE_BYTES = 2**24  # per store: shard indexes and the chunks read last
+OPEN_ONCE = {"recheck_cached_data": "open", "recheck_cached_metadata": "open"}  # a store's content does not change
+METADATA = ["zarr.json", ".zarray", ".zgroup", "attributes.json"]
+
+
+def _tensorstore(location: str) -> Any:
+    return load_package("tensorstore", "tensorstore", location)
+
+
+def _plain(error: BaseException) -> str:
+    return str(error).partition(" [tensorstore_spec=")[0].partition(" [source locations=")[0]
+
+
+class Node:
+    """One array or group of a Zarr or N5 hierarchy, known by its metadata files.
+
+    Args:
+        source: local path or URL.
+
+    Attributes:
+        driver: "zarr3", "zarr" or "n5"; None when there is no metadata.
+        is_array: False for a group.
+        attributes: attributes of the user.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source.rstrip("/") if "://" in source else str(Path(source).absolute())
+        self.driver: str | None = None
+        self.is_array = False
+        self.attributes: dict[str, Any] = {}
+        self.metadata: dict[str, Any] = {}
+        for name in METADATA:
+            found = self._read(name)
+            if found is not None:
+                self._understand(name, found)
+                return
+
+    @property
+    def kvstore(self) -> Any:
+        """The folder as TensorStore wants it."""
+        if "://" in self.source:
+            return self.source + "/"
+        return {"driver": "file", "path": self.source + "/"}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Axes as the metadata says, rows first."""
+        lengths = self.metadata.get("dimensions" if self.driver == "n5" else "shape")
+        if not isinstance(lengths, list) or not all(type(length) is int for length in lengths):
+            raise StoreError(f"the metadata says shape {lengths!r}: write the array again", path=self.source)
+        return tuple(lengths)
+
+    def _understand(self, name: str, found: dict[str, Any]) -> None:
+        self.metadata = found
+        if name == "zarr.json":
+            self.driver, self.is_array = "zarr3", found.get("node_type") == "array"
+            self.attributes = found.get("attributes") or {}
+        elif name == "attributes.json":
+            self.driver, self.is_array = "n5", "dimensions" in found
+            self.attributes = found
+        else:
+            self.driver, self.is_array = "zarr", name == ".zarray"
+            self.attributes = self._read(".zattrs") or {}
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        tensorstore = _tensorstore(self.source)
+        try:
+            answer = tensorstore.KvStore.open(self.kvstore).result().read(name).result()
+        except Exception as error:  # TensorStore raises by status code: ValueError, OSError, RuntimeError, ...
+            raise StoreError(
+                f"{name} cannot be read there ({_plain(error)}): check address, network and rights", path=self.source
+            ) from error
+        if answer.state != "value":
+            return None
+        try:
+            content = json.loads(answer.value)
+        except ValueError as error:
+            raise StoreError(f"{name} is no JSON ({error}): write the array again", path=self.source) from error
+        if not isinstance(content, dict):
+            raise StoreError(f"{name} is no JSON object: write the array again", path=self.source)
+        return content
+
+
+class ZarrStore(OpenStore):
+    """Rows of one Zarr or N5 array.
+
+    Any thread may read, many at once; TensorStore reads and decodes in its own threads without the GIL, each chunk
+    once per call, straight into the caller's buffer.
+
+    Args:
+        source: local path or URL of the array.
+        location: name for messages.
+        inside: name of the array in its group.
+        node: metadata, if it was read already.
+
+    Raises:
+        StoreError: no array there, or one that TensorStore cannot read.
+    """
+
+    def __init__(
+        self, source: str, location: str | None = None, inside: str | None = None, node: Node | None = None
+    ) -> None:
+        self.location = location or source
+        self.inside = inside
+        node = node or Node(source)
+        if not node.is_array or node.driver is None:
+            what = "a group" if node.driver else f"none of {', '.join(METADATA)}"
+            raise StoreError(f"expected a Zarr or N5 array there, found {what}", path=self.location)
+        self.source = node.source
+        self.attributes = node.attributes
+        tensorstore = _tensorstore(self.location)
+        spec = {"driver": node.driver, "kvstore": node.kvstore, **OPEN_ONCE}
+        spec["context"] = {"cache_pool": {"total_bytes_limit": CACHE_BYTES}}
+        try:
+            array = tensorstore.open(spec, read=True).result()
+        except Exception as error:  # TensorStore raises by status code: ValueError, OSError, ...
+            raise StoreError(
+                f"TensorStore cannot open it ({_plain(error)}); keys of text can be saved as a .npy beside the array",
+                path=self.location,
+            ) from error
+        self._take(array)
+
+    @classmethod
+    def around(cls, array: Any) -> ZarrStore:
+        """Store around an open `tensorstore.TensorStore`; its first axis counts from its own origin."""
+        store = cls.__new__(cls)
+        store.source = None
+        store.location = f"tensorstore {array.domain} {array.dtype.name}"
+        tensorstore = _tensorstore(store.location)
+        store._take(array[tensorstore.d[:].translate_to[0]] if array.rank else array)
+        return store
+
+    def _take(self, array: Any) -> None:
+        try:
+            dtype = array.dtype.numpy_dtype
+        except (AttributeError, TypeError, ValueError):
+            dtype = array.dtype.name
+        self.set_shape(array.shape, dtype)
+        self.array = array
+        grid = array.chunk_layout.read_chunk.shape
+        self.chunk_rows = max(int((grid[0] if grid else None) or 1), 1)
+
+    source: str | None
+
+    def recipe(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
+        """See `OpenStore.recipe`; an open TensorStore travels as its own spec."""
+        if self.source is None:
+            return ZarrStore.around, (self.array,)
+        return ZarrStore, (self.source, self.location, self.inside)
+
+    def fill(self, rows: np.ndarray, out: np.ndarray) -> None:
+        """See `OpenStore.fill`."""
+        tensorstore = _tensorstore(self.location)
+        array = self.array
+        self.check_open()
+        try:
+            tensorstore.array(out).write(array[rows]).result()
+        except Exception as error:  # TensorStore raises by status code: ValueError, OSError, ...
+            raise StoreError(
+                f"TensorStore cannot read {len(rows)} rows between {rows.min()} and {rows.max()} ({_plain(error)}): "
+                "check the disk or network, or write the store again",
+                path=self.location,
+            ) from error
+
+    def close(self) -> None:
+        """See `Store.close`; the cache is freed with the last read that is still under way."""
+        super().close()
+        self.array = None
+
+
+def group_container(folder: Path) -> Container:
+    """The arrays of a local Zarr group, those of its sub-groups as `group/array`."""
+    location = str(folder)
+    nodes = {node_name: node for node_name, node in _walk(folder, "") if node.is_array}
+
+    def open_member(name: str) -> ZarrStore:
+        return ZarrStore(str(folder / name), f"{location}::{name}", name, nodes[name])
+
+    return Container(
+        location=location,
+        kind="Zarr group",
+        members={name: node.shape for name, node in nodes.items()},
+        attributes=Node(location).attributes,
+        open_member=open_member,
+    )
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, Node]]:
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir() and any((entry / name).exists() for name in METADATA):
+            node = Node(str(entry))
+            yield prefix + entry.name, node
+            if not node.is_array:
+                yield from _walk(entry, f"{prefix}{entry.name}/")
+
+
+def open_url(url: str) -> tuple[OpenStore, Store | None]:
+    """Rows and keys at a URL; nothing can be listed there, so arrays in a group must be named.
+
+    Raises:
+        StoreError: no array there, or the server cannot be reached.
+    """
+    address, _, inside = url.partition("::")
+    node = Node(address)
+    if node.is_array:
+        if inside:
+            raise StoreError(f"this is a single array, it has nothing called {inside!r}", path=address)
+        folder, slash, name = node.source.rpartition("/")
+        stem, dot, suffix = name.partition(".") if name.startswith(".") else _split_suffix(name)
+        keys = None if stem.endswith(".keys") else _array_or_none(f"{folder}{slash}{stem}.keys{dot}{suffix}", None)
+        return ZarrStore(address, node=node), keys
+    if node.driver is None:
+        raise StoreError(
+            f"there is no Zarr or N5 array: none of {', '.join(METADATA)} at that address; other formats are read "
+            "from local paths",
+            path=url,
+        )
+    if not inside:
+        raise StoreError(f'this is a group, expected the name of an array in it: "{address}::name"', path=url)
+    parent, slash, _ = inside.rpartition("/")
+    key = node.attributes.get(KEY_ATTRIBUTE) or f"{parent}{slash}{KEY_MEMBER}"
+    store = ZarrStore(f"{node.source}/{inside}", url, inside)
+    return store, None if key == inside else _array_or_none(f"{node.source}/{key}", str(key))
+
+
+def _split_suffix(name: str) -> tuple[str, str, str]:
+    stem, dot, suffix = name.rpartition(".")
+    return (stem, dot, suffix) if dot else (name, "", "")
+
+
+def _array_or_none(source: str, inside: str | None) -> ZarrStore | None:
+    node = Node(source)
+    return ZarrStore(source, inside=inside, node=node) if node.is_array else None
