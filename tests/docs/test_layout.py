@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
+import importlib.util
 import inspect
 import json
 import os
@@ -30,7 +31,24 @@ HEAVY = {"jax", "jaxlib", "keras", "matplotlib", "tensorflow", "torch"}
 LAZY = HEAVY | {"bcolz", "blosc2", "h5py", "pyarrow", "tensorstore", "zarr"}
 """Imported inside functions only."""
 
-PUBLIC: list[str] = []
+HOMES = {f"mtgen/adapters/{name}.py": name for name in ("keras", "tensorflow", "torch")}
+"""The one file that may import a backend as it loads; nothing loads the file before that backend is wanted."""
+
+PUBLIC = [
+    "Batch",
+    "Columns",
+    "Dataset",
+    "Images",
+    "Loader",
+    "MtgenError",
+    "Prefetch",
+    "Recipe",
+    "Rows",
+    "Shard",
+    "Splits",
+    "open_store",
+    "read_table",
+]
 """`mtgen.__all__`, pinned: a name comes or goes only together with a line of the changelog."""
 
 
@@ -88,8 +106,9 @@ def imported_on_load(node: ast.AST) -> Iterator[str]:
 
 
 def test_optional_packages_are_imported_inside_functions_only() -> None:
-    found = {relative(path): sorted(set(imported_on_load(parse(path))) & LAZY) for path in SOURCES}
-    assert {path: names for path, names in found.items() if names} == {}
+    found = {relative(path): set(imported_on_load(parse(path))) & LAZY for path in SOURCES}
+    found = {path: names - {HOMES.get(path)} for path, names in found.items()}
+    assert {path: sorted(names) for path, names in found.items() if names} == {}
 
 
 def test_the_import_finder_sees_what_runs_and_only_that() -> None:
@@ -180,6 +199,9 @@ def undocumented(module: object, prefix: str) -> Iterator[str]:
 def test_everything_public_has_a_docstring() -> None:
     missing: list[str] = []
     for found in pkgutil.walk_packages(mtgen.__path__, "mtgen."):
+        needs = HOMES.get(found.name.replace(".", "/") + ".py")
+        if needs and importlib.util.find_spec(needs) is None:
+            continue
         if not any(part.startswith("_") for part in found.name.split(".")):
             missing.extend(undocumented(importlib.import_module(found.name), found.name))
     assert missing == []
