@@ -124,8 +124,8 @@ def _pixels(data: bytes, picture_format: str, recipe: Recipe, found: list[str]) 
     if shrink > 1:
         image.draft(None, (image.size[0] // shrink, image.size[1] // shrink))
     image.load()
-    if not jpeg and picture_format != "TIFF":  # after loading: PNG may hold EXIF behind the pixels
-        turn = _orientation(image, recipe, found)
+    if not jpeg:  # after loading: PNG may hold EXIF behind the pixels, and Pillow has turned TIFF by then
+        turn = _orientation(image, recipe, found) if picture_format != "TIFF" else 1
         full_size = (image.size[1], image.size[0]) if turn in _SWAPPED else image.size
         region, inner = _region(full_size, recipe)
     origin = _origin(image.size, full_size, shrink, turn)
@@ -181,7 +181,7 @@ def _note_header(image: ImageFile, picture_format: str, recipe: Recipe, found: l
         "cmyk": image.mode == "CMYK",
         "alpha": _has_alpha(image),
         "sixteen_bit": sixteen_bit,
-        "oriented": picture_format == "TIFF" and getattr(image, "tag_v2", {}).get(274) in range(2, 9),  # by Pillow
+        "oriented": picture_format == "TIFF" and _turned_by_pillow(image),
     }
     found.extend(name for name, is_so in noted.items() if is_so)
     if sixteen_bit and recipe.sixteen_bit == "refuse":
@@ -209,6 +209,10 @@ def _is_sixteen_bit(image: Any, picture_format: str) -> bool:
     if isinstance(arguments, str):
         return arguments.endswith(";16B")
     return isinstance(arguments, tuple) and isinstance(arguments[-1], int) and arguments[-1] > 255
+
+
+def _turned_by_pillow(image: Any) -> bool:
+    return (image.tag_v2.get(274) or orientation_of(image.info)) in range(2, 9)
 
 
 def _has_alpha(image: Image) -> bool:
