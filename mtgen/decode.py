@@ -124,8 +124,8 @@ def _pixels(data: bytes, picture_format: str, recipe: Recipe, found: list[str]) 
     if shrink > 1:
         image.draft(None, (image.size[0] // shrink, image.size[1] // shrink))
     image.load()
-    if not jpeg:  # after loading: PNG may hold EXIF behind the pixels
-        turn = _orientation(image, recipe, found)
+    if not jpeg:  # after loading: PNG may hold EXIF behind the pixels, and Pillow has turned TIFF by then
+        turn = _orientation(image, recipe, found) if picture_format != "TIFF" else 1
         full_size = (image.size[1], image.size[0]) if turn in _SWAPPED else image.size
         region, inner = _region(full_size, recipe)
     origin = _origin(image.size, full_size, shrink, turn)
@@ -181,6 +181,7 @@ def _note_header(image: ImageFile, picture_format: str, recipe: Recipe, found: l
         "cmyk": image.mode == "CMYK",
         "alpha": _has_alpha(image),
         "sixteen_bit": sixteen_bit,
+        "oriented": picture_format == "TIFF" and _turned_by_pillow(image),
     }
     found.extend(name for name, is_so in noted.items() if is_so)
     if sixteen_bit and recipe.sixteen_bit == "refuse":
@@ -208,6 +209,10 @@ def _is_sixteen_bit(image: Any, picture_format: str) -> bool:
     if isinstance(arguments, str):
         return arguments.endswith(";16B")
     return isinstance(arguments, tuple) and isinstance(arguments[-1], int) and arguments[-1] > 255
+
+
+def _turned_by_pillow(image: Any) -> bool:
+    return (image.tag_v2.get(274) or orientation_of(image.info)) in range(2, 9)
 
 
 def _has_alpha(image: Image) -> bool:
@@ -280,6 +285,8 @@ def _in_mode(image: Image, sixteen_bit: bool, recipe: Recipe, found: list[str]) 
         grey = _sixteen_bit_grey(image, recipe)
         if grey is not None:
             return grey
+    if image.mode == "LAB" and mode == "L" and recipe.sixteen_bit != "keras":
+        return image.convert("RGB").convert(mode)  # Pillow knows no direct way; Keras fails here
     if not _has_alpha(image):
         return image if image.mode == mode else image.convert(mode)
     if recipe.alpha == "keep":
@@ -306,7 +313,8 @@ def _sixteen_bit_grey(image: Image, recipe: Recipe) -> Image | None:
             f"a 16-bit picture with a transparent value, which alpha={recipe.alpha!r} cannot follow at 16 bits; "
             "use alpha='drop', or store it without the transparent value"
         )
-    return image if image.mode == "I;16" else image.convert("I;16")
+    # by way of mode I: Pillow 13.0 clips to 255 in the direct conversion from big-endian 16 bits
+    return image if image.mode == "I;16" else image.convert("I").convert("I;16")
 
 
 def _on_colour(image: Image, colour: str) -> Image:

@@ -128,13 +128,13 @@ class Recipe:
             check_choice(field, getattr(self, field), choices)
         for field, value in _normalised(self).items():
             object.__setattr__(self, field, value)
-        _check_combinations(self)
         for field, value in _FIXED.get(self.name, {}).items():
             if getattr(self, field) != value:
                 raise PlanError(
                     f"the recipe named {self.name!r} has {field}={value!r}, received {getattr(self, field)!r}; "
                     "give a recipe with other values a name of its own"
                 )
+        _check_combinations(self)
 
     @property
     def spec(self) -> Spec:
