@@ -119,8 +119,8 @@ def main(
                 times[contender].append(seconds(contenders[contender]))
         floor = statistics.median(times["bare thread pool, pictures"])
         typer.echo(
-            f"{pictures} JPEG {WIDTH}x{HEIGHT} -> {SIZE[1]}x{SIZE[0]}, recipe {recipe}, batch {BATCH}, {workers} workers, "
-            f"median of {rounds} rounds"
+            f"{pictures} JPEG {WIDTH}x{HEIGHT} -> {SIZE[1]}x{SIZE[0]}, recipe {recipe}, batch {BATCH}, "
+            f"{workers} workers, median of {rounds} rounds"
         )
         for contender, measured in times.items():
             middle = statistics.median(measured)
