@@ -28,6 +28,14 @@ class _Root:
     table: pd.DataFrame
     fields: tuple[Field, ...]
 
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """Digest of each field, by role and name."""
+        texts = {
+            f"{field.role} {field.name}": json.dumps(field.bound.settings(), sort_keys=True) for field in self.fields
+        }
+        return {part: hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for part, text in texts.items()}
+
 
 class Dataset:
     """What a sample is; nothing running, nothing read but what the checks need.
@@ -212,11 +220,7 @@ class Dataset:
         Column values, row mappings, paths and recipes are covered whole, stores by size and a sample of rows; the
         bytes of pictures are not read.
         """
-        parts = {"rows": digest_values(pd.Index(self.rows))}
-        for field in self.fields:
-            text = json.dumps(field.bound.settings(), sort_keys=True)
-            parts[f"{field.role} {field.name}"] = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-        return parts
+        return {"rows": digest_values(pd.Index(self.rows)), **self._root.digests}
 
 
 class Splits(Sequence[Dataset]):

@@ -88,8 +88,6 @@ class Pending:
     def expect(self, num_jobs: int) -> None:
         """Count jobs to wait for; before any of them runs."""
         self._open_jobs += num_jobs
-        if not self._open_jobs:
-            self.done.set()
 
     def finish(self) -> None:
         """One job is over, well or badly."""
@@ -203,8 +201,9 @@ def window_jobs(pendings: Sequence[Pending], recorder: Recorder) -> list[Job]:
                 jobs += _row_jobs(number, one, pending, recorder)
             elif isinstance(one.bound, BoundImages):
                 jobs += _picture_jobs(number, one.bound, pending, recorder)
-    for pending in pendings:
-        pending.expect(sum(1 for job in jobs if any(served is pending for served in job.serves)))
+    for job in jobs:
+        for pending in job.serves:
+            pending.expect(1)
     return jobs
 
 
@@ -300,11 +299,11 @@ def _picture_jobs(number: int, bound: BoundImages, pending: Pending, recorder: R
             read_seconds = decode_seconds = 0.0
             facts: Counter[str] = Counter()
             for slot in slots:
-                row = int(pending.rows[slot])
-                path = bound.path(row)
-                note(f"read and decode {path}")
+                row, path = int(pending.rows[slot]), None
                 started = middle = time.perf_counter()
                 try:
+                    path = bound.path(row)
+                    note(f"read and decode {path}")
                     data = bound.read_bytes(row)
                     middle = time.perf_counter()
                     decode(data, bound.recipe, pending.buffers[number][slot], facts)
@@ -320,7 +319,7 @@ def _picture_jobs(number: int, bound: BoundImages, pending: Pending, recorder: R
     return jobs
 
 
-def _named(error: Exception, path: str, kind: type[MtgenError] = StoreError) -> MtgenError:
+def _named(error: Exception, path: str | None, kind: type[MtgenError] = StoreError) -> MtgenError:
     """The error with its path; one that is not ours is wrapped, because backends may keep nothing but the text."""
     if isinstance(error, MtgenError):
         return error.at(path=path)

@@ -19,7 +19,7 @@ from mtgen.memory import Forecast, budget_bytes, forecast
 from mtgen.metrics import Recorder, Stats
 from mtgen.plan import Batching, Shard
 from mtgen.prefetch import Stream
-from mtgen.sampling.order import Blocks, Exact, Sampler, Sequential
+from mtgen.sampling.order import Blocks, Exact, Order, Sampler, Sequential
 from mtgen.workers import WorkerPool, default_num_workers
 
 
@@ -86,7 +86,8 @@ class Loader:
             pad_last=pad_last,
             shard=shard or Shard(),
         )
-        self.sampler.order(len(dataset), seed=seed, epoch=0)  # a wrong seed is refused here, not in epoch 0
+        # Made here, so that a wrong seed is refused here.
+        self._kept_order = (0, self.sampler.order(len(dataset), seed=seed, epoch=0))
         self.num_workers = default_num_workers(num_workers)
         self.prefetch = prefetch or Prefetch()
         self.forecast: Forecast = forecast(
@@ -148,8 +149,15 @@ class Loader:
             [2, 3]
         """
         epoch, step_in_epoch = self._place(step)
-        order = self.sampler.order(len(self.dataset), seed=self.seed, epoch=epoch)
-        return self.dataset.rows[order.at(self.batching.positions(step_in_epoch))]
+        return self.dataset.rows[self._order(epoch).at(self.batching.positions(step_in_epoch))]
+
+    def _order(self, epoch: int) -> Order:
+        """The order of an epoch; the last one is kept, because making it may cost more than asking it."""
+        kept_epoch, order = self._kept_order
+        if epoch != kept_epoch:
+            order = self.sampler.order(len(self.dataset), seed=self.seed, epoch=epoch)
+            self._kept_order = epoch, order
+        return order
 
     def _place(self, step: int) -> tuple[int, int]:
         if isinstance(step, bool) or not isinstance(step, int | np.integer) or step < 0:
@@ -293,7 +301,7 @@ class Loader:
         return keras.dataset(self, model, steps_per_epoch=steps_per_epoch)
 
     def callback(self, x: Any) -> Any:
-        """A Keras callback that counts trained steps of `x` and logs `data_wait`; see `mtgen.adapters.keras.Progress`."""
+        """A Keras callback that counts trained steps and logs `data_wait`; see `mtgen.adapters.keras.Progress`."""
         from mtgen.adapters import keras
 
         return keras.Progress(x)

@@ -34,8 +34,8 @@ class Stats:
     def __str__(self) -> str:
         stages = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in self.stage_seconds.items())
         return (
-            f"{self.batches} batches, {self.rows} rows, {self.bad_rows} bad; consumer waited {self.wait_seconds:.2f} s; "
-            f"workers: {stages or 'nothing yet'}"
+            f"{self.batches} batches, {self.rows} rows, {self.bad_rows} bad; consumer waited "
+            f"{self.wait_seconds:.2f} s; workers: {stages or 'nothing yet'}"
         )
 
 

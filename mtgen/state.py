@@ -48,8 +48,8 @@ def step_of(state: object, *, settings: Mapping[str, Any], digests: Mapping[str,
         raise StateError(f"expected a state made by loader.state(step), received {state!r:.200}")
     if state["version"] != VERSION:
         raise StateError(
-            f"the state has version {state['version']!r}, this mtgen reads version {VERSION}; resume with the mtgen that "
-            "wrote it"
+            f"the state has version {state['version']!r}, this mtgen reads version {VERSION}; resume with the "
+            "mtgen that wrote it"
         )
     step = state["step"]
     if isinstance(step, bool) or not isinstance(step, int) or step < 0:

@@ -232,7 +232,6 @@ class BoundImages:
         return {
             "kind": "images",
             "column": self.images.column,
-            "root": self._root,
             "num_rows": len(self),
             "recipe": self.recipe.settings(),
             "digest": self.digest(),

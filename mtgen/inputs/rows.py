@@ -213,8 +213,9 @@ def _check_fresh(labels: pd.Index, store: Store) -> None:
     if fresh:
         raise AlignmentError(
             f"the table has {len(labels)} rows labelled 0 to {len(labels) - 1}, the store has {store.num_rows} rows: a "
-            "frame that was filtered and then re-numbered looks just like this, and its features would be wrong. Keep the "
-            "original index labels (no reset_index), or name the column with the store rows: Rows(..., index='...')",
+            "frame that was filtered and then re-numbered looks just like this, and its features would be wrong. Keep "
+            "the original index labels (no reset_index), or name the column with the store rows: "
+            "Rows(..., index='...')",
             path=store.location,
         )
 
