@@ -20,6 +20,7 @@ import numpy as np
 
 from mtgen.encoded import early_size, format_of, orientation_of
 from mtgen.errors import DecodeError, MtgenError, PlanError
+from mtgen.fit import Placement, place
 from mtgen.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -41,10 +42,6 @@ FACTS = (
 """What is counted about pictures; all but `extension_mismatch` by `decode`, that one by whoever knows the path."""
 
 _MODES = {"rgb": "RGB", "grayscale": "L", "rgba": "RGBA"}
-_SWAPPED = (5, 6, 7, 8)
-"""EXIF orientations that exchange width and height."""
-
-Box = tuple[float, float, float, float]
 
 
 def decode(data: bytes, recipe: Recipe, out: np.ndarray, facts: MutableMapping[str, int] | None = None) -> None:
@@ -118,19 +115,16 @@ def _pixels(data: bytes, picture_format: str, recipe: Recipe, found: list[str]) 
     sixteen_bit = _note_header(image, picture_format, recipe, found)
     jpeg = picture_format == "JPEG"
     turn = _orientation(image, recipe, found) if jpeg else 1  # before loading: the scaled decode needs upright sizes
-    full_size = (image.size[1], image.size[0]) if turn in _SWAPPED else image.size
-    region, inner = _region(full_size, recipe)
-    shrink = _shrink(region, inner, recipe.scaled_decode) if jpeg else 1
-    if shrink > 1:
-        image.draft(None, (image.size[0] // shrink, image.size[1] // shrink))
+    placement = place(image.size, recipe, turn=turn, may_shrink=jpeg)
+    if placement.shrink > 1:
+        wanted = image.size[0] // placement.shrink, image.size[1] // placement.shrink
+        if image.draft(None, wanted) is None:  # a JPEG that Pillow will not scale
+            placement = place(image.size, recipe, turn=turn)
     image.load()
     if not jpeg:  # after loading: PNG may hold EXIF behind the pixels, and Pillow has turned TIFF by then
         turn = _orientation(image, recipe, found) if picture_format != "TIFF" else 1
-        full_size = (image.size[1], image.size[0]) if turn in _SWAPPED else image.size
-        region, inner = _region(full_size, recipe)
-    origin = _origin(image.size, full_size, shrink, turn)
-    converted = _turned(_in_mode(image, sixteen_bit, recipe, found), turn)
-    return np.asarray(_resized(converted, region, origin, shrink, inner, recipe))
+        placement = place(image.size, recipe, turn=turn)
+    return np.asarray(_resized(_turned(_in_mode(image, sixteen_bit, recipe, found), turn), placement, recipe))
 
 
 @functools.cache
@@ -231,46 +225,6 @@ def _orientation(image: Any, recipe: Recipe, found: list[str]) -> int:
     return orientation or 1
 
 
-def _region(size: tuple[int, int], recipe: Recipe) -> tuple[tuple[int, int, int, int], tuple[int, int]]:
-    """Part of the upright picture that is used (left, top, width, height), and the (width, height) it becomes.
-
-    The crop is in whole pixels by the arithmetic of `keras.utils.load_img(keep_aspect_ratio=True)`.
-    """
-    width, height = size
-    target_height, target_width = recipe.size
-    if recipe.fit == "crop":
-        crop_width = min(width, max(1, height * target_width // target_height))
-        crop_height = min(height, max(1, width * target_height // target_width))
-        left, top = (width - crop_width) // 2, (height - crop_height) // 2
-        return (left, top, crop_width, crop_height), (target_width, target_height)
-    if recipe.fit == "pad":
-        inner_width = min(target_width, max(1, (2 * width * target_height + height) // (2 * height)))
-        inner_height = min(target_height, max(1, (2 * height * target_width + width) // (2 * width)))
-        return (0, 0, width, height), (inner_width, inner_height)
-    return (0, 0, width, height), (target_width, target_height)
-
-
-def _shrink(region: tuple[int, int, int, int], inner: tuple[int, int], at_least: int) -> int:
-    """Factor by which libjpeg may shrink, so that the used part stays at least `at_least` times its final size."""
-    if not at_least:
-        return 1
-    room = min(region[2] // (at_least * inner[0]), region[3] // (at_least * inner[1]))
-    return next((factor for factor in (8, 4, 2) if room >= factor), 1)
-
-
-def _origin(stored: tuple[int, int], full_size: tuple[int, int], shrink: int, turn: int) -> tuple[float, float]:
-    """Where the content starts in the upright picture.
-
-    A scaled decode rounds sizes up, so the stored picture ends in a part of a pixel without content, right and below;
-    an orientation can bring that to the left or the top.
-    """
-    width, height = (full_size[1], full_size[0]) if turn in _SWAPPED else full_size
-    spare_x, spare_y = stored[0] - width / shrink, stored[1] - height / shrink
-    moved = {2: (spare_x, 0.0), 3: (spare_x, spare_y), 4: (0.0, spare_y)}
-    moved |= {6: (spare_y, 0.0), 7: (spare_y, spare_x), 8: (0.0, spare_x)}
-    return moved.get(turn, (0.0, 0.0))
-
-
 def _in_mode(image: Image, sixteen_bit: bool, recipe: Recipe, found: list[str]) -> Image:
     """The picture in the recipe's colours; 16-bit grey stays 16-bit until it is small."""
     mode = _MODES[recipe.color]
@@ -343,22 +297,13 @@ def _turned(image: Image, turn: int) -> Image:
     return image.transpose(undo[turn]) if turn in undo else image
 
 
-def _resized(
-    image: Image,
-    region: tuple[int, int, int, int],
-    origin: tuple[float, float],
-    shrink: int,
-    inner: tuple[int, int],
-    recipe: Recipe,
-) -> Image:
+def _resized(image: Image, placement: Placement, recipe: Recipe) -> Image:
     from PIL.Image import Resampling
 
-    left, top = origin[0] + region[0] / shrink, origin[1] + region[1] / shrink
-    box = (left, top, left + region[2] / shrink, top + region[3] / shrink)
-    if image.size == inner and box == (0, 0, *inner):
+    if image.size == placement.size and placement.box == (0, 0, *image.size):
         return image
     gap = None if image.mode[0] in "IF" else recipe.reducing_gap  # Pillow cannot reduce 16-bit pictures
-    return image.resize(inner, Resampling[recipe.filter.upper()], box, gap)
+    return image.resize(placement.size, Resampling[recipe.filter.upper()], placement.box, gap)
 
 
 def _fill(out: np.ndarray, pixels: np.ndarray, recipe: Recipe) -> None:

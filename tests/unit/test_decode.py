@@ -470,7 +470,7 @@ def test_the_text_of_a_cut_file_keeps_the_cause():
 
 
 def bomb(picture_format: str) -> bytes:
-    """A small file whose header claims 30,000 x 30,000 pixels."""
+    """A small file whose header claims 30,000 x 30,000 pixels (AVIF: 16,000)."""
     side = 30_000
     if picture_format == "PNG":
         return png(side, side, 8, 2, b"")
@@ -483,6 +483,10 @@ def bomb(picture_format: str) -> bytes:
     elif picture_format == "JPEG":
         data = bytearray(encode(Image.new("RGB", (4, 4)), "JPEG"))
         struct.pack_into(">HH", data, data.index(b"\xff\xc0") + 5, side, side)
+    elif picture_format == "AVIF":
+        data = bytearray(encode(Image.new("RGB", (64, 64)), "AVIF"))
+        side = 16_000  # libavif itself refuses more
+        struct.pack_into(">II", data, data.index(b"ispe") + 8, side, side)
     elif picture_format == "PPM":
         return b"P6 30000 30000 255\n"
     elif picture_format == "TIFF":
@@ -498,12 +502,13 @@ def bomb(picture_format: str) -> bytes:
     return bytes(data)
 
 
-@pytest.mark.parametrize("picture_format", ["PNG", "BMP", "GIF", "JPEG", "PPM", "TIFF", "WEBP"])
+@pytest.mark.parametrize("picture_format", ["AVIF", "PNG", "BMP", "GIF", "JPEG", "PPM", "TIFF", "WEBP"])
 def test_bombs_are_refused_before_anything_is_allocated(picture_format, monkeypatch):
     data = bomb(picture_format)
     monkeypatch.setattr(Image.core, "new", lambda *_: pytest.fail("Pillow allocated a picture"))
     monkeypatch.setattr(Image.core, "fill", lambda *_: pytest.fail("Pillow allocated a picture"))
-    text = "30000 x 30000 = 900,000,000 pixels, the limit max_pixels is 89,478,485: refused before decoding"
+    claim = "16000 x 16000 = 256,000,000" if picture_format == "AVIF" else "30000 x 30000 = 900,000,000"
+    text = f"the header says {claim} pixels, the limit max_pixels is 89,478,485: refused before decoding"
     with pytest.raises(DecodeError, match=text):
         clean(data, (4, 4))
 
