@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import struct
 import threading
-import zlib
 
 import numpy as np
 import pytest
@@ -15,64 +12,7 @@ from mtgen.decode import FACTS, decode
 from mtgen.encoded import EXTENSIONS, extension_mismatch, format_of
 from mtgen.errors import DecodeError, PlanError
 from mtgen.recipe import FORMATS, Recipe, named_recipe
-
-EIGHT = {  # how a picture is stored for each EXIF orientation, from the upright one
-    1: lambda upright: upright,
-    2: lambda upright: upright[:, ::-1],
-    3: lambda upright: upright[::-1, ::-1],
-    4: lambda upright: upright[::-1],
-    5: lambda upright: upright.swapaxes(0, 1),
-    6: lambda upright: upright.swapaxes(0, 1)[::-1],
-    7: lambda upright: upright.swapaxes(0, 1)[::-1, ::-1],
-    8: lambda upright: upright.swapaxes(0, 1)[:, ::-1],
-}
-
-
-def noise(height: int, width: int, *channels: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, *channels), dtype=np.uint8)
-
-
-def photo(height: int, width: int) -> np.ndarray:
-    """A picture like a photograph: smooth shades, edges, and fine noise."""
-    y, x = np.mgrid[0:height, 0:width] / max(height, width)
-    shades = np.stack([np.sin(5 * x + 3 * y), np.cos(7 * y), np.sin(9 * x * y + 1)], -1) * 90 + 120
-    shades[(x - 0.4) ** 2 + (y - 0.3) ** 2 < 0.03] += 60
-    return np.clip(shades + np.random.default_rng(1).normal(0, 6, shades.shape), 0, 255).astype(np.uint8)
-
-
-def encode(picture: np.ndarray | Image.Image, picture_format: str = "PNG", **options: object) -> bytes:
-    image = picture if isinstance(picture, Image.Image) else Image.fromarray(np.ascontiguousarray(picture))
-    file = io.BytesIO()
-    image.save(file, picture_format, **options)
-    return file.getvalue()
-
-
-def oriented(picture: np.ndarray, orientation: int, picture_format: str = "PNG", **options: object) -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    tag = exif if picture_format == "TIFF" else exif.tobytes()
-    return encode(EIGHT[orientation](picture), picture_format, exif=tag, **options)
-
-
-def pixels(data: bytes, recipe: Recipe, facts: dict[str, int] | None = None) -> np.ndarray:
-    out = recipe.spec.empty(1)[0]
-    decode(data, recipe, out, facts)
-    return out
-
-
-def clean(data: bytes, size: tuple[int, int], facts: dict[str, int] | None = None, **settings: object) -> np.ndarray:
-    return pixels(data, named_recipe("clean", size=size, **settings), facts)
-
-
-def png_chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-def png(width: int, height: int, depth: int, color_type: int, rows: bytes, *extra: bytes) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
-    chunks = [png_chunk(b"IHDR", header), *extra, png_chunk(b"IDAT", zlib.compress(rows)), png_chunk(b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
-
+from tests.support.pictures import EIGHT, clean, encode, noise, oriented, photo, pixels, png, png_chunk
 
 # --- the slot ---------------------------------------------------------------------------------------------------------
 
@@ -185,6 +125,14 @@ def test_tiff_turned_by_xmp_has_its_final_size():
     assert facts == {"oriented": 1}
 
 
+def test_the_tag_of_a_tiff_goes_before_its_xmp():
+    picture = photo(20, 31)
+    facts: dict[str, int] = {}
+    data = encode(picture, "TIFF", tiffinfo={700: b'<x tiff:Orientation="6"/>', 274: 1})
+    np.testing.assert_array_equal(clean(data, (20, 31), facts), picture)
+    assert facts == {}
+
+
 @pytest.mark.parametrize("kind", ["xmp", "hex"])
 def test_orientation_in_xmp_and_in_png_text_is_found(kind):
     picture = photo(20, 31)
@@ -254,6 +202,8 @@ def test_a_transparent_colour_counts_as_alpha(mode):
     white = clean(encode(image, transparency=keys[mode]), (6, 6), facts)
     assert (white[:3] == 255).all()
     assert facts["alpha"] == 1
+    dropped = clean(encode(image, transparency=keys[mode]), (6, 6), alpha="drop")  # Pillow would warn here
+    np.testing.assert_array_equal(dropped, clean(encode(image), (6, 6)))
 
 
 @pytest.mark.parametrize("color", ["rgb", "grayscale", "rgba"])
@@ -381,6 +331,14 @@ def test_the_keras_recipe_never_wraps_values():
         pixels(encode(wide), named_recipe("keras", size=(4, 4), color="grayscale"))
 
 
+def test_the_keras_recipe_counts_as_clipped_what_lost_values():
+    for highest, clipped in ((255, {}), (256, {"clipped": 1})):
+        facts: dict[str, int] = {}
+        got = pixels(encode(np.full((8, 8), highest, np.uint16)), named_recipe("keras", size=(4, 4)), facts)
+        assert (got == 255).all()
+        assert facts == {"sixteen_bit": 1} | clipped
+
+
 # --- animation, formats -----------------------------------------------------------------------------------------------
 
 
@@ -437,101 +395,6 @@ def test_formats_outside_the_list_never_reach_a_parser():
 def test_what_is_no_picture_says_so(data, message):
     with pytest.raises(DecodeError, match=message):
         clean(data, (4, 4))
-
-
-# --- damage and bombs -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("recipe", ["clean", "fast"])
-@pytest.mark.parametrize("options", [("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {}), ("GIF", {})])
-def test_a_cut_file_raises_or_gives_the_same_pixels(options, recipe):
-    """Oracle over every prefix: what does not raise has lost no pixel."""
-    picture_format, settings = options
-    recipe = named_recipe(recipe, size=(20, 24))
-    data = encode(photo(60, 80), picture_format, **settings)
-    whole = pixels(data, recipe)
-    step = max(1, len(data) // 300)
-    silent = []
-    for length in [*range(0, len(data) - 40, step), *range(len(data) - 40, len(data))]:
-        try:
-            got = pixels(data[:length], recipe)
-        except DecodeError:
-            continue
-        silent.append(length)
-        np.testing.assert_array_equal(got, whole, err_msg=f"cut to {length} of {len(data)} bytes")
-    assert not silent or min(silent) >= len(data) - 22, "only a lost trailer may go unnoticed"
-
-
-def test_the_text_of_a_cut_file_keeps_the_cause():
-    data = encode(photo(60, 80), "JPEG")
-    with pytest.raises(DecodeError, match=r"JPEG picture of \d+ bytes cannot be decoded: .*truncated") as caught:
-        clean(data[: len(data) // 2], (8, 8))
-    assert isinstance(caught.value.__cause__, OSError)
-
-
-def bomb(picture_format: str) -> bytes:
-    """A small file whose header claims 30,000 x 30,000 pixels (AVIF: 16,000)."""
-    side = 30_000
-    if picture_format == "PNG":
-        return png(side, side, 8, 2, b"")
-    if picture_format == "BMP":
-        data = bytearray(encode(Image.new("RGB", (4, 4)), "BMP"))
-        struct.pack_into("<ii", data, 18, side, side)
-    elif picture_format == "GIF":
-        data = bytearray(encode(Image.new("RGB", (4, 4)), "GIF"))
-        struct.pack_into("<HH", data, 6, side, side)
-    elif picture_format == "JPEG":
-        data = bytearray(encode(Image.new("RGB", (4, 4)), "JPEG"))
-        struct.pack_into(">HH", data, data.index(b"\xff\xc0") + 5, side, side)
-    elif picture_format == "AVIF":
-        data = bytearray(encode(Image.new("RGB", (64, 64)), "AVIF"))
-        side = 16_000  # libavif itself refuses more
-        struct.pack_into(">II", data, data.index(b"ispe") + 8, side, side)
-    elif picture_format == "PPM":
-        return b"P6 30000 30000 255\n"
-    elif picture_format == "TIFF":
-        image = encode(Image.new("L", (4, 4)), "TIFF")
-        data = bytearray(image)
-        (start,) = struct.unpack_from("<I", data, 4)
-        for entry in range(start + 2, start + 2 + 12 * struct.unpack_from("<H", data, start)[0], 12):
-            if struct.unpack_from("<H", data, entry)[0] in (256, 257):
-                struct.pack_into("<HII", data, entry + 2, 4, 1, side)
-    else:
-        size = (side - 1).to_bytes(3, "little") * 2
-        return b"RIFF\x20\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + size + b"\0" * 20
-    return bytes(data)
-
-
-@pytest.mark.parametrize("picture_format", ["AVIF", "PNG", "BMP", "GIF", "JPEG", "PPM", "TIFF", "WEBP"])
-def test_bombs_are_refused_before_anything_is_allocated(picture_format, monkeypatch):
-    data = bomb(picture_format)
-    monkeypatch.setattr(Image.core, "new", lambda *_: pytest.fail("Pillow allocated a picture"))
-    monkeypatch.setattr(Image.core, "fill", lambda *_: pytest.fail("Pillow allocated a picture"))
-    claim = "16000 x 16000 = 256,000,000" if picture_format == "AVIF" else "30000 x 30000 = 900,000,000"
-    text = f"the header says {claim} pixels, the limit max_pixels is 89,478,485: refused before decoding"
-    with pytest.raises(DecodeError, match=text):
-        clean(data, (4, 4))
-
-
-@pytest.mark.parametrize("kind", ["VP8 ", "VP8L", "VP8X"])
-def test_the_size_of_every_kind_of_webp_is_read_before_pillow_sees_it(kind):
-    image = Image.fromarray(noise(30, 20, 4 if kind == "VP8X" else 3))
-    data = encode(image, "WEBP", lossless=kind == "VP8L")
-    assert data[12:16] == kind.encode()
-    with pytest.raises(DecodeError, match="20 x 30 = 600 pixels, the limit max_pixels is 599"):
-        clean(data, (4, 4), max_pixels=599)
-    assert clean(data, (4, 4), max_pixels=600).shape == (4, 4, 3)
-
-
-def test_pillows_own_limit_is_neither_used_nor_changed(monkeypatch):
-    """Between Pillow's warning and its error, and above: only max_pixels decides, without a warning."""
-    data = encode(photo(60, 80), "JPEG")
-    for limit in (4000, 1000, None):
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-        assert clean(data, (8, 8)).shape == (8, 8, 3)
-        with pytest.raises(DecodeError, match="the limit max_pixels is 4,799"):
-            clean(data, (8, 8), max_pixels=4799)
-        assert limit == Image.MAX_IMAGE_PIXELS
 
 
 # --- fit, filter, scale -----------------------------------------------------------------------------------------------
