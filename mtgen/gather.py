@@ -19,6 +19,7 @@ import numpy as np
 from mtgen import plan
 from mtgen.batch import Batch
 from mtgen.decode import decode
+from mtgen.encoded import extension_mismatch
 from mtgen.errors import DecodeError, MtgenError, StoreError
 from mtgen.inputs.columns import BoundColumns
 from mtgen.inputs.images import BoundImages
@@ -307,13 +308,14 @@ def _picture_jobs(number: int, bound: BoundImages, pending: Pending, recorder: R
                     data = bound.read_bytes(row)
                     middle = time.perf_counter()
                     decode(data, bound.recipe, pending.buffers[number][slot], facts)
+                    facts["extension_mismatch"] += extension_mismatch(path, data)
                 except Exception as error:
                     pending.fail(slot, number, _named(error, path, DecodeError))
                 read_seconds += middle - started
                 decode_seconds += time.perf_counter() - middle
             recorder.add_stage("read", read_seconds)
             recorder.add_stage("decode", decode_seconds)
-            recorder.add_facts(facts)
+            recorder.add_facts(+facts)
 
         jobs.append(Job(run=run, serves=(pending,)))
     return jobs
