@@ -267,7 +267,7 @@ def _chunks(
     first: Any, rest: Iterator[Any], row_shape: tuple[int, ...], dtype: np.dtype, chunk_rows: int, target: Path
 ) -> Iterator[np.ndarray]:
     """Cut blocks of any length into chunks; all but the last have `chunk_rows` rows."""
-    chunk = np.empty((chunk_rows, *row_shape), dtype)
+    chunk = np.empty((min(chunk_rows, len(first)), *row_shape), dtype)
     filled = 0
     block = first
     while block is not None:
@@ -280,6 +280,9 @@ def _chunks(
         start = 0
         while start < shape[0]:
             stop = min(start + chunk_rows - filled, shape[0])
+            if len(chunk) < filled + stop - start:
+                more = min(2 * (filled + stop - start), chunk_rows) - filled
+                chunk = np.concatenate([chunk[:filled], np.empty((more, *row_shape), dtype)])
             chunk[filled : filled + stop - start] = block[start:stop]
             filled, start = filled + stop - start, stop
             if filled == chunk_rows:

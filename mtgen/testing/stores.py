@@ -41,7 +41,7 @@ def sample_array(shape: tuple[int, ...], dtype: str) -> np.ndarray:
     if kind == "b":
         values = numbers % 3 == 0
     elif kind in "SU":
-        values = np.array([f"k{number}" for number in numbers.tolist()] or [""])
+        values = np.array([f"k{number}" for number in numbers.tolist()], dtype)
     elif kind == "f":
         values = (numbers % 1009) / 8 - 50
     else:
