@@ -113,7 +113,8 @@ def native_dtype(dtype: Any, location: str) -> np.dtype:
             "array of its own",
             path=location,
         )
-    return known if extension else known.newbyteorder("=")
+    native: np.dtype = known if extension else known.newbyteorder("=")
+    return native
 
 
 def load_package(name: str, install: str, location: str) -> Any:

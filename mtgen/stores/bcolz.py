@@ -34,6 +34,7 @@ from mtgen.stores.container import Container
 
 MAX_CHUNK_BYTES = 2**31 - 1  # a Blosc-1 buffer cannot hold more (BLOSC_MAX_BUFFERSIZE)
 MAX_RATIO = 65536  # zstd, the tightest codec, packs at most 128 KiB of one value into 4 bytes
+MAX_JSON_BYTES = 2**24
 CODECS = {0: "blosclz", 1: "lz4", 2: "snappy", 3: "zlib", 4: "zstd"}
 STORED = 0x02  # flag of a Blosc buffer whose bytes were copied, not compressed
 
@@ -87,11 +88,17 @@ def read_json(path: Path, location: str) -> dict[str, Any]:
     """One small JSON object of a bcolz folder; StoreError when it is missing or broken."""
     try:
         with path.open("rb") as file:
-            content = json.loads(file.read(2**24))
+            size = file.seek(0, 2)
+            if size > MAX_JSON_BYTES:
+                raise _broken(path, f"it has {size} bytes, expected a small JSON file", location)
+            file.seek(0)
+            content = json.loads(file.read())
     except FileNotFoundError as error:
         raise StoreError(
             f"{path} is missing, a bcolz folder needs it: copy the folder again, or write it anew", path=location
         ) from error
+    except StoreError:
+        raise
     except OSError as error:
         raise StoreError(f"{path} cannot be read ({error}): check the folder", path=location) from error
     except ValueError as error:

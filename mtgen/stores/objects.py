@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,22 @@ from mtgen.stores.array import ArrayStore
 from mtgen.stores.base import OpenStore, Store
 from mtgen.stores.container import Container
 from mtgen.stores.numpy import NumpyStore
+
+
+class BcolzObjectStore(ArrayStore):
+    """Rows of an open `bcolz.carray` that is in memory or being written; any thread, one at a time."""
+
+    def __init__(self, carray: Any) -> None:
+        shape = tuple(int(length) for length in carray.shape)
+        super().__init__(carray, f"bcolz.carray {carray.rootdir or ''} {shape} {carray.dtype}", "slice")
+
+    def recipe(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
+        """See `OpenStore.recipe`: what is on disk travels by its path, and must have been flushed."""
+        if self.array.rootdir:
+            from mtgen.stores.bcolz import BcolzStore
+
+            return BcolzStore, (str(Path(self.array.rootdir).absolute()),)
+        return BcolzObjectStore, (self.array,)
 
 
 def store_of(source: Any) -> tuple[OpenStore, Store | None]:
@@ -44,8 +61,7 @@ def _bcolz_array(carray: Any) -> OpenStore:
         from mtgen.stores.bcolz import BcolzStore
 
         return BcolzStore(carray.rootdir)
-    shape = tuple(int(length) for length in carray.shape)
-    return ArrayStore(carray, f"bcolz.carray {shape} {carray.dtype}", "slice")
+    return BcolzObjectStore(carray)
 
 
 def _bcolz_table(ctable: Any) -> tuple[OpenStore, Store | None]:

@@ -168,27 +168,32 @@ class ParquetStore(OpenStore):
         column = _dense(column)
         length = len(column)
         shape = self.row_shape if len(self.columns) == 1 else ()
-        if column.null_count:
-            raise self._null(name, start + int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0]))
-        widths = list(shape)
-        while widths:
-            width = widths.pop(0)
-            if hasattr(column, "value_lengths"):
-                lengths = np.asarray(column.value_lengths().to_numpy(zero_copy_only=False))
-                if (lengths != width).any():
-                    row = int(np.flatnonzero(lengths != width)[0])
-                    raise StoreError(
-                        f"column {name!r} has a list of {lengths[row]} in store row {start + row}, expected {width} "
-                        "as in the first row: lists must have one length",
-                        path=self.location,
-                    )
+        self._refuse_null(column, name, start, length)
+        for width in shape:
+            self._refuse_other_length(column, width, name, start)
             column = column.flatten()
-        if column.null_count:
-            place = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
-            raise self._null(name, start + place * length // max(len(column), 1))
+            self._refuse_null(column, name, start, length)
         values = column.to_numpy(zero_copy_only=False)
         dtype = self.dtype if len(self.columns) == 1 else values.dtype
         return np.asarray(values).astype(dtype, copy=False).reshape(length, *shape)
+
+    def _refuse_null(self, column: Any, name: str, start: int, length: int) -> None:
+        """`column` holds one or more values per row, `length` rows in all."""
+        if column.null_count:
+            place = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
+            raise self._null(name, start + place * length // len(column))
+
+    def _refuse_other_length(self, column: Any, width: int, name: str, start: int) -> None:
+        if not hasattr(column, "offsets"):  # a fixed-size list; its length is in the schema
+            return
+        lengths = np.diff(column.offsets.to_numpy())
+        if (lengths != width).any():
+            place = int(np.flatnonzero(lengths != width)[0])
+            raise StoreError(
+                f"column {name!r} has a list of {lengths[place]} in store row {start + place}, expected {width} as in "
+                "the first row: lists must have one length",
+                path=self.location,
+            )
 
     def close(self) -> None:
         """See `Store.close`; waits for a read that is under way."""
@@ -198,10 +203,8 @@ class ParquetStore(OpenStore):
 
 
 def _dense(column: Any) -> Any:
-    """One contiguous Arrow array, dictionaries looked up."""
+    """One contiguous Arrow array (a row group has no more than Arrow can hold), dictionaries looked up."""
     column = column.combine_chunks()
-    if hasattr(column, "num_chunks"):  # pyarrow keeps the wrapper when there are no or several chunks
-        column = column.chunk(0) if column.num_chunks else column.type.wrap_array([])
     return column.dictionary_decode() if hasattr(column, "dictionary_decode") else column
 
 

@@ -1,0 +1,54 @@
+"""Make a folder that a reader sees whole or not at all, and that survives a power cut once it is there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mtgen.errors import StoreError
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """A temporary folder that takes the place `target` at the end, or vanishes on any exception."""
+    if os.path.lexists(target):
+        raise StoreError(
+            "it exists already, nothing is overwritten: remove it or choose another path", path=str(target)
+        )
+    folder = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise StoreError(f"the folder cannot be made ({error}): check path and rights", path=str(target)) from error
+    try:
+        yield folder
+        if os.path.lexists(target):
+            raise StoreError("it was made by someone else meanwhile, nothing is overwritten", path=str(target))
+        os.rename(folder, target)
+        sync_folder(target.parent)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a new file and flush it to disk."""
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush the names in a folder to disk; Windows has no such call."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

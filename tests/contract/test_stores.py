@@ -1,0 +1,457 @@
+"""Every reader, and every kind of open object, against the one suite that all stores must pass."""
+
+import functools
+import http.server
+import itertools
+import re
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mtgen.stores.bcolz_writer import write_bcolz, write_bcolz_table
+from mtgen.testing import StoreContract
+
+ALL_DTYPES = ("float32", "float16", ">f8", "uint8", ">i4", "int64", "bool", "S5", "U4", ">U4", "datetime64[s]")
+
+
+class TestNpy(StoreContract):
+    dtypes = ALL_DTYPES
+
+    def make(self, tmp_path, array):
+        np.save(tmp_path / "x.npy", array)
+        return str(tmp_path / "x.npy")
+
+
+class TestNpyFortranOrder(TestNpy):
+    def make(self, tmp_path, array):
+        return super().make(tmp_path, np.asfortranarray(array))
+
+
+class TestNumpyArray(StoreContract):
+    dtypes = ALL_DTYPES
+
+    def make(self, tmp_path, array):
+        return array
+
+
+class TestNumpyView(StoreContract):
+    def make(self, tmp_path, array):
+        return np.repeat(array, 2, axis=0)[::2]
+
+
+class TestMemmap(StoreContract):
+    def make(self, tmp_path, array):
+        np.save(tmp_path / "x.npy", array)
+        return np.load(tmp_path / "x.npy", mmap_mode="r")
+
+
+class TestOwnBcolz(StoreContract):
+    """Written by our writer: the one suite that runs where the bcolz package is missing."""
+
+    dtypes = ALL_DTYPES
+
+    def make(self, tmp_path, array):
+        return write_bcolz(tmp_path / "x.bcolz", array, chunk_rows=5)
+
+
+class TestOwnBcolzTable(StoreContract):
+    def make(self, tmp_path, array):
+        write_bcolz_table(tmp_path / "t.bcolz", {"x": array, "other": np.arange(len(array))}, chunk_rows=5)
+        return f"{tmp_path / 't.bcolz'}::x"
+
+
+class BcolzPackage(StoreContract):
+    @pytest.fixture(autouse=True)
+    def _bcolz(self):
+        self.bcolz = pytest.importorskip("bcolz")
+
+    def write(self, tmp_path, array):
+        carray = self.bcolz.carray(array, rootdir=str(tmp_path / "x.bcolz"), chunklen=5)
+        carray.flush()
+        return tmp_path / "x.bcolz"
+
+
+class TestBcolz(BcolzPackage):
+    dtypes = (*ALL_DTYPES[:-1], "datetime64[ns]")  # of dates, bcolz writes only these
+
+    def make(self, tmp_path, array):
+        return self.write(tmp_path, array)
+
+
+class TestBcolzTable(BcolzPackage):
+    def make(self, tmp_path, array):
+        columns = [np.arange(len(array)), array]
+        table = self.bcolz.ctable(columns=columns, names=["a", "x"], rootdir=str(tmp_path / "t.bcolz"), chunklen=5)
+        table.flush()
+        return f"{tmp_path / 't.bcolz'}::x"
+
+
+class TestBcolzObject(BcolzPackage):
+    def make(self, tmp_path, array):
+        return self.bcolz.open(str(self.write(tmp_path, array)), mode="r")
+
+
+class TestBcolzObjectBeingWritten(BcolzPackage):
+    """Its last rows may be in memory only, so the object is read, not the folder."""
+
+    def make(self, tmp_path, array):
+        carray = self.bcolz.carray(array, rootdir=str(tmp_path / "x.bcolz"), chunklen=5, mode="w")
+        carray.flush()
+        return carray
+
+
+class TestBcolzObjectInMemory(BcolzPackage):
+    def make(self, tmp_path, array):
+        return self.bcolz.carray(array, chunklen=5)
+
+
+class TestBcolzTableObject(BcolzPackage):
+    row_shapes = ((3,), (2, 2))
+
+    def make(self, tmp_path, array):
+        return self.bcolz.ctable(columns=[np.arange(len(array)), array], names=["a", "x"], chunklen=5)
+
+
+class ZarrPackage(StoreContract):
+    options = {}
+    dtypes = ("float32", ">f8", "uint8", "int64", "bool")
+
+    @pytest.fixture(autouse=True)
+    def _zarr(self):
+        self.zarr = pytest.importorskip("zarr")
+        pytest.importorskip("tensorstore")
+
+    def write(self, tmp_path, array, name="x.zarr"):
+        chunks = (5, *array.shape[1:])
+        written = self.zarr.create_array(
+            str(tmp_path / name), shape=array.shape, dtype=array.dtype, chunks=chunks, **self.options
+        )
+        written[...] = array
+        return written
+
+
+class TestZarr3(ZarrPackage):
+    options = {"zarr_format": 3}
+
+    def make(self, tmp_path, array):
+        self.write(tmp_path, array)
+        return tmp_path / "x.zarr"
+
+
+class TestZarr2(TestZarr3):
+    options = {"zarr_format": 2}
+
+
+class TestZarr3Sharded(ZarrPackage):
+    def write(self, tmp_path, array, name="x.zarr"):
+        self.options = {"zarr_format": 3, "shards": (10, *array.shape[1:])}
+        return super().write(tmp_path, array, name)
+
+    def make(self, tmp_path, array):
+        self.write(tmp_path, array)
+        return tmp_path / "x.zarr"
+
+
+class TestZarrGroup(ZarrPackage):
+    def make(self, tmp_path, array):
+        self.zarr.create_group(str(tmp_path / "g.zarr")).create_group("train")
+        self.write(tmp_path, array, "g.zarr/train/x")
+        return f"{tmp_path / 'g.zarr'}::train/x"
+
+
+class TestZarrObject(ZarrPackage):
+    def make(self, tmp_path, array):
+        return self.write(tmp_path, array)
+
+
+class TestZarrObjectOfText(ZarrPackage):
+    """TensorStore knows no text: such arrays are read through the zarr package."""
+
+    dtypes = ("U4",)
+    row_shapes = ((3,), ())
+    options = {"zarr_format": 2}
+
+    def make(self, tmp_path, array):
+        return self.write(tmp_path, array)
+
+
+class TensorStorePackage(StoreContract):
+    @pytest.fixture(autouse=True)
+    def _tensorstore(self):
+        self.tensorstore = pytest.importorskip("tensorstore")
+
+    def write(self, tmp_path, array, driver="n5", name="x.n5"):
+        chunk = [5, *array.shape[1:]]
+        metadata = {"n5": {"blockSize": chunk, "compression": {"type": "gzip"}}, "zarr": {"chunks": chunk}}[driver]
+        opened = self.tensorstore.open(
+            {"driver": driver, "kvstore": {"driver": "file", "path": f"{tmp_path / name}/"}, "metadata": metadata},
+            create=True,
+            dtype=array.dtype,
+            shape=array.shape,
+        ).result()
+        opened.write(array).result()
+        return opened
+
+
+class TestN5(TensorStorePackage):
+    dtypes = ("float32", "float64", "uint8", "int64")  # N5 has no bool
+
+    def make(self, tmp_path, array):
+        self.write(tmp_path, array)
+        return tmp_path / "x.n5"
+
+
+class TestTensorStoreObject(TensorStorePackage):
+    def make(self, tmp_path, array):
+        return self.write(tmp_path, array, "zarr")
+
+
+class TestTensorStoreObjectFromAnotherOrigin(TensorStorePackage):
+    def make(self, tmp_path, array):
+        return self.write(tmp_path, array, "zarr")[self.tensorstore.d[0].translate_by[100]]
+
+
+class RangeHandler(http.server.BaseHTTPRequestHandler):
+    """Serves files, whole or one byte range, and nothing to the terminal."""
+
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, *args, folder):
+        self.folder = folder
+        super().__init__(*args)
+
+    def do_GET(self):
+        path = self.folder / self.path.lstrip("/")
+        content = path.read_bytes() if path.is_file() else None
+        if content is None:
+            self.send_error(404)
+            return
+        status, total = 200, len(content)
+        wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+        if wanted:
+            start = int(wanted[1]) if wanted[1] else max(total - int(wanted[2]), 0)
+            stop = min(int(wanted[2]) + 1, total) if wanted[1] and wanted[2] else total
+            status, content = 206, content[start:stop]
+        self.send_response(status)
+        if wanted:
+            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{total}")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def do_HEAD(self):
+        self.send_error(404)
+
+    def log_message(self, *_):
+        pass
+
+
+class OverHttp:
+    """Mixin: what `make` writes is served by a local server."""
+
+    @pytest.fixture(autouse=True)
+    def _server(self, tmp_path):
+        handler = functools.partial(RangeHandler, folder=tmp_path)
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        self.root, self.address = tmp_path, f"http://127.0.0.1:{server.server_address[1]}"
+        yield
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+    def make(self, tmp_path, array):
+        text = str(super().make(tmp_path, array))
+        return f"{self.address}/{Path(text).relative_to(self.root).as_posix()}"
+
+
+class TestZarr3OverHttp(OverHttp, TestZarr3):
+    pass
+
+
+class TestZarr2OverHttp(OverHttp, TestZarr2):
+    pass
+
+
+class TestZarr3ShardedOverHttp(OverHttp, TestZarr3Sharded):
+    pass
+
+
+class TestZarrGroupOverHttp(OverHttp, TestZarrGroup):
+    pass
+
+
+class TestN5OverHttp(OverHttp, TestN5):
+    pass
+
+
+class HDF5Package(StoreContract):
+    dtypes = ("float32", ">f8", "uint8", "int64", "bool", "S5")
+    chunked = True
+
+    @pytest.fixture(autouse=True)
+    def _h5py(self):
+        self.h5py = pytest.importorskip("h5py")
+
+    def write(self, tmp_path, array):
+        chunks = (5, *array.shape[1:]) if self.chunked else None
+        with self.h5py.File(tmp_path / "x.h5", "w") as file:
+            file.create_dataset("train/x", data=array, chunks=chunks, compression="gzip" if chunks else None)
+        return tmp_path / "x.h5"
+
+
+class TestHDF5(HDF5Package):
+    def make(self, tmp_path, array):
+        return f"{self.write(tmp_path, array)}::train/x"
+
+
+class TestHDF5Contiguous(TestHDF5):
+    chunked = False
+
+
+class TestHDF5Object(HDF5Package):
+    def make(self, tmp_path, array):
+        return self.h5py.File(self.write(tmp_path, array), "r")["train/x"]
+
+
+class TestHDF5ObjectInMemory(HDF5Package):
+    pickles = False
+    names = itertools.count()
+
+    def make(self, tmp_path, array):
+        file = self.h5py.File(f"memory-{next(self.names)}", "w", driver="core", backing_store=False)
+        return file.create_dataset("x", data=array)
+
+
+class Blosc2Package(StoreContract):
+    @pytest.fixture(autouse=True)
+    def _blosc2(self):
+        self.blosc2 = pytest.importorskip("blosc2")
+
+    def write(self, array, **where):
+        return self.blosc2.asarray(np.ascontiguousarray(array), chunks=(10, *array.shape[1:]), **where)
+
+
+class TestBlosc2(Blosc2Package):
+    dtypes = ("float32", "uint8", "int64", "bool", "S5", "U4")
+
+    def make(self, tmp_path, array):
+        self.write(array, urlpath=str(tmp_path / "x.b2nd"), mode="w")
+        return tmp_path / "x.b2nd"
+
+
+class TestBlosc2Folder(Blosc2Package):
+    def make(self, tmp_path, array):
+        self.write(array, urlpath=str(tmp_path / "x.b2nd"), mode="w", contiguous=False)
+        return tmp_path / "x.b2nd"
+
+
+class TestBlosc2Object(Blosc2Package):
+    def make(self, tmp_path, array):
+        self.write(array, urlpath=str(tmp_path / "x.b2nd"), mode="w")
+        return self.blosc2.open(str(tmp_path / "x.b2nd"), mode="r")
+
+
+class TestBlosc2ObjectInMemory(Blosc2Package):
+    def make(self, tmp_path, array):
+        return self.write(array)
+
+
+class TestParquet(StoreContract):
+    """One column, and fixed-size lists for rows of several values."""
+
+    dtypes = ("float32", "float64", "uint8", "int64", "bool", "datetime64[ms]")
+
+    def make(self, tmp_path, array):
+        pyarrow = pytest.importorskip("pyarrow")
+        parquet = pytest.importorskip("pyarrow.parquet")
+        column = pyarrow.array(array.reshape(-1))
+        for length in array.shape[:0:-1]:
+            column = pyarrow.FixedSizeListArray.from_arrays(column, length)
+        parquet.write_table(pyarrow.table({"x": column}), tmp_path / "x.parquet", row_group_size=5)
+        return tmp_path / "x.parquet"
+
+
+class TestParquetLists(StoreContract):
+    row_shapes = ((3,),)
+
+    def make(self, tmp_path, array):
+        pyarrow = pytest.importorskip("pyarrow")
+        parquet = pytest.importorskip("pyarrow.parquet")
+        column = pyarrow.array(array.tolist(), pyarrow.list_(pyarrow.from_numpy_dtype(array.dtype)))
+        parquet.write_table(pyarrow.table({"x": column}), tmp_path / "x.parquet", row_group_size=5)
+        return tmp_path / "x.parquet"
+
+
+class TestParquetColumnsSideBySide(StoreContract):
+    dtypes = ("float32", "float64", "int64")
+    row_shapes = ((3,),)
+
+    def make(self, tmp_path, array):
+        pyarrow = pytest.importorskip("pyarrow")
+        parquet = pytest.importorskip("pyarrow.parquet")
+        table = pyarrow.table({name: array[:, place] for place, name in enumerate("abc")})
+        parquet.write_table(table, tmp_path / "x.parquet", row_group_size=5)
+        return f"{tmp_path / 'x.parquet'}::a,b,c"
+
+
+class TestParquetText(StoreContract):
+    dtypes = ("U4",)  # the store is as wide as the longest text: "k814"
+    row_shapes = ((),)
+
+    def make(self, tmp_path, array):
+        pyarrow = pytest.importorskip("pyarrow")
+        parquet = pytest.importorskip("pyarrow.parquet")
+        parquet.write_table(pyarrow.table({"x": array.tolist()}), tmp_path / "x.parquet", row_group_size=5)
+        return tmp_path / "x.parquet"
+
+
+class IndexOnly:
+    """An array-like that knows sorted index arrays and nothing of chunks."""
+
+    def __init__(self, array):
+        self._array, self.shape, self.dtype = array, array.shape, array.dtype
+
+    def __getitem__(self, selection):
+        return self._array[selection]
+
+
+class SlicesOnly(IndexOnly):
+    """An array-like that knows slices only, and says how long its chunks are."""
+
+    chunks = (5,)
+
+    def __getitem__(self, selection):
+        if not isinstance(selection, slice):
+            raise TypeError("slices only")
+        return self._array[selection]
+
+
+class WrongIndex(IndexOnly):
+    """An array-like that takes index arrays for something else: asking must not trust them."""
+
+    def __getitem__(self, selection):
+        return self._array[selection] if isinstance(selection, slice) else self._array[::-1][selection]
+
+
+class TestArrayLikeByIndex(StoreContract):
+    dtypes = ALL_DTYPES
+
+    def make(self, tmp_path, array):
+        return IndexOnly(array)
+
+
+class TestArrayLikeBySlices(StoreContract):
+    dtypes = ALL_DTYPES
+
+    def make(self, tmp_path, array):
+        return SlicesOnly(array)
+
+
+class TestArrayLikeThatMisreadsIndices(StoreContract):
+    def make(self, tmp_path, array):
+        return WrongIndex(array)
