@@ -19,6 +19,7 @@ import argparse
 import filecmp
 import hashlib
 import io
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -88,7 +89,9 @@ def main() -> int:
 
 
 def make(root: Path) -> None:
-    """Write all samples under `root`; files of the same name are replaced, others are left alone."""
+    """Write all samples under `root`, in place of those that are there."""
+    for name in ("images", "features.bcolz", "features.keys.bcolz"):
+        shutil.rmtree(root / name, ignore_errors=True)
     digits = load_digits()
     pixels = digits.images.astype(np.uint8)
     ids = make_ids(len(pixels))
