@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from mtgen.errors import PlanError
 
+MOST_STALL_SECONDS = 1_000_000
+"""Some eleven days; the waits of threads overflow beyond about 292 years, and infinity is no deadline."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prefetch:
@@ -30,5 +33,9 @@ class Prefetch:
         for name, value, least in (("window", self.window, 1), ("depth", self.depth, 0)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
                 raise PlanError(f"Prefetch({name}=...) must be an integer >= {least} or None, received {value!r}")
-        if not self.stall_seconds > 0:
-            raise PlanError(f"Prefetch(stall_seconds=...) must be > 0, received {self.stall_seconds!r}")
+        number = isinstance(self.stall_seconds, int | float) and not isinstance(self.stall_seconds, bool)
+        if not number or not 0 < self.stall_seconds <= MOST_STALL_SECONDS:
+            raise PlanError(
+                f"Prefetch(stall_seconds=...) must be a number > 0 and at most {MOST_STALL_SECONDS:,} (no wait is "
+                f"unbounded), received {self.stall_seconds!r}"
+            )

@@ -119,10 +119,16 @@ class Dataset:
             rows: places in the root table, any order, repeats allowed; they need not belong to this split.
 
         Raises:
-            PlanError: a row outside the table.
+            PlanError: rows that are no list of integers, or a row outside the table.
             DecodeError, StoreError, AlignmentError: a sample that cannot be read.
         """
-        wanted = np.asarray(rows, np.int64)
+        given = np.asarray(rows)
+        if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
+            raise PlanError(
+                f"fetch needs a list of integer rows, received {given.dtype} of shape {given.shape}: {rows!r:.100}. "
+                "For a boolean mask use take(mask).rows"
+            )
+        wanted = given.astype(np.int64)
         if len(wanted) and not (wanted.min() >= 0 and wanted.max() < len(self.table)):
             raise PlanError(f"rows must lie in 0 to {len(self.table) - 1}, received {wanted.min()} to {wanted.max()}")
         return fetch(self.fields, wanted)
@@ -131,10 +137,11 @@ class Dataset:
         """The same dataset with fewer rows; rows keep their identity.
 
         Args:
-            rows: distinct places in the root table, or a boolean mask `(len(table),)` over the root table.
+            rows: distinct places in the root table, or a boolean mask `(len(table),)` over the root table. A mask
+                that is a Series must carry the table's own index labels in the table's own order.
 
         Raises:
-            PlanError: a row that this dataset does not have, or that is named twice.
+            PlanError: a row that this dataset does not have, or that is named twice; a mask of another table.
 
         Example:
             >>> data = mtgen.Dataset(pd.DataFrame({"a": [1, 2, 3]}), inputs={"a": mtgen.Columns("a")})
@@ -142,6 +149,16 @@ class Dataset:
             [1, 2]
         """
         chosen = np.asarray(rows if isinstance(rows, np.ndarray | pd.Series) else list(rows))
+        if isinstance(rows, pd.Series) and pd.api.types.is_bool_dtype(rows.dtype):
+            if not rows.index.equals(self.table.index):
+                raise PlanError(
+                    "the mask's index labels are not the table's, in the table's order; was it made from a sorted, "
+                    "filtered or re-numbered frame? Make it from data.table, or pass mask.to_numpy() if its places are "
+                    "meant"
+                )
+            if rows.isna().any():
+                raise PlanError("the mask has missing values; say which they mean: mask.fillna(False)")
+            chosen = rows.to_numpy(dtype=bool)
         if chosen.dtype == bool:
             if chosen.shape != (len(self.table),):
                 raise PlanError(f"a mask needs one entry per table row, {len(self.table)}; received {chosen.shape}")

@@ -82,6 +82,7 @@ class Pending:
             buffer[len(rows) :] = 0
         self.done = threading.Event()
         self.skipped = False
+        self.count_bad: Callable[[int], None] | None = None
         self._lock = threading.Lock()
         self._open_jobs = 0
         self._errors: list[tuple[int, int, BaseException]] = []
@@ -94,8 +95,11 @@ class Pending:
         """One job is over, well or badly."""
         with self._lock:
             self._open_jobs -= 1
-            if not self._open_jobs:
-                self.done.set()
+            if self._open_jobs:
+                return
+        if self.num_bad and self.count_bad is not None:
+            self.count_bad(self.num_bad)
+        self.done.set()
 
     def fail(self, slot: int, field_number: int, error: BaseException) -> None:
         """Keep an error with its slot."""
@@ -116,6 +120,9 @@ class Pending:
         if self._errors:
             slot, _, error = min(self._errors, key=lambda entry: entry[:2])
             if isinstance(error, MtgenError):
+                if error.step not in (None, self.step):
+                    # A store may raise one object again and again; each batch names its own step and row.
+                    error = type(error)(error.message, path=error.path)
                 error.at(step=self.step, row=int(self.rows[slot]))
             raise error
         by_role: dict[str, dict[str, np.ndarray]] = {"input": {}, "target": {}, "weight": {}}
@@ -135,9 +142,13 @@ class Pending:
     def _weight(self, weights: dict[str, np.ndarray]) -> np.ndarray | dict[str, np.ndarray] | None:
         if "" in weights:
             return weights[""]
-        if weights or self.num_slots == len(self.rows):
+        if self.num_slots == len(self.rows):
             return weights or None
-        return (np.arange(self.num_slots) < len(self.rows)).astype(np.float32)
+        filled = (np.arange(self.num_slots) < len(self.rows)).astype(np.float32)
+        if not weights:
+            return filled
+        targets = [one.name for one in self.fields if one.role == "target"]
+        return {name: weights[name] if name in weights else filled.copy() for name in targets}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -148,14 +159,23 @@ class Job:
     serves: Sequence[Pending] = field(default_factory=tuple)
 
     def perform(self, note: Note) -> None:
-        """Do the work. Never raises: an error goes to the batches served, so that nobody waits for ever."""
+        """Do the work. An error goes to the batches served, so that nobody waits for ever.
+
+        Raises:
+            Only what is no `Exception`, such as KeyboardInterrupt, and the batches served get word of it too.
+        """
         try:
             self.run(note)
         except Exception as error:
             for pending in self.serves:
                 pending.fail(0, 0, error)
-        for pending in self.serves:
-            pending.finish()
+        except BaseException as error:
+            for pending in self.serves:
+                pending.fail(0, 0, StoreError(f"the work was ended by {type(error).__name__}: {error}"))
+            raise
+        finally:
+            for pending in self.serves:
+                pending.finish()
 
     def skip(self) -> None:
         """Do nothing, and mark the batches served as unfilled."""
@@ -179,8 +199,10 @@ def fetch(fields: Sequence[Field], rows: np.ndarray) -> Batch:
                 else:
                     one.bound.fetch(rows[slot : slot + 1], buffer[slot : slot + 1])
             except MtgenError as error:
-                error.at(row=int(row), path=_path(one, int(row)))
-                raise
+                raise error.at(row=int(row), path=_path(one, int(row))) from error.__cause__
+            except Exception as error:
+                kind = DecodeError if isinstance(one.bound, BoundImages) else StoreError
+                raise _named(error, _path(one, int(row)), kind).at(row=int(row)) from error
     return pending.batch()
 
 
@@ -202,6 +224,8 @@ def window_jobs(pendings: Sequence[Pending], recorder: Recorder) -> list[Job]:
                 jobs += _row_jobs(number, one, pending, recorder)
             elif isinstance(one.bound, BoundImages):
                 jobs += _picture_jobs(number, one.bound, pending, recorder)
+    for pending in pendings:
+        pending.count_bad = recorder.add_bad
     for job in jobs:
         for pending in job.serves:
             pending.expect(1)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import threading
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
+from mtgen import seeds
 from mtgen import state as states
 from mtgen.batch import Batch
 from mtgen.config import Prefetch
@@ -21,6 +25,46 @@ from mtgen.plan import Batching, Shard
 from mtgen.prefetch import Stream
 from mtgen.sampling.order import Blocks, Exact, Order, Sampler, Sequential
 from mtgen.workers import WorkerPool, default_num_workers
+
+
+class _StepPlan:
+    """Which rows a step holds. Apart from the loader, so that streams do not keep the loader alive."""
+
+    def __init__(self, dataset: Dataset, sampler: Sampler, seed: int, batching: Batching) -> None:
+        self.dataset, self.sampler, self.seed, self.batching = dataset, sampler, seed, batching
+        # Made here, so that a sampler that cannot follow its settings is refused here.
+        self._kept_order = (0, self._make_order(0))
+
+    def _make_order(self, epoch: int) -> Order:
+        return self.sampler.order(len(self.dataset), seed=self.seed, epoch=epoch)
+
+    def order(self, epoch: int) -> Order:
+        """The order of an epoch; the last one is kept, because making it may cost more than asking it."""
+        kept_epoch, order = self._kept_order
+        if epoch != kept_epoch:
+            order = self._make_order(epoch)
+            self._kept_order = epoch, order
+        return order
+
+    def place(self, step: int) -> tuple[int, int]:
+        """Epoch, and step in that epoch."""
+        if isinstance(step, bool) or not isinstance(step, int | np.integer) or step < 0:
+            raise PlanError(f"a step is an integer >= 0, received {step!r}")
+        return divmod(int(step), self.batching.steps_per_epoch)
+
+    def rows(self, step: int) -> np.ndarray:
+        """Rows of the step's filled slots."""
+        epoch, step_in_epoch = self.place(step)
+        return self.dataset.rows[self.order(epoch).at(self.batching.positions(step_in_epoch))]
+
+    def make_window(self, recorder: Recorder, steps: Sequence[int]) -> tuple[list[Pending], list[Job]]:
+        """Pending batches of the steps, and the jobs that fill them."""
+        pendings = []
+        for step in steps:
+            epoch, step_in_epoch = self.place(step)
+            num_slots = self.batching.num_slots(step_in_epoch)
+            pendings.append(Pending(self.dataset.fields, self.rows(step), num_slots, int(step), epoch))
+        return pendings, window_jobs(pendings, recorder)
 
 
 class Loader:
@@ -77,7 +121,8 @@ class Loader:
         if on_error != "raise":
             raise PlanError(f'on_error must be "raise", received {on_error!r}')
         self.dataset = dataset
-        self.seed = seed
+        seeds.key(seed, "order")  # a wrong seed is refused here, whatever the order
+        self.seed = int(seed)
         self.sampler = sampler if sampler is not None else _sampler_of(shuffle, dataset)
         self.batching = Batching(
             size=self.sampler.size(len(dataset)),
@@ -86,8 +131,7 @@ class Loader:
             pad_last=pad_last,
             shard=shard or Shard(),
         )
-        # Made here, so that a wrong seed is refused here.
-        self._kept_order = (0, self.sampler.order(len(dataset), seed=seed, epoch=0))
+        self._plan = _StepPlan(dataset, self.sampler, self.seed, self.batching)
         self.num_workers = default_num_workers(num_workers)
         self.prefetch = prefetch or Prefetch()
         self.forecast: Forecast = forecast(
@@ -104,11 +148,11 @@ class Loader:
     def _start_afresh(self) -> None:
         self._recorder = Recorder()
         self._pool = WorkerPool(self.num_workers) if self.num_workers else None
-        self._lock = threading.Lock()
-        self._idle_stream: Stream | None = None
+        # At most one; taking from and adding to a deque needs no lock, which a fork could leave locked.
+        self._idle_streams: deque[Stream] = deque()
 
     def __getstate__(self) -> dict[str, Any]:
-        running = {"_recorder", "_pool", "_lock", "_idle_stream"}
+        running = {"_recorder", "_pool", "_idle_streams"}
         return {name: value for name, value in self.__dict__.items() if name not in running}
 
     def __setstate__(self, settings: dict[str, Any]) -> None:
@@ -148,33 +192,15 @@ class Loader:
             >>> Loader(data, 2, shuffle=False).rows(4).tolist()
             [2, 3]
         """
-        epoch, step_in_epoch = self._place(step)
-        return self.dataset.rows[self._order(epoch).at(self.batching.positions(step_in_epoch))]
-
-    def _order(self, epoch: int) -> Order:
-        """The order of an epoch; the last one is kept, because making it may cost more than asking it."""
-        kept_epoch, order = self._kept_order
-        if epoch != kept_epoch:
-            order = self.sampler.order(len(self.dataset), seed=self.seed, epoch=epoch)
-            self._kept_order = epoch, order
-        return order
-
-    def _place(self, step: int) -> tuple[int, int]:
-        if isinstance(step, bool) or not isinstance(step, int | np.integer) or step < 0:
-            raise PlanError(f"a step is an integer >= 0, received {step!r}")
-        return divmod(int(step), self.steps_per_epoch)
-
-    def _make_window(self, steps: Sequence[int]) -> tuple[list[Pending], list[Job]]:
-        pendings = []
-        for step in steps:
-            epoch, step_in_epoch = self._place(step)
-            num_slots = self.batching.num_slots(step_in_epoch)
-            pendings.append(Pending(self.dataset.fields, self.rows(step), num_slots, int(step), epoch))
-        return pendings, window_jobs(pendings, self._recorder)
+        return self._plan.rows(step)
 
     def stream(self) -> Stream:
         """A new stream of batches over the loader's workers: ask it for steps, in order where possible."""
-        return Stream(self._make_window, self._pool, self.forecast, self.prefetch.stall_seconds)
+        return self._stream(self.forecast)
+
+    def _stream(self, held: Forecast) -> Stream:
+        make_window = partial(self._plan.make_window, self._recorder)
+        return Stream(make_window, self._pool, held, self.prefetch.stall_seconds)
 
     def batch(self, step: int) -> Batch:
         """The batch of one step, read now. Pure: asking again gives the same bytes in new arrays.
@@ -185,16 +211,8 @@ class Loader:
         Raises:
             DecodeError, StoreError, AlignmentError: a sample that cannot be read; the first in slot order.
         """
-        self._place(step)
-        alone = Forecast(
-            window=1,
-            depth=0,
-            batch_bytes=self.forecast.batch_bytes,
-            scratch_bytes=self.forecast.scratch_bytes,
-            num_workers=self.num_workers,
-        )
-        stream = Stream(self._make_window, self._pool, alone, self.prefetch.stall_seconds)
-        return self.take_from(stream, step)
+        self._plan.place(step)
+        return self.take_from(self._stream(replace(self.forecast, window=1, depth=0)), step)
 
     def take_from(self, stream: Stream, step: int) -> Batch:
         """The batch of one step from a stream of this loader, counted in `stats`."""
@@ -217,13 +235,20 @@ class Loader:
         Args:
             start: first step; None for `self.step`, where `restore` left off.
             stop: None to go on for ever, epoch after epoch.
+
+        Raises:
+            PlanError: not integers >= 0.
         """
         step = self.step if start is None else start
-        self._place(step)
+        for one in (step,) if stop is None else (step, stop):
+            self._plan.place(one)
         return self._iterate(int(step), stop)
 
     def _iterate(self, step: int, stop: int | None) -> Iterator[Batch]:
-        stream = self._swap_idle(None) or self.stream()
+        try:
+            stream = self._idle_streams.pop()
+        except IndexError:
+            stream = self.stream()
         stream.seek(step)
         try:
             while stop is None or step < stop:
@@ -233,19 +258,18 @@ class Loader:
             stream.close()
             raise
         # Kept for the next epoch, whose first batches it has under way.
-        other = self._swap_idle(stream)
-        if other is not None:
-            other.close()
+        self._close_idle()
+        self._idle_streams.append(stream)
 
-    def _swap_idle(self, stream: Stream | None) -> Stream | None:
-        with self._lock:
-            other, self._idle_stream = self._idle_stream, stream
-        return other
+    def _close_idle(self) -> None:
+        while self._idle_streams:
+            with suppress(IndexError):  # another thread took it
+                self._idle_streams.pop().close()
 
     def settings(self) -> dict[str, Any]:
         """What decides which rows a step holds, as small JSON."""
         return {
-            "seed": int(self.seed),
+            "seed": self.seed,
             "batch_size": self.batch_size,
             "sampler": self.sampler.settings(),
             "drop_last": self.batching.drop_last,
@@ -262,7 +286,7 @@ class Loader:
             >>> other = Loader(data, 2); other.restore(state); other.step
             4
         """
-        self._place(step)
+        self._plan.place(step)
         return states.make_state(
             step=int(step),
             steps_per_epoch=self.steps_per_epoch,
@@ -278,7 +302,12 @@ class Loader:
         Raises:
             StateError: the state is damaged, or belongs to other data, seed or settings; names what differs.
         """
-        self.step = states.step_of(state, settings=self.settings(), digests=self.dataset.digests)
+        self.step = states.step_of(
+            state,
+            steps_per_epoch=self.steps_per_epoch,
+            settings=self.settings(),
+            digests=self.dataset.digests,
+        )
 
     def stats(self) -> Stats:
         """Where the time went so far."""
@@ -314,9 +343,7 @@ class Loader:
 
     def close(self) -> None:
         """Stop the workers and forget what is under way; the loader can be used again afterwards."""
-        stream = self._swap_idle(None)
-        if stream is not None:
-            stream.close()
+        self._close_idle()
         if self._pool is not None:
             self._pool.stop()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Mapping
@@ -43,11 +44,19 @@ class Recorder:
     """The counters behind `Stats`. Any thread may add; one lock, held for a few additions."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._own_lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._wait_seconds = 0.0
         self._stages = dict.fromkeys(("read", "decode", "gather", "assemble"), 0.0)
         self._facts: Counter[str] = Counter()
+
+    @property
+    def _lock(self) -> threading.Lock:
+        """The lock; a forked child makes its own, because a thread that it does not have may hold the parent's."""
+        if self._pid != os.getpid():
+            self._own_lock, self._pid = threading.Lock(), os.getpid()
+        return self._own_lock
 
     def add_stage(self, stage: str, seconds: float, *, keys_compared: int = 0) -> None:
         """Add a worker's time in one stage."""

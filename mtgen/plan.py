@@ -58,7 +58,7 @@ def reads(rows: np.ndarray, chunk_rows: int) -> Iterator[Read]:
             yield Read(chunk=int(chunks[start]), offsets=offsets[start:stop], slots=order[start:stop])
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Shard:
     """One process's part of every epoch.
 
@@ -66,8 +66,11 @@ class Shard:
         index: 0-based number of this process.
         count: number of processes, >= 1.
 
+    Raises:
+        PlanError: anything but integers with 0 <= index < count.
+
     Example:
-        >>> Shard(index=1, count=4)
+        >>> Shard(1, 4)
         Shard(index=1, count=4)
     """
 
@@ -75,8 +78,11 @@ class Shard:
     count: int = 1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.index < self.count:
-            raise PlanError(f"a shard needs 0 <= index < count, received index={self.index}, count={self.count}")
+        whole = all(isinstance(value, int) and not isinstance(value, bool) for value in (self.index, self.count))
+        if not whole or not 0 <= self.index < self.count:
+            raise PlanError(
+                f"a shard needs integers with 0 <= index < count, received index={self.index!r}, count={self.count!r}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

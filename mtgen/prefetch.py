@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -36,6 +37,10 @@ class Stream:
         self._pool = pool
         self._forecast = forecast
         self._stall_seconds = stall_seconds
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._ticket = Ticket()
         self._ready: dict[int, Pending] = {}
@@ -44,8 +49,14 @@ class Stream:
 
     def seek(self, step: int) -> None:
         """Go on from `step`; what was prepared for later steps is kept."""
+        self._leave_parent()
         with self._lock:
             self._seek(step)
+
+    def _leave_parent(self) -> None:
+        """In a forked child, forget what the parent's threads have in work: nobody here will finish it."""
+        if self._pid != os.getpid():
+            self._start_afresh()
 
     def _seek(self, step: int) -> None:
         if step in self._ready:
@@ -66,8 +77,9 @@ class Stream:
             StallError: nothing came within `stall_seconds`.
         """
         started = time.perf_counter()
+        self._leave_parent()
         with self._lock:
-            if step >= self._end and step not in self._ready:
+            if step > self._end:
                 self._seek(step)
             alone = step not in self._ready and step < self._end
             if not alone:
@@ -87,6 +99,7 @@ class Stream:
         """Plan windows until `depth` steps beyond `step` are under way; the first windows are short to start fast."""
         while self._end <= step + (self._forecast.depth if self._pool else 0):
             num_steps = min(self._ramp, self._forecast.window)
+            self._make_room(step, num_steps)
             steps = range(self._end, self._end + num_steps)
             try:
                 self._ready.update(zip(steps, self._submit(steps, self._ticket), strict=True))
@@ -96,6 +109,12 @@ class Stream:
                 raise
             self._end += num_steps
             self._ramp = min(2 * self._ramp, self._forecast.window)
+
+    def _make_room(self, step: int, num_steps: int) -> None:
+        """Forget the oldest batches that nobody asked for, where more would be held than was forecast."""
+        most = self._forecast.depth + self._forecast.window
+        while self._ready and len(self._ready) + num_steps > most and min(self._ready) < step:
+            del self._ready[min(self._ready)]
 
     def _submit(self, steps: Sequence[int], ticket: Ticket) -> list[Pending]:
         pendings, jobs = self._make_window(steps)
@@ -118,6 +137,7 @@ class Stream:
 
     def close(self) -> None:
         """Forget everything under way; jobs not yet started are skipped."""
+        self._leave_parent()
         with self._lock:
             self._ticket.withdrawn = True
             self._ticket = Ticket()

@@ -49,7 +49,8 @@ def counts_of(shares: Mapping[str, float], num_rows: int) -> dict[str, int]:
     if abs(total - 1) > 1e-6:
         raise PlanError(f"shares must sum to 1, {dict(shares)} sum to {total:g}; name a split for the rest")
     # Decimal text, so that .15 means 15/100 and remainders do not hang on binary rounding.
-    exact = [Fraction(str(share)) * num_rows / Fraction(str(round(total, 9))) for share in shares.values()]
+    decimal = [Fraction(str(share)) for share in shares.values()]
+    exact = [share * num_rows / sum(decimal) for share in decimal]
     counts = [int(share) for share in exact]
     by_remainder = sorted(range(len(counts)), key=lambda place: (counts[place] - exact[place], place))
     for place in by_remainder[: num_rows - sum(counts)]:
@@ -89,6 +90,8 @@ def split_rows(
         (8, True)
     """
     counts = counts_of(shares, len(rows))
+    if not len(rows):
+        raise PlanError("the dataset has no rows, so there is nothing to split")
     words = seeds.words(seeds.key(seed, "split"), rows)
     strata_codes = np.zeros(len(rows), np.int64) if strata is None else _codes(strata)
     if groups is None:
@@ -111,10 +114,20 @@ def split_by_value(rows: np.ndarray, values: pd.Series) -> Iterator[tuple[str, n
 
     Yields:
         (value as text, int64 rows ascending).
+
+    Raises:
+        PlanError: two values with the same text, such as 1 and "1".
     """
     codes, names = pd.factorize(values, sort=False)
-    for place, name in enumerate(names):
-        yield str(name), np.sort(rows[codes == place])
+    texts = [str(name) for name in names]
+    twice = [name for name, text in zip(names.tolist(), texts, strict=True) if texts.count(text) > 1]
+    if twice:
+        raise PlanError(
+            f"by: column {values.name!r} has different values that read the same, {twice[:6]!r}, so they cannot name "
+            f"splits. Convert the column to text first: table[{values.name!r}].astype(str)"
+        )
+    for place, text in enumerate(texts):
+        yield text, np.sort(rows[codes == place])
 
 
 def _codes(values: np.ndarray) -> np.ndarray:

@@ -10,6 +10,8 @@ from mtgen.errors import StateError
 VERSION = 1
 """Version of the state's layout; raised when a field changes its meaning."""
 
+_FIELDS = {"version", "step", "epoch", "step_in_epoch", "settings", "dataset"}
+
 
 def make_state(
     *, step: int, steps_per_epoch: int, settings: Mapping[str, Any], digests: Mapping[str, str]
@@ -35,7 +37,7 @@ def make_state(
     }
 
 
-def step_of(state: object, *, settings: Mapping[str, Any], digests: Mapping[str, str]) -> int:
+def step_of(state: object, *, steps_per_epoch: int, settings: Mapping[str, Any], digests: Mapping[str, str]) -> int:
     """The step a state resumes at, if it belongs to this loader.
 
     Pure.
@@ -44,7 +46,7 @@ def step_of(state: object, *, settings: Mapping[str, Any], digests: Mapping[str,
         StateError: not a state, of another version, or of a loader with other settings or data; names every
             difference.
     """
-    if not isinstance(state, Mapping) or not {"version", "step", "settings", "dataset"} <= set(state):
+    if not isinstance(state, Mapping) or not set(state) >= _FIELDS:
         raise StateError(f"expected a state made by loader.state(step), received {state!r:.200}")
     if state["version"] != VERSION:
         raise StateError(
@@ -63,6 +65,12 @@ def step_of(state: object, *, settings: Mapping[str, Any], digests: Mapping[str,
             "the state belongs to another run; resuming would not give the batches that come next. Differing: "
             + "; ".join(differing)
             + ". Make the loader as it was when the state was taken"
+        )
+    place = (state["epoch"], state["step_in_epoch"])
+    if place != divmod(step, steps_per_epoch):
+        raise StateError(
+            f"the state contradicts itself: step {step} is (epoch, step_in_epoch) {divmod(step, steps_per_epoch)} with "
+            f"{steps_per_epoch} steps per epoch, the state says {place}. To go on elsewhere take loader.state(step)"
         )
     return step
 

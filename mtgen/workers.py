@@ -12,6 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import count
 
 from mtgen.errors import PlanError
@@ -65,18 +66,32 @@ class WorkerPool:
 
     def submit(self, ticket: Ticket, jobs: Iterable[Job]) -> None:
         """Queue jobs; starts threads where some are missing."""
-        if self._shared.pid != os.getpid() or self._shared.stopped:
+        jobs = list(jobs)
+        while not self._queued(ticket, jobs):
             self._finalizer.detach()
             self._start_afresh()
+
+    def _queued(self, ticket: Ticket, jobs: list[Job]) -> bool:
+        """Queue the jobs, unless the threads were stopped or belong to the parent of a fork."""
         shared = self._shared
+        if shared.pid != os.getpid():
+            return False
         with shared.lock:
+            # Looked at under the lock that stopping holds: jobs behind the last word to the threads would never run.
+            if shared.stopped:
+                return False
             for job in jobs:
                 shared.jobs.put((ticket, job))
                 if len(shared.threads) < self.num_workers and shared.waiting < shared.jobs.qsize():
                     name = f"mtgen-{self._number}-worker-{len(shared.threads)}"
                     thread = threading.Thread(target=_work, args=(shared,), name=name, daemon=True)
                     shared.threads[thread] = ("starting", time.monotonic())
-                    thread.start()
+                    try:
+                        thread.start()
+                    except BaseException:
+                        del shared.threads[thread]
+                        raise
+        return True
 
     def report(self) -> list[str]:
         """What each worker is doing and for how long, one line each."""
@@ -119,7 +134,9 @@ def _work(shared: _Shared) -> None:
         if ticket.withdrawn or shared.stopped:
             job.skip()
         else:
-            job.perform(note)
+            # What is no Exception, such as the SystemExit of a foreign array, ends a job, not a worker.
+            with suppress(BaseException):
+                job.perform(note)
         # Held any longer, the last job's batch would stay alive while the worker waits.
         del entry, ticket, job
 
@@ -127,8 +144,8 @@ def _work(shared: _Shared) -> None:
 def _stop(shared: _Shared) -> None:
     if shared.pid != os.getpid():
         return
-    shared.stopped = True
     with shared.lock:
+        shared.stopped = True
         threads = list(shared.threads)
         for _ in threads:
             shared.jobs.put(None)

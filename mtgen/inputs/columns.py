@@ -20,7 +20,8 @@ class Columns:
 
     Args:
         names: one column name or several; numbers or booleans, none missing.
-        dtype: dtype of the delivered values; integers that it cannot hold are refused.
+        dtype: dtype of the delivered values, numbers or booleans; integers that it cannot hold exactly and floats
+            that overflow it are refused.
 
     Example:
         >>> bound = Columns(["age", "weight"]).bind(pd.DataFrame({"age": [30, 41], "weight": [60.5, 80.0]}))
@@ -40,8 +41,9 @@ class Columns:
         names = [self.names] if isinstance(self.names, str) else list(self.names)
         if not names:
             raise TableError("Columns needs at least one column name, received none")
+        dtype = _number_dtype(self.dtype)
         series = [column(table, name, "Columns") for name in names]
-        values = np.stack([_numbers(one, np.dtype(self.dtype)) for one in series], axis=1)
+        values = np.stack([_numbers(one, dtype) for one in series], axis=1)
         return BoundColumns(values, settings={"columns": names, "dtype": self.dtype}, digests=_digests(series))
 
 
@@ -50,7 +52,8 @@ class Target:
     """Columns of the table as one target.
 
     Integers and booleans become int32 (int64 where they do not fit), floats float32. Text and categories become
-    class numbers 0, 1, ... in sorted order of all values in the root table; `Dataset.classes` lists them.
+    class numbers 0, 1, ... in sorted order of all values in the root table; `Dataset.classes` lists them. Anything
+    else, such as dates or numbers kept as Python objects, is refused, because its class numbers would surprise.
 
     Args:
         names: one column name, delivered as `(batch,)`, or a list of several, delivered as `(batch, number)`.
@@ -67,7 +70,7 @@ class Target:
         """Check the columns and copy them out of the root table.
 
         Raises:
-            TableError: a missing column or value.
+            TableError: a missing column or value, or values that are neither numbers nor text.
         """
         several = not isinstance(self.names, str)
         names = list(self.names) if several else [self.names]
@@ -78,8 +81,8 @@ class Target:
             check_complete(one, "targets")
         classes: tuple[str, ...] | None = None
         if not several and not _is_number(series[0]):
-            codes, values = pd.factorize(series[0].astype(str), sort=True)
-            classes, array = tuple(values), codes.astype(np.int32)
+            codes, values = pd.factorize(_class_values(series[0]), sort=True)
+            classes, array = tuple(map(str, values)), codes.astype(np.int32)
         else:
             kind = _target_dtype(series)
             columns = [_numbers(one, kind) for one in series]
@@ -151,7 +154,33 @@ class BoundColumns:
 
 
 def _is_number(series: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(series.dtype) or pd.api.types.is_bool_dtype(series.dtype)
+    kind = series.dtype
+    real = pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_complex_dtype(kind)
+    return real or isinstance(kind, pd.BooleanDtype)
+
+
+def _number_dtype(name: object) -> np.dtype:
+    try:
+        dtype = np.dtype(name)  # type: ignore[call-overload]
+    except TypeError as error:
+        raise TableError(f"Columns: dtype={name!r} is no NumPy dtype, expected one such as 'float32'") from error
+    if dtype.kind not in "biuf":
+        raise TableError(f"Columns: dtype={name!r} holds no numbers or booleans, expected one such as 'float32'")
+    return dtype
+
+
+def _class_values(series: pd.Series) -> pd.Series:
+    """The values whose sorted order numbers the classes."""
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return series.astype(series.cat.categories.dtype)
+    kind = pd.api.types.infer_dtype(series, skipna=False)
+    if kind != "string":
+        raise TableError(
+            f"targets: column {series.name!r} has dtype {series.dtype} with {kind} values (first value "
+            f"{series.iloc[0]!r}), expected numbers, text or categories. Convert it first: "
+            f"table[{series.name!r}].astype('int64'), or .astype(str) if every distinct value is a class"
+        )
+    return series
 
 
 def _target_dtype(series: list[pd.Series]) -> np.dtype:
@@ -169,17 +198,33 @@ def _numbers(series: pd.Series, dtype: np.dtype) -> np.ndarray:
             f"column {series.name!r} holds {series.dtype}, expected numbers (first value {series.iloc[0]!r}). "
             "Encode text as numbers first, for example with pandas.Categorical(...).codes"
         )
-    if dtype.kind in "iu" and len(series):
-        bounds = np.iinfo(dtype)
-        whole = series.astype("float64") % 1 == 0
-        fits = (series >= bounds.min) & (series <= bounds.max) & whole
-        if not fits.all():
-            row = int(np.flatnonzero(~fits.to_numpy())[0])
-            raise TableError(
-                f"column {series.name!r} has {series.iloc[row]!r}, which {dtype} cannot hold; choose another dtype",
-                row=row,
-            )
-    return series.to_numpy().astype(dtype)
+    wanted = series.to_numpy()
+    with np.errstate(all="ignore"):
+        values = wanted.astype(dtype)
+        fits = _unchanged(wanted, values)
+    if not fits.all():
+        row = int(np.flatnonzero(~fits)[0])
+        raise TableError(
+            f"column {series.name!r} has {wanted[row]!s}, which {dtype} cannot hold exactly; choose another dtype, "
+            "such as 'float64' for large whole numbers, or scale the column",
+            row=row,
+        )
+    return values
+
+
+def _unchanged(wanted: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Where a conversion kept the number; floats may be rounded by it, but not overflow."""
+    if wanted.dtype.kind == "f" and values.dtype.kind == "f":
+        return np.asarray(np.isfinite(values) | ~np.isfinite(wanted))
+    same = np.asarray(values.astype(wanted.dtype) == wanted)
+    # Outside the target's range the way there and back is undefined and may seem to fit.
+    if values.dtype.kind in "iu" and wanted.dtype.kind != "b":
+        bounds = np.iinfo(values.dtype)
+        top = wanted < float(bounds.max + 1) if wanted.dtype.kind == "f" else wanted <= bounds.max
+        return np.asarray(same & (wanted >= bounds.min) & top)
+    if values.dtype.kind == "f" and wanted.dtype.kind in "iu":
+        return np.asarray(same & (np.abs(values) < 2.0**63))
+    return same
 
 
 def _digests(series: list[pd.Series]) -> list[str]:

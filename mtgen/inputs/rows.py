@@ -49,7 +49,8 @@ class Rows:
         Raises:
             StoreError: the store cannot be opened, or holds text.
             TableError: a missing column, or one with other than integers.
-            AlignmentError: store rows that cannot be told, lie outside the store, or whose keys differ.
+            AlignmentError: store rows that cannot be told, lie outside the store, or whose keys differ or cannot be
+                compared exactly.
         """
         store = self.store if isinstance(self.store, Store) else open_store(self.store)
         if store.dtype.kind not in "biuf":
@@ -74,12 +75,13 @@ class Rows:
                 path=store.location,
             )
         if self.key is not None:
-            return column(table, self.key, "Rows key")
-        if store.key_name in table.columns:
-            return table[store.key_name]
+            return _exact_keys(column(table, self.key, "Rows key"), store)
+        if store.key_name is not None and store.key_name in table.columns:
+            return _exact_keys(table[store.key_name], store)
+        named = f"named {store.key_name!r}, but the table has no such column" if store.key_name else "without a name"
         raise AlignmentError(
-            f"the store carries keys named {store.key_name!r}, but the table has no such column. Name the column that "
-            "holds them, key='...', or write key=False to go without the check",
+            f"the store carries keys {named}. Name the column that holds them, key='...', or write key=False to go "
+            "without the check",
             path=store.location,
         )
 
@@ -181,13 +183,14 @@ def _from_column(table: pd.DataFrame, name: str, store: Store) -> np.ndarray:
 
 def _from_labels(table: pd.DataFrame, store: Store) -> np.ndarray:
     labels = table.index
-    if pd.api.types.is_bool_dtype(labels.dtype) or pd.api.types.is_float_dtype(labels.dtype):
+    plain = pd.api.types.is_integer_dtype(labels.dtype) and not labels.hasnans
+    if not plain and _kind(labels) in _NUMBER_KINDS:
         raise AlignmentError(
             f"the table's index labels are {labels.dtype} ({_some(labels)}), which cannot say which store row is "
-            "meant. Use integer labels, or name the column with the store rows: Rows(..., index='...')",
+            "meant. Use plain integer labels, or name the column with the store rows: Rows(..., index='...')",
             path=store.location,
         )
-    if pd.api.types.is_integer_dtype(labels.dtype):
+    if plain:
         if not labels.is_unique:
             twice = labels[labels.duplicated()].unique()
             raise AlignmentError(
@@ -208,14 +211,36 @@ def _from_labels(table: pd.DataFrame, store: Store) -> np.ndarray:
     return np.arange(len(table))
 
 
+def _exact_keys(keys: pd.Series, store: Store) -> pd.Series:
+    """The column, unless comparing it would round: large integers that went through floats match their neighbours."""
+    if store.keys is not None and store.keys.dtype.kind in "iu" and pd.api.types.is_float_dtype(keys.dtype):
+        raise AlignmentError(
+            f"the store's keys are {store.keys.dtype}, the table's column {keys.name!r} holds {keys.dtype} (first "
+            f"value {_plain(keys.iloc[0])!r}), and large keys are rounded when they are read as floats. Read the "
+            f"column as integers: read_table(..., dtype={{{keys.name!r}: 'int64'}})",
+            path=store.location,
+        )
+    return keys
+
+
+_NUMBER_KINDS = {"boolean", "floating", "integer", "integer-na", "mixed-integer", "mixed-integer-float"}
+"""What `pandas.api.types.infer_dtype` calls labels that hold numbers, whatever their dtype."""
+
+
+def _kind(labels: pd.Index) -> str:
+    values = labels.categories if isinstance(labels, pd.CategoricalIndex) else labels
+    return pd.api.types.infer_dtype(values, skipna=False)
+
+
 def _check_fresh(labels: pd.Index, store: Store) -> None:
-    fresh = len(labels) != store.num_rows and bool((labels.to_numpy() == np.arange(len(labels))).all())
+    # Distinct labels that all lie below their number are 0 to n-1, in whatever order.
+    fresh = len(labels) < store.num_rows and bool(labels.min() == 0 and labels.max() == len(labels) - 1)
     if fresh:
         raise AlignmentError(
-            f"the table has {len(labels)} rows labelled 0 to {len(labels) - 1}, the store has {store.num_rows} rows: a "
-            "frame that was filtered and then re-numbered looks just like this, and its features would be wrong. Keep "
-            "the original index labels (no reset_index), or name the column with the store rows: "
-            "Rows(..., index='...')",
+            f"the table has {len(labels)} rows labelled 0 to {len(labels) - 1}, the store has {store.num_rows} rows: "
+            "a frame that was filtered and then re-numbered (and perhaps shuffled) looks just like this, and its "
+            "features would be wrong. Keep the original index labels (no reset_index), or name the column with the "
+            "store rows: Rows(..., index='...')",
             path=store.location,
         )
 

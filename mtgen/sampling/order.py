@@ -114,9 +114,11 @@ class Blocks:
     open_blocks: int | None = None
 
     def __post_init__(self) -> None:
-        if self.block_rows < 1 or (self.open_blocks is not None and self.open_blocks < 1):
+        given = [self.block_rows] if self.open_blocks is None else [self.block_rows, self.open_blocks]
+        if any(isinstance(value, bool) or not isinstance(value, int) or value < 1 for value in given):
             raise PlanError(
-                f"block_rows and open_blocks must be >= 1, received {self.block_rows} and {self.open_blocks}"
+                f"block_rows and open_blocks must be integers >= 1, received {self.block_rows!r} and "
+                f"{self.open_blocks!r}"
             )
 
     def size(self, num_rows: int) -> int:
