@@ -1,22 +1,19 @@
 """The commands of mtgen. One file per command; each imports what it needs when it runs, so that help is quick.
 
-`main` is the entry point: errors of mtgen are printed as plain text. Exit code 0 for success, 1 for an error, 2 for wrong
-usage, 130 when interrupted.
+`main` is the entry point: errors of mtgen are printed as plain text. Exit code 0 for success, 1 for an error, 2 for
+wrong usage, 130 when interrupted.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Annotated
 
-import click
 import typer
 
 from mtgen import __version__
 from mtgen.cli import info, selftest, show, train
-from mtgen.cli.options import expanded
-from mtgen.errors import MtgenError
+from mtgen.cli.options import expanded, plain_errors
 
 app = typer.Typer(
     name="mtgen",
@@ -43,10 +40,13 @@ def _root(
     """Feed merged (multi-input) Keras models from disk: pictures and feature rows, aligned and exact."""
 
 
-app.command("train")(expanded(train.train))
-app.command("show")(expanded(show.show))
-app.command("selftest")(selftest.selftest)
-app.command("info")(info.info)
+for _name, _command in (
+    ("train", train.train),
+    ("show", show.show),
+    ("selftest", selftest.selftest),
+    ("info", info.info),
+):
+    app.command(_name)(plain_errors(expanded(_command)))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -58,23 +58,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: always, with the exit code.
     """
-    sys.exit(_run(arguments))
-
-
-def _run(arguments: Sequence[str] | None) -> int:
-    try:
-        code = app(args=None if arguments is None else list(arguments), prog_name="mtgen", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        print("interrupted", file=sys.stderr)
-        return 130
-    except MtgenError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        # The reader of our output has gone, as in `mtgen info ... | head`.
-        sys.stderr.close()
-        return 1
-    return code if isinstance(code, int) else 0
+    app(args=None if arguments is None else list(arguments), prog_name="mtgen")

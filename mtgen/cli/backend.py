@@ -13,7 +13,7 @@ BACKENDS = ("jax", "torch", "tensorflow")
 
 
 def choose_backend(say: Callable[[str], None]) -> None:
-    """Set the environment variable KERAS_BACKEND where nothing says which backend to use; call before Keras is imported.
+    """Set the environment variable KERAS_BACKEND where nothing says which backend to use; before Keras is imported.
 
     Raises:
         ModelError: the chosen backend, or any at all, is not installed.
@@ -23,8 +23,8 @@ def choose_backend(say: Callable[[str], None]) -> None:
     if chosen:
         if chosen in BACKENDS and chosen not in installed:
             raise ModelError(
-                f"KERAS_BACKEND is {chosen!r}, which is not installed: pip install 'mtgen[{chosen}]', or choose one that "
-                f"is ({', '.join(installed) or 'none is'})"
+                f"KERAS_BACKEND is {chosen!r}, which is not installed: pip install 'mtgen[{chosen}]', or choose "
+                f"one that is ({', '.join(installed) or 'none is'})"
             )
         return
     if (Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras.json").is_file():

@@ -1,6 +1,7 @@
-"""Command-line options out of settings: each field of a settings dataclass is one option, its metadata the help.
+"""What commands share: options out of settings, errors as plain text.
 
-So a setting has one name, one default and one explanation, whether it is used from Python or from a shell.
+Each field of a settings dataclass is one option, its metadata the help. So a setting has one name, one default and one
+explanation, whether it is used from Python or from a shell.
 """
 
 from __future__ import annotations
@@ -13,6 +14,11 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+
+from mtgen.errors import MtgenError
+
+INTERRUPTED = 130
+"""Exit code of a command ended by Ctrl-C, as shells have it: 128 + SIGINT."""
 
 
 def expanded(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,9 +44,7 @@ def expanded(command: Callable[..., Any]) -> Callable[..., Any]:
             groups[name] = hints[name]
             parameters += _parameters_of(hints[name])
         else:
-            parameters.append(
-                parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
-            )
+            parameters.append(parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY))
 
     @functools.wraps(command)
     def run(**given: Any) -> Any:
@@ -50,7 +54,7 @@ def expanded(command: Callable[..., Any]) -> Callable[..., Any]:
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in parameters}
-    del run.__wrapped__  # type: ignore[attr-defined]
+    del run.__wrapped__
     return run
 
 
@@ -64,3 +68,20 @@ def _parameters_of(group: type) -> list[inspect.Parameter]:
             inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=annotation)
         )
     return found
+
+
+def plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The command with errors of mtgen printed as their text, and exit code 1; 130 when interrupted."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, **options: Any) -> Any:
+        try:
+            return command(*arguments, **options)
+        except MtgenError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as stop:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from stop
+
+    return run

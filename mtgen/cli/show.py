@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mtgen.training.run import Fit
-from mtgen.training.samples import Samples
+from mtgen.training.settings import Fit, Samples
 
 
 def show(

@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from mtgen.cli.backend import choose_backend
-from mtgen.training.run import Fit
-from mtgen.training.samples import Samples
+from mtgen.training.settings import Fit, Samples
 
 
 def train(
@@ -28,10 +27,7 @@ def train(
     from mtgen.training import run
 
     choose_backend(typer.echo)
-    if ablate:
-        results = run.ablate(samples, fit, say=typer.echo)
-    else:
-        results = [run.train(samples, fit, say=typer.echo)]
+    results = run.ablate(samples, fit, say=typer.echo) if ablate else [run.train(samples, fit, say=typer.echo)]
     for result in results:
         typer.echo(str(result))
     if ablate:

@@ -209,6 +209,6 @@ def _output(layers: _Layers, output: Output, joined: Any) -> Any:
     if output.scaling is None:
         return layers.dense("output", 1, None)(joined)
     number = layers.dense("output_scaled", 1, None)(joined)
-    return keras.layers.Rescaling(
-        float(output.scaling.deviation), offset=float(output.scaling.mean), name="output"
-    )(number)
+    return keras.layers.Rescaling(float(output.scaling.deviation), offset=float(output.scaling.mean), name="output")(
+        number
+    )

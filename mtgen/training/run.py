@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,8 @@ from mtgen.inputs.images import BoundImages
 from mtgen.loader import Loader
 from mtgen.metrics import Stats
 from mtgen.training.merged import Output, Scaling, Width, merged_model
-from mtgen.training.samples import Samples, make_dataset, make_splits, num_classes, with_inputs
+from mtgen.training.samples import make_dataset, make_splits, num_classes, with_inputs
+from mtgen.training.settings import Fit, Samples
 
 if TYPE_CHECKING:
     import keras
@@ -26,29 +27,6 @@ SCALING_ROWS = 4096
 """Training rows that features and number targets are scaled by: the mean is then known to 1.6 % of a deviation."""
 
 Say = Callable[[str], None]
-
-
-def _help(text: str, **more: Any) -> dict[str, Any]:
-    return {"help": text, **more}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fit:
-    """How a model is fitted."""
-
-    epochs: int = field(default=30, metadata=_help("Passes over the train split.", min=1))
-    batch_size: int = field(default=32, metadata=_help("Samples per batch.", min=1))
-    seed: int = field(default=0, metadata=_help("Decides the split, the order and the first weights.", min=0))
-    workers: int | None = field(
-        default=None, metadata=_help("Threads that read and decode; left out: one per core.", min=0)
-    )
-    learning_rate: float = field(default=0.002, metadata=_help("Of Adam at the start; falls to 0 along a cosine."))
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise PlanError(f"epochs must be >= 1, received {self.epochs}")
-        if not 0 < self.learning_rate < math.inf:
-            raise PlanError(f"the learning rate must be > 0, received {self.learning_rate}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,7 +64,9 @@ class Result:
         return f"{self.name}{joint} test {self.metric}: {shown}"
 
 
-def train(samples: Samples | None = None, fit: Fit | None = None, *, say: Say = print, bar: bool | None = None) -> Result:
+def train(
+    samples: Samples | None = None, fit: Fit | None = None, *, say: Say = print, bar: bool | None = None
+) -> Result:
     """Train the model on the samples and evaluate it on the test split.
 
     Call it from the main thread. It writes no file and sets no global seed: weights, order and split follow `fit.seed`.
@@ -128,8 +108,8 @@ def ablate(
     whole = make_dataset(samples)
     if len(whole.input_specs) < 2:
         raise PlanError(
-            f"an ablation compares two inputs, these samples have {list(whole.input_specs)} only: name --image-column and "
-            "--features"
+            f"an ablation compares two inputs, these samples have {list(whole.input_specs)} only: name "
+            "--image-column and --features"
         )
     parts = make_splits(whole, samples, seed=fit.seed)
     say(_described(parts["train"], parts["valid"], parts["test"]))
@@ -149,7 +129,13 @@ def ablate(
 
 
 def train_model(
-    name: str, parts: Mapping[str, Dataset], fit: Fit, *, say: Say = print, bar: bool | None = None, width: Width | None = None
+    name: str,
+    parts: Mapping[str, Dataset],
+    fit: Fit,
+    *,
+    say: Say = print,
+    bar: bool | None = None,
+    width: Width | None = None,
 ) -> Result:
     """Build the model for the datasets `train`, `valid` and `test`, fit it and evaluate it.
 
@@ -196,8 +182,8 @@ def _fitted(name: str, model: keras.Model, loaders: Mapping[str, Loader], fit: F
     seconds = time.perf_counter() - began
     if not math.isfinite(history["loss"][-1]):
         raise ModelError(
-            f"the loss became {history['loss'][-1]} while training {name!r}: look for missing or huge values in the inputs, "
-            "or lower --learning-rate"
+            f"the loss became {history['loss'][-1]} while training {name!r}: look for missing or huge values in the "
+            "inputs, or lower --learning-rate"
         )
     test = model.evaluate(loaders["test"].keras(model), verbose=0, return_dict=True)
     return Result(
@@ -231,8 +217,8 @@ def _measured(dataset: Dataset) -> tuple[dict[str, Scaling], Output]:
         wrong = ~np.isfinite(array.reshape(len(rows), -1)).all(axis=1)
         if wrong.any():
             raise ModelError(
-                f"{role} {name!r} has values that are missing or infinite in {int(wrong.sum())} of {len(rows)} rows looked "
-                "at, and no model learns from them; fill them in",
+                f"{role} {name!r} has values that are missing or infinite in {int(wrong.sum())} of {len(rows)} rows "
+                "looked at, and no model learns from them; fill them in",
                 row=int(rows[np.argmax(wrong)]),
             )
     scalings = {name: Scaling.of(array) for (role, name), array in values.items() if role == "input"}
@@ -297,4 +283,6 @@ def waiting(results: list[Result]) -> str:
     waited = sum(result.stats.wait_seconds for result in results)
     rows = sum(result.stats.rows for result in results)
     share = waited / seconds if seconds else 0.0
-    return f"Training took {seconds:.1f} s for {rows:,} rows, and {waited:.1f} s of it ({share:.0%}) was waiting for data."
+    return (
+        f"Training took {seconds:.1f} s for {rows:,} rows, and {waited:.1f} s of it ({share:.0%}) was waiting for data."
+    )

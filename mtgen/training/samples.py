@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,7 @@ from mtgen.inputs.columns import BoundColumns
 from mtgen.inputs.images import Images
 from mtgen.inputs.rows import BoundRows, Rows
 from mtgen.table import column, read_table
+from mtgen.training.settings import Samples
 
 SHARES = {"train": 0.7, "valid": 0.15, "test": 0.15}
 
@@ -24,45 +24,6 @@ MOST_CLASSES = 1000
 """An integer target with more distinct values is taken for a number, not for a class, unless the user says so."""
 
 SHIFTED = "mtgen_shifted_store_row"
-
-
-def _help(text: str) -> dict[str, str]:
-    return {"help": text}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Samples:
-    """Where samples are and what they are made of. All defaults together are the digits in `data_samples`.
-
-    With a table of your own, `image_column` and `features` say what the inputs are; at least one of them is needed.
-    """
-
-    table: Path | None = field(default=None, metadata=_help("CSV or Parquet file; left out: the digits in data_samples."))
-    image_column: str | None = field(default=None, metadata=_help("Column with the pictures' paths."))
-    image_root: Path | None = field(default=None, metadata=_help("Folder that the paths are under."))
-    size: tuple[int, int] | None = field(default=None, metadata=_help("Height and width of the pictures, in pixels."))
-    color: Literal["rgb", "grayscale", "rgba"] | None = field(
-        default=None, metadata=_help("Colours of the pictures; left out: rgb, and grayscale for the digits.")
-    )
-    recipe: Literal["clean", "fast", "fastest", "keras"] = field(
-        default="clean", metadata=_help("How pictures are decoded.")
-    )
-    features: str | None = field(default=None, metadata=_help("Path or URL of the store with the feature rows."))
-    index: str | None = field(
-        default=None, metadata=_help("Column with the store row of each table row; left out: the table's own order.")
-    )
-    key: str | None = field(
-        default=None, metadata=_help("Column to compare with the store's keys; left out: the one they are named after.")
-    )
-    keys: bool = field(default=True, metadata=_help("Compare the store's keys, where it has some."))
-    target: str = field(default="target", metadata=_help("Column to predict."))
-    task: Literal["auto", "classification", "regression"] = field(
-        default="auto", metadata=_help("auto: text, integers and booleans are classes, floats are numbers.")
-    )
-    split_by: str | None = field(
-        default=None, metadata=_help("Column that says train, valid or test; left out: 70, 15 and 15 percent.")
-    )
-    stratify: bool = field(default=True, metadata=_help("Every split gets every class in the same proportion."))
 
 
 def digits_folder() -> Path:
@@ -135,8 +96,7 @@ def make_dataset(samples: Samples) -> Dataset:
             recipe=samples.recipe,
         )
     if samples.features is not None:
-        key = samples.key if samples.keys else False
-        inputs["features"] = Rows(samples.features, index=samples.index, key=key)
+        inputs["features"] = Rows(samples.features, index=samples.index, key=samples.compared_key)
     return Dataset(_with_target(table, samples), inputs=inputs, targets=samples.target)
 
 
@@ -224,10 +184,8 @@ def with_inputs(dataset: Dataset, names: Iterable[str], samples: Samples, *, shi
             store_rows = bound.store_rows(np.arange(len(table)))
             if shifted:
                 table = table.assign(**{SHIFTED: np.roll(store_rows, -1)})
-            key = samples.key if samples.keys else False
-            inputs[one.name] = (
-                Rows(bound.store, index=SHIFTED, key=False) if shifted else Rows(bound.store, samples.index, key)
-            )
+            rows = Rows(bound.store, index=SHIFTED, key=False)
+            inputs[one.name] = rows if shifted else Rows(bound.store, index=samples.index, key=samples.compared_key)
         else:
             inputs[one.name] = bound.images
     made = Dataset(table, inputs=inputs, targets=samples.target)
