@@ -153,7 +153,7 @@ def train_model(
     first = parts["train"]
     scalings, output = _measured(first)
     model = merged_model(first.input_specs, output, scalings=scalings, seed=fit.seed, width=width)
-    loaders = {part: _loader(data, fit, shuffle=part == "train") for part, data in parts.items()}
+    loaders = {part: make_loader(data, fit, shuffle=part == "train") for part, data in parts.items()}
     try:
         return _fitted(name, model, loaders, fit, say, sys.stdout.isatty() if bar is None else bar)
     finally:
@@ -198,7 +198,8 @@ def _fitted(name: str, model: keras.Model, loaders: Mapping[str, Loader], fit: F
     )
 
 
-def _loader(dataset: Dataset, fit: Fit, *, shuffle: bool) -> Loader:
+def make_loader(dataset: Dataset, fit: Fit, *, shuffle: bool) -> Loader:
+    """The loader that a run uses: shuffled for training, in order for evaluation."""
     return Loader(
         dataset, fit.batch_size, seed=fit.seed, shuffle="exact" if shuffle else False, num_workers=fit.workers
     )
