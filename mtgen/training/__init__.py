@@ -1,1 +1,1 @@
-"""Models and training runs to start from."""
+"""A training run from the command line or from Python: samples, the merged model, fitting, the result."""

@@ -1,0 +1,78 @@
+"""Settings of a training run, in plain words. Each field is a command-line option too; its metadata is the help.
+
+Nothing heavy is imported here, so that `mtgen --help` is quick.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from mtgen.errors import PlanError
+
+
+def _help(text: str, **limits: int) -> dict[str, Any]:
+    return {"help": text, **limits}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """Where samples are and what they are made of. All defaults together are the digits in `data_samples`.
+
+    With a table of your own, `image_column` and `features` say what the inputs are; at least one of them is needed.
+    """
+
+    table: Path | None = field(
+        default=None, metadata=_help("CSV or Parquet file; left out: the digits in data_samples.")
+    )
+    image_column: str | None = field(default=None, metadata=_help("Column with the pictures' paths."))
+    image_root: Path | None = field(default=None, metadata=_help("Folder that the paths are under."))
+    size: tuple[int, int] | None = field(default=None, metadata=_help("Height and width of the pictures, in pixels."))
+    color: Literal["rgb", "grayscale", "rgba"] | None = field(
+        default=None, metadata=_help("Colours of the pictures; left out: rgb, and grayscale for the digits.")
+    )
+    recipe: Literal["clean", "fast", "fastest", "keras"] = field(
+        default="clean", metadata=_help("How pictures are decoded.")
+    )
+    features: str | None = field(default=None, metadata=_help("Path or URL of the store with the feature rows."))
+    index: str | None = field(
+        default=None, metadata=_help("Column with the store row of each table row; left out: the table's own order.")
+    )
+    key: str | None = field(
+        default=None, metadata=_help("Column to compare with the store's keys; left out: the one they are named after.")
+    )
+    keys: bool = field(default=True, metadata=_help("Compare the store's keys, where it has some."))
+    target: str = field(default="target", metadata=_help("Column to predict."))
+    task: Literal["auto", "classification", "regression"] = field(
+        default="auto", metadata=_help("auto: text, integers and booleans are classes, floats are numbers.")
+    )
+    split_by: str | None = field(
+        default=None, metadata=_help("Column that says train, valid or test; left out: 70, 15 and 15 percent.")
+    )
+    stratify: bool = field(default=True, metadata=_help("Every split gets every class in the same proportion."))
+
+    @property
+    def compared_key(self) -> str | Literal[False] | None:
+        """What `Rows` takes as `key`."""
+        return self.key if self.keys else False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """How a model is fitted."""
+
+    epochs: int = field(default=30, metadata=_help("Passes over the train split.", min=1))
+    batch_size: int = field(default=32, metadata=_help("Samples per batch.", min=1))
+    seed: int = field(default=0, metadata=_help("Decides the split, the order and the first weights.", min=0))
+    workers: int | None = field(
+        default=None, metadata=_help("Threads that read and decode; left out: one per core.", min=0)
+    )
+    learning_rate: float = field(default=0.002, metadata=_help("Of Adam at the start; falls to 0 along a cosine."))
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise PlanError(f"epochs must be >= 1, received {self.epochs}")
+        if not 0 < self.learning_rate < math.inf:
+            raise PlanError(f"the learning rate must be > 0, received {self.learning_rate}")

@@ -1,0 +1,82 @@
+"""What is written under and above the pictures of a contact sheet."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+
+from mtgen.batch import Batch
+from mtgen.dataset import Dataset
+from mtgen.inputs.images import BoundImages
+from mtgen.inputs.rows import BoundRows
+from mtgen.loader import Loader
+
+
+def title(loader: Loader, batch: Batch, split: str | None) -> str:
+    """Which step this is, and what rebuilds it.
+
+    Example:
+        >>> loader = mtgen.Loader(mtgen.Dataset(pd.DataFrame({"a": range(5)}), inputs={"a": mtgen.Columns("a")}), 2)
+        >>> title(loader, loader.batch(4), "train")
+        'step 4   epoch 1, step 1 of 0 to 2   seed 0   train split'
+    """
+    step = batch.step or 0
+    parts = [
+        f"step {step}",
+        f"epoch {batch.epoch}, step {step % loader.steps_per_epoch} of 0 to {loader.steps_per_epoch - 1}",
+        f"seed {loader.seed}",
+    ]
+    return "   ".join([*parts, f"{split} split"] if split else parts)
+
+
+def target_text(dataset: Dataset, batch: Batch, slot: int) -> str:
+    """Targets and weight of one slot; classes by their name."""
+    texts = []
+    for name, values in batch.targets.items():
+        value = values[slot]
+        names = dataset.classes.get(name)
+        if names is not None and np.ndim(value) == 0:
+            shown = names[int(value)]
+        elif np.ndim(value) == 0:
+            shown = f"{value:.4g}" if values.dtype.kind == "f" else str(int(value))
+        else:
+            shown = ", ".join(f"{one:.4g}" for one in np.ravel(value)[:4])
+        texts.append(shown if len(batch.targets) == 1 else f"{name} {shown}")
+    if batch.weight is not None:
+        weights = batch.weight.values() if isinstance(batch.weight, dict) else [batch.weight]
+        texts += [f"weight {one[slot]:.4g}" for one in weights]
+    return "  ".join(texts)
+
+
+def identities(dataset: Dataset, rows: np.ndarray) -> list[str]:
+    """A text per row that names the sample: the key its feature row carries, else the picture's file, else nothing."""
+    for one in dataset.fields:
+        if isinstance(one.bound, BoundRows) and one.bound.store.keys is not None:
+            keys = one.bound.store.keys
+            found = np.empty(len(rows), keys.dtype)
+            keys.read_rows(one.bound.store_rows(rows), found)
+            name = one.bound.store.key_name or "key"
+            return [f"{name} {_text(value)}" for value in found.tolist()]
+    for one in dataset.fields:
+        if isinstance(one.bound, BoundImages):
+            return [PurePath(one.bound.path(int(row))).name for row in rows]
+    return [""] * len(rows)
+
+
+def shortened(text: str, most: int) -> str:
+    """The text, with an ellipsis in the middle where it has more than `most` characters.
+
+    Example:
+        >>> shortened("a_very_long_name.png", 11)
+        'a_ver…e.png'
+    """
+    if len(text) <= most:
+        return text
+    tail = (most - 1) // 2
+    return f"{text[: most - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
