@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mtgen.stores.array import ArrayStore
+from mtgen.stores.arrays import ArrayStore
 from mtgen.stores.base import OpenStore, Store
 from mtgen.stores.container import Container
 from mtgen.stores.numpy import NumpyStore
