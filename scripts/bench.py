@@ -3,7 +3,7 @@
 
 Pictures are JPEGs of quality 90 cut from the two photographs that ship with scikit-learn; features are a bcolz matrix.
 Every contender delivers the same rows in the same order, and what it delivers is compared before anything is timed.
-Rounds alternate the order of the contenders; medians and ratios are printed. The machine is noisy, so only ratios count.
+Rounds alternate the order of the contenders; medians are printed. The machine is noisy, so only ratios count.
 """
 
 from __future__ import annotations
