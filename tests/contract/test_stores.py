@@ -6,6 +6,7 @@ import itertools
 import re
 import threading
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -115,7 +116,7 @@ class TestBcolzTableObject(BcolzPackage):
 
 
 class ZarrPackage(StoreContract):
-    options = {}
+    options = MappingProxyType({})
     dtypes = ("float32", ">f8", "uint8", "int64", "bool")
 
     @pytest.fixture(autouse=True)
@@ -133,7 +134,7 @@ class ZarrPackage(StoreContract):
 
 
 class TestZarr3(ZarrPackage):
-    options = {"zarr_format": 3}
+    options = MappingProxyType({"zarr_format": 3})
 
     def make(self, tmp_path, array):
         self.write(tmp_path, array)
@@ -141,7 +142,7 @@ class TestZarr3(ZarrPackage):
 
 
 class TestZarr2(TestZarr3):
-    options = {"zarr_format": 2}
+    options = MappingProxyType({"zarr_format": 2})
 
 
 class TestZarr3Sharded(ZarrPackage):
@@ -171,7 +172,7 @@ class TestZarrObjectOfText(ZarrPackage):
 
     dtypes = ("U4",)
     row_shapes = ((3,), ())
-    options = {"zarr_format": 2}
+    options = MappingProxyType({"zarr_format": 2})
 
     def make(self, tmp_path, array):
         return self.write(tmp_path, array)

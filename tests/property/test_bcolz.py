@@ -74,7 +74,10 @@ def test_default_chunk_length_is_that_of_bcolz(expected_rows, row_bytes):
     from bcolz.utils import calc_chunksize
 
     chunk_bytes = calc_chunksize(expected_rows * row_bytes / 2**20)
-    assert default_chunk_rows(expected_rows, row_bytes) == max(row_bytes, chunk_bytes // row_bytes * row_bytes) // row_bytes
+    assert (
+        default_chunk_rows(expected_rows, row_bytes)
+        == max(row_bytes, chunk_bytes // row_bytes * row_bytes) // row_bytes
+    )
 
 
 def test_bcolz_opens_our_table(tmp_path):
