@@ -11,8 +11,11 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
+from mtgen.errors import StoreError
+from mtgen.stores import open_store
 from mtgen.stores.bcolz_writer import write_bcolz, write_bcolz_table
 from mtgen.testing import StoreContract
+from mtgen.testing.stores import check_rows, sample_array
 
 ALL_DTYPES = ("float32", "float16", ">f8", "uint8", ">i4", "int64", "bool", "S5", "U4", ">U4", "datetime64[s]")
 
@@ -271,7 +274,18 @@ class OverHttp:
 
 
 class TestZarr3OverHttp(OverHttp, TestZarr3):
-    pass
+    def test_keys_beside(self, tmp_path):
+        array = sample_array((23, 3), "float32")
+        address = self.make(tmp_path, array)
+        self.write(tmp_path, np.arange(23), "x.keys.zarr").attrs["name"] = "id"
+        store = open_store(address)
+        check_rows(store.keys, np.arange(23), np.arange(23))
+        assert store.key_name == "id"
+        assert open_store(address, keys=False).keys is None
+
+    def test_nothing_there(self):
+        with pytest.raises(StoreError, match=r"no Zarr or N5 array: none of zarr\.json"):
+            open_store(f"{self.address}/nix.zarr")
 
 
 class TestZarr2OverHttp(OverHttp, TestZarr2):
@@ -283,7 +297,17 @@ class TestZarr3ShardedOverHttp(OverHttp, TestZarr3Sharded):
 
 
 class TestZarrGroupOverHttp(OverHttp, TestZarrGroup):
-    pass
+    def test_keys_in_the_group(self, tmp_path):
+        address = self.make(tmp_path, sample_array((23, 3), "float32"))
+        self.write(tmp_path, np.arange(23), "g.zarr/train/key")
+        store = open_store(address)
+        check_rows(store.keys, np.arange(23), np.arange(23))
+        assert store.key_name == "key"
+
+    def test_group_without_a_name(self, tmp_path):
+        address, _, _ = self.make(tmp_path, sample_array((23, 3), "float32")).partition("::")
+        with pytest.raises(StoreError, match=r"this is a group, expected the name of an array in it"):
+            open_store(address)
 
 
 class TestN5OverHttp(OverHttp, TestN5):

@@ -394,3 +394,16 @@ def test_bcolz_object_with_rows_not_on_disk_is_not_pickled_short(tmp_path):
     frozen = pickle.dumps(store)
     with pytest.raises(StoreError, match="changed since"):
         pickle.loads(frozen)
+
+
+def test_parquet_page_checksums_are_checked(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = pyarrow.table({"x": sample_array((5000,), "float64")})
+    path = tmp_path / "x.parquet"
+    parquet.write_table(table, path, write_page_checksum=True, use_dictionary=False, compression="none")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="cannot read row group 0"):
+        open_store(path).read_rows(np.array([0]), np.empty(1))
