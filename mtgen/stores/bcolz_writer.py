@@ -281,8 +281,9 @@ def _chunks(
         while start < shape[0]:
             stop = min(start + chunk_rows - filled, shape[0])
             if len(chunk) < filled + stop - start:
-                more = min(2 * (filled + stop - start), chunk_rows) - filled
-                chunk = np.concatenate([chunk[:filled], np.empty((more, *row_shape), dtype)])
+                longer = np.empty((min(2 * (filled + stop - start), chunk_rows), *row_shape), dtype)
+                longer[:filled] = chunk[:filled]
+                chunk = longer
             chunk[filled : filled + stop - start] = block[start:stop]
             filled, start = filled + stop - start, stop
             if filled == chunk_rows:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mtgen.errors import StoreError
-from mtgen.stores.base import OpenStore
+from mtgen.stores.base import OpenStore, Store
 
 KEY_ATTRIBUTE = "mtgen_key"  # names the key column of a container, in the container's attributes
 KEY_MEMBER = "key"  # the name that counts as keys without being named
@@ -77,6 +77,14 @@ class Container:
         shown = [f"{name!r} {_shape_text(shape)}" for name, shape in list(self.members.items())[:20]]
         rest = len(self.members) - len(shown)
         return (", ".join(shown) or "nothing") + (f" and {rest} more" if rest else "")
+
+
+def open_container(container: Container, inside: str | None) -> tuple[OpenStore, Store | None]:
+    """The rows chosen from a container, and the keys that lie in it."""
+    member = container.choose(inside)
+    key = container.key_of(member)
+    store = container.open_member(member)
+    return store, None if key is None or key == member else container.open_member(key)
 
 
 def _shape_text(shape: tuple[int, ...]) -> str:

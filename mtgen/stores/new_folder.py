@@ -24,14 +24,20 @@ def new_folder(target: Path) -> Iterator[Path]:
         folder.mkdir()
     except OSError as error:
         raise StoreError(f"the folder cannot be made ({error}): check path and rights", path=str(target)) from error
+    renamed = False
     try:
         yield folder
         if os.path.lexists(target):
             raise StoreError("it was made by someone else meanwhile, nothing is overwritten", path=str(target))
         os.rename(folder, target)
+        renamed = True
         sync_folder(target.parent)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+    except BaseException as error:
+        shutil.rmtree(target if renamed else folder, ignore_errors=True)
+        if isinstance(error, OSError) and not isinstance(error, StoreError):
+            raise StoreError(
+                f"writing it failed ({error}), nothing of it was kept: check space and rights", path=str(target)
+            ) from error
         raise
 
 

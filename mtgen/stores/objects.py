@@ -10,7 +10,7 @@ import numpy as np
 
 from mtgen.stores.arrays import ArrayStore
 from mtgen.stores.base import OpenStore, Store
-from mtgen.stores.container import Container
+from mtgen.stores.container import Container, open_container
 from mtgen.stores.numpy import NumpyStore
 
 
@@ -65,8 +65,6 @@ def _bcolz_array(carray: Any) -> OpenStore:
 
 
 def _bcolz_table(ctable: Any) -> tuple[OpenStore, Store | None]:
-    from mtgen.stores.opening import open_container
-
     if ctable.rootdir and ctable.mode == "r":
         from mtgen.stores.bcolz import ctable_container
 

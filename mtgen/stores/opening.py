@@ -13,7 +13,7 @@ import numpy as np
 
 from mtgen.errors import StoreError
 from mtgen.stores.base import OpenStore, Store
-from mtgen.stores.container import Container
+from mtgen.stores.container import Container, open_container
 from mtgen.stores.detect import detect
 
 URL = re.compile(r"[a-z][a-z0-9+.-]+://")
@@ -190,14 +190,6 @@ def _container(kind: str, path: Path) -> Container:
     from mtgen.stores.zarr import group_container
 
     return group_container(path)
-
-
-def open_container(container: Container, inside: str | None) -> tuple[OpenStore, Store | None]:
-    """The rows chosen from a container, and the keys that lie in it."""
-    member = container.choose(inside)
-    key = container.key_of(member)
-    store = container.open_member(member)
-    return store, None if key is None or key == member else container.open_member(key)
 
 
 def _sibling_keys(path: Path) -> Store | None:

@@ -25,7 +25,7 @@ def _parquet(location: str) -> Any:
 
 def _open_file(path: str | Path) -> Any:
     try:
-        return _parquet(str(path)).ParquetFile(str(path), memory_map=False)
+        return _parquet(str(path)).ParquetFile(str(path), memory_map=False, page_checksum_verification=True)
     except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
         if isinstance(error, StoreError):
             raise

@@ -18,6 +18,13 @@ from mtgen.stores.base import OpenStore, Store, load_package
 from mtgen.stores.container import KEY_ATTRIBUTE, KEY_MEMBER, Container
 
 CACHE_BYTES = 2**24  # per store: shard indexes and the chunks read last
+RETRIES = {"max_retries": 5, "initial_delay": "0.2s", "max_delay": "2s"}  # without it, TensorStore tries for minutes
+CONTEXT = {
+    "cache_pool": {"total_bytes_limit": CACHE_BYTES},
+    **{f"{service}_request_retries": RETRIES for service in ("http", "s3", "gcs")},
+}
+OPEN_SECONDS = 60.0
+READ_SECONDS = 300.0  # a read that hangs ends as an error, never as a wait without end
 OPEN_ONCE = {"recheck_cached_data": "open", "recheck_cached_metadata": "open"}  # a store's content does not change
 METADATA = ["zarr.json", ".zarray", ".zgroup", "attributes.json"]
 
@@ -84,7 +91,9 @@ class Node:
     def _read(self, name: str) -> dict[str, Any] | None:
         tensorstore = _tensorstore(self.source)
         try:
-            answer = tensorstore.KvStore.open(self.kvstore).result().read(name).result()
+            context = tensorstore.Context(CONTEXT)
+            kvstore = tensorstore.KvStore.open(self.kvstore, context=context).result(timeout=OPEN_SECONDS)
+            answer = kvstore.read(name).result(timeout=OPEN_SECONDS)
         except Exception as error:  # TensorStore raises by status code: ValueError, OSError, RuntimeError, ...
             raise StoreError(
                 f"{name} cannot be read there ({_plain(error)}): check address, network and rights", path=self.source
@@ -129,9 +138,9 @@ class ZarrStore(OpenStore):
         self.attributes = node.attributes
         tensorstore = _tensorstore(self.location)
         spec = {"driver": node.driver, "kvstore": node.kvstore, **OPEN_ONCE}
-        spec["context"] = {"cache_pool": {"total_bytes_limit": CACHE_BYTES}}
         try:
-            array = tensorstore.open(spec, read=True).result()
+            context = tensorstore.Context(CONTEXT)
+            array = tensorstore.open(spec, read=True, context=context).result(timeout=OPEN_SECONDS)
         except Exception as error:  # TensorStore raises by status code: ValueError, OSError, ...
             raise StoreError(
                 f"TensorStore cannot open it ({_plain(error)}); keys of text can be saved as a .npy beside the array",
@@ -173,7 +182,7 @@ class ZarrStore(OpenStore):
         array = self.array
         self.check_open()
         try:
-            tensorstore.array(out).write(array[rows]).result()
+            tensorstore.array(out).write(array[rows]).result(timeout=READ_SECONDS)
         except Exception as error:  # TensorStore raises by status code: ValueError, OSError, ...
             raise StoreError(
                 f"TensorStore cannot read {len(rows)} rows between {rows.min()} and {rows.max()} ({_plain(error)}): "

@@ -46,7 +46,8 @@ def sample_array(shape: tuple[int, ...], dtype: str) -> np.ndarray:
         values = (numbers % 1009) / 8 - 50
     else:
         values = numbers % 128
-    return values.astype(dtype).reshape(shape)
+    array: np.ndarray = values.astype(dtype).reshape(shape)
+    return array
 
 
 class StoreContract:
@@ -113,7 +114,16 @@ class StoreContract:
         store, array = self._open(tmp_path)
         last = len(array) - 1
         rng = np.random.Generator(np.random.PCG64(7))
-        requests = [[], [0], [last], [last, 0], [0, 0, 0], [last, 3, 3, 0, last], range(5, 12), range(len(array))]
+        requests: list[Any] = [
+            [],
+            [0],
+            [last],
+            [last, 0],
+            [0, 0, 0],
+            [last, 3, 3, 0, last],
+            range(5, 12),
+            range(len(array)),
+        ]
         requests += [rng.integers(0, len(array), size) for size in (1, 2, 10, 100)]
         requests += [rng.permutation(len(array)), [*range(last, -1, -1), *range(len(array))]]
         for rows in requests:

@@ -6,12 +6,16 @@ import itertools
 import re
 import threading
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
 
+from mtgen.errors import StoreError
+from mtgen.stores import open_store
 from mtgen.stores.bcolz_writer import write_bcolz, write_bcolz_table
 from mtgen.testing import StoreContract
+from mtgen.testing.stores import check_rows, sample_array
 
 ALL_DTYPES = ("float32", "float16", ">f8", "uint8", ">i4", "int64", "bool", "S5", "U4", ">U4", "datetime64[s]")
 
@@ -115,7 +119,7 @@ class TestBcolzTableObject(BcolzPackage):
 
 
 class ZarrPackage(StoreContract):
-    options = {}
+    options = MappingProxyType({})
     dtypes = ("float32", ">f8", "uint8", "int64", "bool")
 
     @pytest.fixture(autouse=True)
@@ -133,7 +137,7 @@ class ZarrPackage(StoreContract):
 
 
 class TestZarr3(ZarrPackage):
-    options = {"zarr_format": 3}
+    options = MappingProxyType({"zarr_format": 3})
 
     def make(self, tmp_path, array):
         self.write(tmp_path, array)
@@ -141,7 +145,7 @@ class TestZarr3(ZarrPackage):
 
 
 class TestZarr2(TestZarr3):
-    options = {"zarr_format": 2}
+    options = MappingProxyType({"zarr_format": 2})
 
 
 class TestZarr3Sharded(ZarrPackage):
@@ -171,7 +175,7 @@ class TestZarrObjectOfText(ZarrPackage):
 
     dtypes = ("U4",)
     row_shapes = ((3,), ())
-    options = {"zarr_format": 2}
+    options = MappingProxyType({"zarr_format": 2})
 
     def make(self, tmp_path, array):
         return self.write(tmp_path, array)
@@ -270,7 +274,18 @@ class OverHttp:
 
 
 class TestZarr3OverHttp(OverHttp, TestZarr3):
-    pass
+    def test_keys_beside(self, tmp_path):
+        array = sample_array((23, 3), "float32")
+        address = self.make(tmp_path, array)
+        self.write(tmp_path, np.arange(23), "x.keys.zarr").attrs["name"] = "id"
+        store = open_store(address)
+        check_rows(store.keys, np.arange(23), np.arange(23))
+        assert store.key_name == "id"
+        assert open_store(address, keys=False).keys is None
+
+    def test_nothing_there(self):
+        with pytest.raises(StoreError, match=r"no Zarr or N5 array: none of zarr\.json"):
+            open_store(f"{self.address}/nix.zarr")
 
 
 class TestZarr2OverHttp(OverHttp, TestZarr2):
@@ -282,7 +297,17 @@ class TestZarr3ShardedOverHttp(OverHttp, TestZarr3Sharded):
 
 
 class TestZarrGroupOverHttp(OverHttp, TestZarrGroup):
-    pass
+    def test_keys_in_the_group(self, tmp_path):
+        address = self.make(tmp_path, sample_array((23, 3), "float32"))
+        self.write(tmp_path, np.arange(23), "g.zarr/train/key")
+        store = open_store(address)
+        check_rows(store.keys, np.arange(23), np.arange(23))
+        assert store.key_name == "key"
+
+    def test_group_without_a_name(self, tmp_path):
+        address, _, _ = self.make(tmp_path, sample_array((23, 3), "float32")).partition("::")
+        with pytest.raises(StoreError, match=r"this is a group, expected the name of an array in it"):
+            open_store(address)
 
 
 class TestN5OverHttp(OverHttp, TestN5):

@@ -26,9 +26,7 @@ def read_all(folder):
     tracemalloc.start()
     try:
         with pytest.raises(StoreError) as caught:
-            store = open_store(folder)
-            out = np.empty((3, 3), "float32")
-            store.read_rows(np.array([0, 12, 22]), out)
+            open_store(folder).read_rows(np.array([0, 12, 22]), np.empty((3, 3), "float32"))
         assert tracemalloc.get_traced_memory()[1] < 2**22, "a broken header made it allocate"
     finally:
         tracemalloc.stop()
@@ -126,7 +124,7 @@ def test_sizes_larger_than_the_data(folder, rows):
 @pytest.mark.parametrize("shape", [None, [], [-1, 3], [2.5, 3], ["23", 3], [True, 3], 23])
 def test_impossible_shape(folder, shape):
     edit_json(folder / "meta" / "sizes", shape=shape)
-    assert "sizes is broken" in read_all(folder) or shape == []
+    assert ("no axes" if shape == [] else "sizes is broken") in read_all(folder)
 
 
 @pytest.mark.parametrize("chunklen", [0, -5, 1.5, None, 2**40, 10**30])
