@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import threading
 import types
-from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -107,6 +107,18 @@ class BatchGenerator(Generator[tuple[Any, np.ndarray], None, None]):
     def __repr__(self) -> str:
         return f"generator_from_df at step {self._step} of {self.loader!r}"
 
+    def give_back(self, first: int, num_taken: int, num_used: int) -> None:
+        """Let steps that were taken and not used come again, unless others took some in between.
+
+        Args:
+            first: the step before anything was taken.
+            num_taken: steps taken from there on.
+            num_used: how many of them, from the first on, were used.
+        """
+        with self._lock:
+            if self._step == first + num_taken:
+                self._step = first + num_used
+
     def _arranged(self, batch: Batch) -> tuple[Any, np.ndarray]:
         if self._debug_merged:
             check_encoded(self.loader.dataset, batch)
@@ -138,7 +150,7 @@ def generator_from_df(
         batch_size: rows per batch, >= 1.
         target_size: (height, width) in pixels, as in `keras.utils.load_img`.
         features: None; or a bcolz folder or whatever `mtgen.open_store` takes. The store row of a table row is its
-            integer index label, as in 2017, and what cannot be right is refused; see `mtgen.Rows`.
+            integer index label, as in 2017, and what cannot be right is refused; `mtgen.Rows(...)` may say otherwise.
         debug_merged: prove in every batch that features belong to their rows. Where the store carries keys, they are
             the proof (and are compared with or without this). Otherwise the features must be made for the purpose, as
             in the demo of 2017: every value of store row k is k plus a fraction below 1. Without features there is
@@ -174,7 +186,7 @@ def generator_from_df(
     target = _target_values(df)
     inputs: dict[str, Any] = {"image": Images("imgpath", size=(height, width), recipe="keras")}
     if features is not None:
-        inputs["features"] = Rows(features)
+        inputs["features"] = features if isinstance(features, Rows) else Rows(features)
     loader = Loader(Dataset(df, inputs), batch_size, seed=seed, drop_last=True, num_workers=num_workers)
     return BatchGenerator(loader, target, debug_merged and features is not None)
 
@@ -226,8 +238,8 @@ def check_encoded(dataset: Dataset, batch: Batch) -> None:
     raise AlignmentError(
         f"debug_merged: slot {slot} should hold store row {expected[slot]}, whose values are {expected[slot]} plus a "
         f"fraction below 1, but value {place} is {values[slot, place]} ({int(wrong.any(axis=1).sum())} of {len(rows)} "
-        "rows of the batch differ). Either the features belong to other rows, or they were not made for this check: then "
-        "write keys beside them (docs/stores.md), or leave debug_merged out",
+        "rows of the batch differ). Either the features belong to other rows, or they were not made for this check: "
+        "then write keys beside them (docs/stores.md), or leave debug_merged out",
         row=int(rows[slot]),
         path=bound.store.location,
         step=batch.step,
@@ -253,7 +265,8 @@ def fit_generator(
     """`model.fit_generator(...)` of Keras 2, for models that lost the method; on jax, torch and tensorflow.
 
     Every batch that the generator gives is trained on once, in its order, from the first to the last; batches that
-    Keras only looks at come again. Call it from the thread that trains.
+    Keras only looks at come again. After an early stop, `generator_from_df` goes on right after the last trained batch;
+    of another generator the tensorflow backend may have taken one batch more. Call it from the thread that trains.
 
     Args:
         model: a compiled Keras model.
@@ -264,8 +277,8 @@ def fit_generator(
         epochs: number of the epoch to stop before.
         verbose: as in `model.fit`.
         callbacks: one callback or a list.
-        validation_data: arrays `(x, y)` or `(x, y, weight)`, or anything that `generator` may be. A generator goes on in
-            each validation where it stopped in the one before.
+        validation_data: arrays `(x, y)` or `(x, y, weight)`, or anything that `generator` may be. A generator goes on
+            in each validation where it stopped in the one before.
         validation_steps: batches in one validation; needed with a generator.
         class_weight: class number -> weight.
         max_queue_size: accepted, and without effect: how far `generator_from_df` works ahead follows from its memory
@@ -289,8 +302,15 @@ def fit_generator(
             "Loader(..., num_workers=...), and leave use_multiprocessing out"
         )
     steps_per_epoch = _known_steps(generator, steps_per_epoch)
-    train, train_feed = _source(generator, steps_per_epoch, "generator", "steps_per_epoch")
-    valid, valid_feed = _validation(validation_data, validation_steps)
+    if isinstance(validation_data, list):
+        validation_data = tuple(validation_data)
+    # Both are judged before either is asked for a batch, so that a refusal costs none.
+    _check_source(generator, steps_per_epoch, "generator", "steps_per_epoch")
+    if validation_data is not None and not isinstance(validation_data, tuple):
+        _check_source(validation_data, validation_steps, "validation_data", "validation_steps")
+    first = getattr(generator, "step", 0)
+    train, train_feed = _carried(generator, steps_per_epoch, "generator")
+    valid, valid_feed = _carried(validation_data, validation_steps, "validation_data")
     try:
         return model.fit(
             train,
@@ -309,19 +329,23 @@ def fit_generator(
             if feed is not None and feed.error is not None and feed.error is not error:
                 raise feed.error from error  # tensorflow keeps only its text
         raise
+    finally:
+        if train_feed is not None and _is_ours(generator):
+            generator.give_back(first, train_feed.num_pulled, train_feed.num_trained)
+
+
+def _is_ours(generator: Any) -> bool:
+    return issubclass(type(generator), BatchGenerator)
 
 
 def _known_steps(generator: Any, steps_per_epoch: int | None) -> int | None:
-    if steps_per_epoch is None and issubclass(type(generator), BatchGenerator):
-        return cast("BatchGenerator", generator).steps_per_epoch
-    return steps_per_epoch
+    return int(generator.steps_per_epoch) if steps_per_epoch is None and _is_ours(generator) else steps_per_epoch
 
 
-def _source(value: Any, num_batches: int | None, name: str, steps_name: str) -> tuple[Any, PulledFeed | None]:
-    """What `model.fit` takes in place of `value`, and the feed behind it if there is one."""
+def _check_source(value: Any, num_batches: int | None, name: str, steps_name: str) -> None:
     if not hasattr(value, "__next__"):
         if _is_py_dataset(value) or hasattr(value, "feed"):
-            return value, None
+            return
         hint = "write model.fit(loader.keras(), ...)" if isinstance(value, Loader) else "for arrays write model.fit"
         raise PlanError(
             f"the {name} is a {type(value).__name__}, expected a generator, an iterator or a keras.utils.PyDataset; "
@@ -335,15 +359,17 @@ def _source(value: Any, num_batches: int | None, name: str, steps_name: str) -> 
         )
     if isinstance(num_batches, bool) or not isinstance(num_batches, int | np.integer) or num_batches < 1:
         raise PlanError(f"{steps_name} must be an integer >= 1, received {num_batches!r}")
-    return _carried(cast("Iterator[Any]", value), int(num_batches), name)
 
 
-def _carried(batches: Iterator[Any], num_batches: int, name: str) -> tuple[Any, PulledFeed]:
+def _carried(value: Any, num_batches: int | None, name: str) -> tuple[Any, PulledFeed | None]:
+    """What `model.fit` takes in place of `value`, and the feed behind it if there is one."""
+    if num_batches is None or not hasattr(value, "__next__"):
+        return value, None
     import keras
 
     from mtgen.adapters.pulled import AsIs, PulledFeed
 
-    feed = PulledFeed(batches, num_batches, name)
+    feed = PulledFeed(value, int(num_batches), name)
     stand_ins: tuple[Any, Any] = (feed, AsIs(feed))
     if keras.backend.backend() == "tensorflow":
         from mtgen.adapters import tensorflow
@@ -352,12 +378,6 @@ def _carried(batches: Iterator[Any], num_batches: int, name: str) -> tuple[Any, 
     from mtgen.adapters.keras import KerasDataset
 
     return KerasDataset(*stand_ins), feed
-
-
-def _validation(value: Any, num_steps: int | None) -> tuple[Any, PulledFeed | None]:
-    if value is None or isinstance(value, tuple | list):
-        return None if value is None else tuple(value), None
-    return _source(value, num_steps, "validation_data", "validation_steps")
 
 
 def _is_py_dataset(value: Any) -> bool:
@@ -373,6 +393,8 @@ def _marks(train: PulledFeed | None, valid: PulledFeed | None) -> Any:
     hooks: dict[str, Any] = {}
     if train is not None:
         hooks["on_train_begin"] = lambda logs=None: train.start()
+        hooks["on_epoch_begin"] = lambda epoch, logs=None: train.start_epoch()
+        hooks["on_train_batch_end"] = lambda batch, logs=None: train.note_trained(batch)
     if valid is not None:
         hooks["on_test_begin"] = lambda logs=None: valid.start()
         hooks["on_test_end"] = lambda logs=None: valid.stop()

@@ -19,7 +19,7 @@ from mtgen.spec import Spec
 
 
 class PulledFeed:
-    """An iterator's batches, handed to one trainer pass by pass; each is trained on once, in the iterator's order.
+    """An iterator's batches, handed to one trainer pass by pass: each once, in the iterator's order.
 
     Any thread may call; the trainer owns the batches. The iterator itself is asked by one thread at a time.
 
@@ -27,6 +27,11 @@ class PulledFeed:
         batches: gives `(x, y)` or `(x, y, weight)`, for ever or long enough.
         num_batches: batches in one pass, >= 1.
         name: what the batches are called in messages, such as "generator".
+
+    Attributes:
+        num_pulled: batches taken from the iterator so far.
+        num_trained: batches that the trainer said it trained on.
+        error: what the iterator raised, if it did; some backends keep only its text.
 
     Example:
         >>> feed = PulledFeed(iter([(np.array([x]), np.array([0])) for x in (1, 2, 3)]), 2)
@@ -39,6 +44,7 @@ class PulledFeed:
 
     def __init__(self, batches: Iterator[Any], num_batches: int, name: str = "generator") -> None:
         self.num_batches = num_batches
+        self.num_pulled = 0
         self.num_trained = 0
         self.error: BaseException | None = None
         self._batches = batches
@@ -47,6 +53,7 @@ class PulledFeed:
         self._next: deque[Any] = deque()
         self._looked_at: list[Any] = []
         self._looking = True
+        self._epoch_start = 0
         self._last: tuple[Pass, int, Any] | None = None
 
     def begin(self) -> Pass:
@@ -65,8 +72,6 @@ class PulledFeed:
             batch = self._next.popleft() if self._next else self._pull()
             if self._looking:
                 self._looked_at.append(batch)
-            else:
-                self.num_trained += 1
             self._last = (one, place, batch)
             one.num_served = max(one.num_served, place + 1)
             return batch
@@ -94,6 +99,14 @@ class PulledFeed:
             self._next.extendleft(reversed(self._looked_at))
             self._looked_at, self._looking, self._last = [], False, None
 
+    def start_epoch(self) -> None:
+        """A trainer counts the batches of an epoch from 0."""
+        self._epoch_start = self.num_trained
+
+    def note_trained(self, place: int) -> None:
+        """The epoch was trained up to and with batch `place`, 0-based."""
+        self.num_trained = self._epoch_start + place + 1
+
     def stop(self) -> None:
         """From here on batches are only looked at, until the next `start`."""
         with self._lock:
@@ -101,13 +114,15 @@ class PulledFeed:
 
     def _pull(self) -> Any:
         try:
-            return as_batch(next(self._batches), self._name)
+            batch = next(self._batches)
+            self.num_pulled += 1
+            return as_batch(batch, self._name)
         except StopIteration:
             self.error = PlanError(
-                f"the {self._name} ended after {self.num_trained + len(self._looked_at) + len(self._next)} batches, "
+                f"the {self._name} ended after {self.num_pulled} batches, "
                 f"before its pass of {self.num_batches} was full. It must go on for ever (`while True:` around its "
                 "loop), or ask for no more steps and epochs than it has batches",
-                step=self.num_trained,
+                step=self.num_pulled,
             )
             raise self.error from None
         except Exception as error:
