@@ -98,7 +98,7 @@ def test_version() -> None:
         (["train", "--bogus"], 2, "No such option"),
         (["bogus"], 2, "No such command"),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_errors_are_plain_text_with_an_exit_code(arguments: list[str], code: int, says: str) -> None:
     result = run(*arguments)
