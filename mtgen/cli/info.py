@@ -8,9 +8,11 @@ import typer
 
 
 def info(
-    source: Annotated[str, typer.Argument(help="A table (.csv, .tsv) or a store: path, URL or container::name.")],
+    source: Annotated[
+        str, typer.Argument(help="A table (.csv, .tsv, .parquet) or a store: path, URL or container::name.")
+    ],
 ) -> None:
-    """Say what a table or a store holds: rows, shape, dtype, chunks, keys."""
+    """Say what a table or a store holds."""
     for line in described(source):
         typer.echo(line)
 
@@ -22,7 +24,7 @@ def described(source: str) -> list[str]:
         StoreError: neither.
         TableError: a table that cannot be read.
     """
-    if source.lower().endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz")):
+    if source.lower().endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")):
         from mtgen.table import read_table
 
         table = read_table(source)
@@ -34,7 +36,7 @@ def described(source: str) -> list[str]:
             lines.append(
                 f"  {name!s:{width}}  {values.dtype!s:8}  {values.nunique():,} distinct"
                 + (f", {missing:,} missing" if missing else "")
-                + f", first {values.iloc[0]!r}"
+                + f", first {', '.join(map(repr, values.iloc[:1].tolist()))}"
             )
         return lines
     from mtgen.stores import open_store

@@ -6,7 +6,10 @@ import typer
 
 
 def selftest() -> None:
-    """Build pictures and features that carry their row, load them in every way, and say what was proved."""
+    """Prove that batches are aligned, with samples that carry their row.
+
+    Builds pictures and features that both encode their row, loads them in every way, and says what was proved.
+    """
     from mtgen.selftest import run_selftest
 
     if not run_selftest():

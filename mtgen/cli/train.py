@@ -17,12 +17,10 @@ def train(
         bool, typer.Option("--ablate", help="Train each input alone, both, and both with features shifted one row.")
     ] = False,
 ) -> None:
-    """Train a merged model on pictures and feature rows, and evaluate it on rows it has not seen.
+    """Train a merged model and evaluate it on unseen rows.
 
-    Without options it trains on the handwritten digits in data_samples. On your own data:
-
-        mtgen train --table table.csv --image-column imgpath --image-root pictures --size 150 150
-            --features features.bcolz --target label
+    Without options it trains on the handwritten digits in data_samples. With data of your own, give --table, then
+    --image-column with --image-root and --size, or --features, or both, and --target.
     """
     from mtgen.training import run
 

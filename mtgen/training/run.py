@@ -38,8 +38,9 @@ class Result:
         metric: `accuracy` or `mean absolute error`.
         test: the metric on the test split, evaluated once, after training.
         valid: the metric on the valid split after the last epoch.
+        num_rows: rows trained on, over all epochs.
         seconds: time in `fit`.
-        stats: what the train loader did meanwhile.
+        stats: what the train loader did meanwhile, batches that Keras only looked at included.
         history: the logs of each epoch.
         model: the trained model.
     """
@@ -48,6 +49,7 @@ class Result:
     metric: str
     test: float
     valid: float
+    num_rows: int
     seconds: float
     stats: Stats
     history: Mapping[str, list[float]]
@@ -191,6 +193,7 @@ def _fitted(name: str, model: keras.Model, loaders: Mapping[str, Loader], fit: F
         metric="accuracy" if classifies else "mean absolute error",
         test=float(test[metric]),
         valid=float(history[f"val_{metric}"][-1]),
+        num_rows=len(history["loss"]) * len(loaders["train"].dataset),
         seconds=seconds,
         stats=loaders["train"].stats(),
         history=history,
@@ -282,7 +285,7 @@ def waiting(results: list[Result]) -> str:
     """One sentence on where the time went."""
     seconds = sum(result.seconds for result in results)
     waited = sum(result.stats.wait_seconds for result in results)
-    rows = sum(result.stats.rows for result in results)
+    rows = sum(result.num_rows for result in results)
     share = waited / seconds if seconds else 0.0
     return (
         f"Training took {seconds:.1f} s for {rows:,} rows, and {waited:.1f} s of it ({share:.0%}) was waiting for data."

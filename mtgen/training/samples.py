@@ -116,7 +116,8 @@ def _with_target(table: pd.DataFrame, samples: Samples) -> pd.DataFrame:
         return table
     distinct = values.nunique()
     if distinct < 2:
-        raise PlanError(f"column {samples.target!r} holds one value only, {values.iloc[0]!r}: nothing to learn")
+        (only,) = values.iloc[:1].tolist()
+        raise PlanError(f"column {samples.target!r} holds one value only, {only!r}: nothing to learn")
     if is_integer and samples.task == "auto" and distinct > MOST_CLASSES:
         raise PlanError(
             f"column {samples.target!r} holds {distinct} distinct integers. Say what they are: --task regression for "

@@ -63,7 +63,7 @@ class Samples:
 class Fit:
     """How a model is fitted."""
 
-    epochs: int = field(default=30, metadata=_help("Passes over the train split.", min=1))
+    epochs: int = field(default=20, metadata=_help("Passes over the train split.", min=1))
     batch_size: int = field(default=32, metadata=_help("Samples per batch.", min=1))
     seed: int = field(default=0, metadata=_help("Decides the split, the order and the first weights.", min=0))
     workers: int | None = field(

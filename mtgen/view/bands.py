@@ -66,7 +66,8 @@ class Band:
 
     def place(self, row: np.ndarray) -> np.ndarray:
         """One delivered row `(...)` in axis units `(n,)`; values may lie outside 0..1."""
-        return (row.reshape(-1).astype(np.float64) - self.start) / self.length
+        placed: np.ndarray = (row.reshape(-1).astype(np.float64) - self.start) / self.length
+        return placed
 
     def __str__(self) -> str:
         if not self.shared:

@@ -18,7 +18,9 @@ def title(loader: Loader, batch: Batch, split: str | None) -> str:
     """Which step this is, and what rebuilds it.
 
     Example:
-        >>> loader = mtgen.Loader(mtgen.Dataset(pd.DataFrame({"a": range(5)}), inputs={"a": mtgen.Columns("a")}), 2)
+        >>> import mtgen, pandas
+        >>> data = mtgen.Dataset(pandas.DataFrame({"a": range(5)}), inputs={"a": mtgen.Columns("a")})
+        >>> loader = mtgen.Loader(data, 2)
         >>> title(loader, loader.batch(4), "train")
         'step 4   epoch 1, step 1 of 0 to 2   seed 0   train split'
     """
@@ -43,7 +45,7 @@ def target_text(dataset: Dataset, batch: Batch, slot: int) -> str:
             shown = f"{value:.4g}" if values.dtype.kind == "f" else str(int(value))
         else:
             shown = ", ".join(f"{one:.4g}" for one in np.ravel(value)[:4])
-        texts.append(shown if len(batch.targets) == 1 else f"{name} {shown}")
+        texts.append(f"{name} {shown}")
     if batch.weight is not None:
         weights = batch.weight.values() if isinstance(batch.weight, dict) else [batch.weight]
         texts += [f"weight {one[slot]:.4g}" for one in weights]

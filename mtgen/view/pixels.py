@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def zoom_of(height: int, width: int) -> int:
         (16, 1, -3)
     """
     longer = max(height, width)
-    return -(-(-longer // MOST_PIXELS)) if longer > MOST_PIXELS else max(1, WANTED_PIXELS // longer)
+    return -math.ceil(longer / MOST_PIXELS) if longer > MOST_PIXELS else max(1, WANTED_PIXELS // longer)
 
 
 def zoomed(pixels: np.ndarray, zoom: int) -> np.ndarray:

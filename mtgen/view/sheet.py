@@ -53,8 +53,11 @@ class Layout:
         heights = tuple(height for height, _ in panels)
         one = cls(num_cells=num_cells, columns=1, cell_width=cell_width, panel_heights=heights, num_lines=num_lines)
         wanted = math.sqrt(num_cells * (one.cell_height + GAP) / (cell_width + GAP) * 4 / 3)
-        columns = max(1, min(num_cells, round(wanted)))
-        return cls(num_cells=num_cells, columns=columns, cell_width=cell_width, panel_heights=heights, num_lines=num_lines)
+        near = {max(1, min(num_cells, round(wanted) + more)) for more in (-1, 0, 1)}
+        columns = min(near, key=lambda count: (-num_cells % count, abs(count - wanted)))
+        return cls(
+            num_cells=num_cells, columns=columns, cell_width=cell_width, panel_heights=heights, num_lines=num_lines
+        )
 
     @property
     def cell_height(self) -> int:
@@ -152,21 +155,28 @@ class _Canvas:
     def box(self, left: float, top: float, width: float, height: float) -> None:
         from matplotlib.patches import Rectangle
 
-        self.axes.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=FRAME, linewidth=0.7))
+        self.axes.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=FRAME, linewidth=0.72))
 
     def sparkline(self, row: np.ndarray, band: Band, left: int, top: int, width: int) -> None:
         across = left + (np.arange(len(row)) + 0.5) * width / len(row)
 
         def down(values: np.ndarray) -> np.ndarray:
-            return top + SPARK * (1 - np.clip(values, 0, 1))
+            return np.asarray(top + SPARK * (1 - np.clip(values, 0, 1)))
 
         edges = left + np.arange(len(row) + 1) * width / len(row)
         self.axes.stairs(down(band.high), edges, baseline=down(band.low), fill=True, color=BAND, linewidth=0)
         values = band.place(row)
         beyond = ~((values >= 0) & (values <= 1))
-        marker = {"marker": "o", "markersize": 2.5} if len(row) < 3 else {}
         finite = np.where(np.isfinite(values), values, 0.0)
-        self.axes.plot(across, down(finite), color=LINE_COLOR, linewidth=1.0, solid_joinstyle="round", **marker)
+        self.axes.plot(
+            across,
+            down(finite),
+            color=LINE_COLOR,
+            linewidth=1.0,
+            solid_joinstyle="round",
+            marker="o" if len(row) < 3 else "",  # one or two values make no line
+            markersize=2.5,
+        )
         self.axes.plot(across[beyond], down(finite[beyond]), "o", color=ALARM, markersize=3.2, markeredgewidth=0)
         self.box(left, top, width, SPARK)
 
@@ -202,7 +212,9 @@ def _draw(loader: Loader, batch: Batch, split: str | None, most_slots: int) -> b
             pixels, outside = as_bytes(batch.inputs[one.name][slot], one.bound)
             num_outside += outside
             left, top = layout.panel(slot, place)
-            canvas.image(zoomed(pixels, zoom), left, top)
+            shown = zoomed(pixels, zoom)
+            canvas.image(shown, left, top)
+            canvas.box(left - 0.5, top - 0.5, shown.shape[1] + 1, shown.shape[0] + 1)
         for place, one in enumerate(features, start=len(pictures)):
             left, top = layout.panel(slot, place)
             canvas.sparkline(batch.inputs[one.name][slot].reshape(-1), bands[one.name], left, top, layout.cell_width)
