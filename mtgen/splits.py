@@ -181,7 +181,7 @@ def _check_parts(
     present[assigned, codes] = True
     if not present.all():
         split, code = (int(number) for number in np.argwhere(~present)[0])
-        value = np.asarray(strata)[codes == code][0]
+        value = pd.Series(strata)[codes == code].tolist()[0]
         raise PlanError(
             f"stratify: {value!r} has {int((codes == code).sum())} rows, too few for split {list(parts)[split]!r} to "
             "get one. Join rare classes, give that split a larger share, or split without stratify"

@@ -1,0 +1,133 @@
+"""The forecast keeps the budget, or says why it cannot; and a running loader keeps the forecast."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import mtgen
+from mtgen.config import Prefetch
+from mtgen.errors import PlanError
+from mtgen.gather import Job, Pending
+from mtgen.memory import Forecast, budget_bytes, forecast
+from tests.support.samples import make_dataset
+from tests.support.waiting import eventually
+
+optional_small = st.none() | st.integers(1, 20)
+
+
+@given(
+    st.integers(1, 100_000),
+    st.integers(0, 5_000),
+    st.integers(0, 5_000),
+    st.integers(0, 9),
+    st.booleans(),
+    optional_small,
+    st.none() | st.integers(0, 20),
+)
+def test_a_forecast_keeps_budget_and_wishes(
+    budget: int, batch: int, scratch: int, num_workers: int, chunked: bool, window: int | None, depth: int | None
+) -> None:
+    asked = Prefetch(window=window, depth=depth)
+    smallest = Forecast(
+        window=window or 1,
+        depth=depth if depth is not None else min(num_workers, 1),
+        batch_bytes=batch,
+        scratch_bytes=scratch,
+        num_workers=num_workers,
+    )
+    try:
+        made = forecast(
+            budget, batch_bytes=batch, scratch_bytes=scratch, num_workers=num_workers, chunked=chunked, asked=asked
+        )
+    except PlanError as error:
+        assert smallest.total_bytes > budget
+        assert f"{smallest.total_bytes:,} bytes" in str(error)
+        return
+    assert made.total_bytes <= budget
+    assert window in (None, made.window)
+    assert depth in (None, made.depth)
+    assert 1 <= made.window <= 20
+    assert made.depth >= smallest.depth
+
+
+def test_more_memory_never_means_a_smaller_window() -> None:
+    made = [
+        forecast(budget, batch_bytes=100, scratch_bytes=50, num_workers=2, chunked=True, asked=Prefetch())
+        for budget in range(400, 6_000, 50)
+    ]
+    assert [one.window for one in made] == sorted(one.window for one in made)
+    assert made[-1].window == 16
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, True, "1 GB", None])
+def test_a_budget_is_a_number_of_bytes(wrong: Any) -> None:
+    with pytest.raises(PlanError, match=r'number of bytes > 0 or "auto", received '):
+        budget_bytes(wrong)
+
+
+def test_auto_is_at_most_a_gibibyte() -> None:
+    assert 0 < budget_bytes("auto") <= 1 << 30
+
+
+@pytest.mark.parametrize("name", ["window", "depth"])
+@pytest.mark.parametrize("wrong", [-1, 1.5, True, "2"])
+def test_prefetch_takes_integers(name: str, wrong: Any) -> None:
+    with pytest.raises(PlanError, match=rf"Prefetch\({name}=\.\.\.\) must be an integer"):
+        Prefetch(**{name: wrong})
+
+
+@pytest.mark.parametrize("wrong", [0, -1.0, float("inf"), float("nan"), 1e12, "5", None, True])
+def test_no_wait_is_unbounded(wrong: Any) -> None:
+    """Infinity was accepted, and overflowed in the first wait; text raised a bare TypeError."""
+    with pytest.raises(PlanError, match=r"Prefetch\(stall_seconds=\.\.\.\) must be a number > 0 and at most"):
+        Prefetch(stall_seconds=wrong)
+
+
+def test_a_budget_too_small_is_refused_before_anything_is_read() -> None:
+    with pytest.raises(PlanError, match=r"memory=1,000 bytes is too little: .* batches x .* workers x .* Give more"):
+        mtgen.Loader(make_dataset(20), 4, memory=1_000)
+
+
+class Alive:
+    """Counts the batches whose buffers are alive together, the consumer's included."""
+
+    def __init__(self, loader: mtgen.Loader) -> None:
+        self.steps: set[int] = set()
+        make_window = loader._plan.make_window
+
+        def counted(recorder: Any, steps: Any) -> tuple[list[Pending], list[Job]]:
+            pendings, jobs = make_window(recorder, steps)
+            for pending in pendings:
+                weakref.finalize(pending.buffers[0], self.steps.discard, pending.step)
+                self.steps.add(int(pending.step or 0))
+            # A worker may be between finishing a job and letting go of it, hence the wait.
+            most = loader.forecast.num_batches
+            assert eventually(lambda: len(self.steps) <= most), f"{sorted(self.steps)} alive, forecast {most}"
+            return pendings, jobs
+
+        object.__setattr__(loader._plan, "make_window", counted)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1, 3])
+@pytest.mark.parametrize(("window", "depth"), [(1, 0), (1, 3), (4, 0), (4, 4), (5, 2), (None, None)])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_no_more_batches_are_alive_than_forecast(
+    num_workers: int, window: int | None, depth: int | None, stride: int
+) -> None:
+    """With a stride, batches that were prepared but never asked for piled up without end."""
+    prefetch = Prefetch(window=window, depth=depth)
+    loader = mtgen.Loader(make_dataset(60), 2, num_workers=num_workers, prefetch=prefetch)
+    alive = Alive(loader)
+    stream = loader.stream()
+    for step in range(0, 120, stride):
+        batch = loader.take_from(stream, step)
+        assert step in alive.steps
+    del batch
+    stream.close()
+    assert eventually(lambda: not alive.steps), f"{sorted(alive.steps)} were never let go"
+    loader.close()
