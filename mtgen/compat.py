@@ -8,11 +8,12 @@ from __future__ import annotations
 import threading
 import types
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mtgen.adapters import pulled
 from mtgen.batch import Batch
 from mtgen.dataset import Dataset
 from mtgen.errors import AlignmentError, PlanError, TableError
@@ -20,9 +21,6 @@ from mtgen.inputs.images import Images
 from mtgen.inputs.rows import BoundRows, Rows
 from mtgen.loader import Loader
 from mtgen.table import check_complete, check_table, column
-
-if TYPE_CHECKING:
-    from mtgen.adapters.pulled import PulledFeed
 
 USE = "generator_from_df"
 
@@ -309,14 +307,14 @@ def fit_generator(
     if validation_data is not None and not isinstance(validation_data, tuple):
         _check_source(validation_data, validation_steps, "validation_data", "validation_steps")
     first = getattr(generator, "step", 0)
-    train, train_feed = _carried(generator, steps_per_epoch, "generator")
-    valid, valid_feed = _carried(validation_data, validation_steps, "validation_data")
+    train, train_feed = pulled.carried(generator, steps_per_epoch, "generator")
+    valid, valid_feed = pulled.carried(validation_data, validation_steps, "validation_data")
     try:
         return model.fit(
             train,
             epochs=epochs,
             verbose=verbose,
-            callbacks=[_marks(train_feed, valid_feed), *_flat(callbacks)],
+            callbacks=[pulled.marks(train_feed, valid_feed), *_flat(callbacks)],
             validation_data=valid,
             validation_steps=None if valid_feed else validation_steps,
             class_weight=class_weight,
@@ -361,44 +359,10 @@ def _check_source(value: Any, num_batches: int | None, name: str, steps_name: st
         raise PlanError(f"{steps_name} must be an integer >= 1, received {num_batches!r}")
 
 
-def _carried(value: Any, num_batches: int | None, name: str) -> tuple[Any, PulledFeed | None]:
-    """What `model.fit` takes in place of `value`, and the feed behind it if there is one."""
-    if num_batches is None or not hasattr(value, "__next__"):
-        return value, None
-    import keras
-
-    from mtgen.adapters.pulled import AsIs, PulledFeed
-
-    feed = PulledFeed(value, int(num_batches), name)
-    stand_ins: tuple[Any, Any] = (feed, AsIs(feed))
-    if keras.backend.backend() == "tensorflow":
-        from mtgen.adapters import tensorflow
-
-        return tensorflow.dataset(*stand_ins), feed
-    from mtgen.adapters.keras import KerasDataset
-
-    return KerasDataset(*stand_ins), feed
-
-
 def _is_py_dataset(value: Any) -> bool:
     import keras
 
     return isinstance(value, keras.utils.PyDataset)
-
-
-def _marks(train: PulledFeed | None, valid: PulledFeed | None) -> Any:
-    """A callback that tells the feeds when batches begin to count."""
-    import keras
-
-    hooks: dict[str, Any] = {}
-    if train is not None:
-        hooks["on_train_begin"] = lambda logs=None: train.start()
-        hooks["on_epoch_begin"] = lambda epoch, logs=None: train.start_epoch()
-        hooks["on_train_batch_end"] = lambda batch, logs=None: train.note_trained(batch)
-    if valid is not None:
-        hooks["on_test_begin"] = lambda logs=None: valid.start()
-        hooks["on_test_end"] = lambda logs=None: valid.stop()
-    return keras.callbacks.LambdaCallback(**hooks)
 
 
 def _flat(callbacks: Any) -> list[Any]:

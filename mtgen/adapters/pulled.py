@@ -1,4 +1,6 @@
-"""Batches pulled from any iterator, as a feed that Keras can look at without losing one. No framework here.
+"""Batches pulled from any iterator, as a feed that Keras can look at without losing one.
+
+Only the last two functions, `carried` and `marks`, know Keras, and import it when they are called.
 
 Keras looks at batches before it trains: for shapes, for building a model. An iterator cannot go back, so whatever was
 taken before the first real step is kept and served again when the step comes.
@@ -186,3 +188,41 @@ def _described(parts: list[Any], make: Callable[[Spec], Any]) -> Any:
     same = [len(set(axis)) == 1 for axis in zip(*shapes, strict=True)]
     shape: Any = tuple(size if fixed else None for size, fixed in zip(shapes[0], same, strict=True))
     return make(Spec(shape=shape, dtype=np.dtype(str(first.dtype).removeprefix("torch."))))
+
+
+def carried(value: Any, num_batches: int | None, name: str) -> tuple[Any, PulledFeed | None]:
+    """What `model.fit` takes in place of an iterator, and the feed behind it; anything else as it is, and None.
+
+    Args:
+        value: an iterator of batches, or something else.
+        num_batches: batches in one pass.
+        name: what the batches are called in messages.
+    """
+    if num_batches is None or not hasattr(value, "__next__"):
+        return value, None
+    import keras
+
+    feed = PulledFeed(value, int(num_batches), name)
+    stand_ins: tuple[Any, Any] = (feed, AsIs(feed))
+    if keras.backend.backend() == "tensorflow":
+        from mtgen.adapters import tensorflow
+
+        return tensorflow.dataset(*stand_ins), feed
+    from mtgen.adapters.keras import KerasDataset
+
+    return KerasDataset(*stand_ins), feed
+
+
+def marks(train: PulledFeed | None, valid: PulledFeed | None) -> Any:
+    """A callback that tells the feeds when batches begin to count."""
+    import keras
+
+    hooks: dict[str, Any] = {}
+    if train is not None:
+        hooks["on_train_begin"] = lambda logs=None: train.start()
+        hooks["on_epoch_begin"] = lambda epoch, logs=None: train.start_epoch()
+        hooks["on_train_batch_end"] = lambda batch, logs=None: train.note_trained(batch)
+    if valid is not None:
+        hooks["on_test_begin"] = lambda logs=None: valid.start()
+        hooks["on_test_end"] = lambda logs=None: valid.stop()
+    return keras.callbacks.LambdaCallback(**hooks)
