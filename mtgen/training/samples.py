@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-import mtgen
 from mtgen.dataset import Dataset, Splits
 from mtgen.errors import PlanError, TableError
 from mtgen.inputs.columns import BoundColumns
@@ -32,7 +31,7 @@ def digits_folder() -> Path:
     Raises:
         TableError: in neither place.
     """
-    places = [Path("data_samples/digits"), Path(mtgen.__file__).resolve().parent.parent / "data_samples" / "digits"]
+    places = [Path("data_samples/digits"), Path(__file__).resolve().parents[2] / "data_samples" / "digits"]
     for place in places:
         if (place / "table.csv").is_file():
             return place

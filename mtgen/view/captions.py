@@ -22,19 +22,19 @@ def title(loader: Loader, batch: Batch, split: str | None) -> str:
         >>> data = mtgen.Dataset(pandas.DataFrame({"a": range(5)}), inputs={"a": mtgen.Columns("a")})
         >>> loader = mtgen.Loader(data, 2)
         >>> title(loader, loader.batch(4), "train")
-        'step 4   epoch 1, step 1 of 0 to 2   seed 0   train split'
+        'step 4 (step 1 of epoch 1, 3 steps per epoch)   seed 0   train split'
     """
     step = batch.step or 0
     parts = [
-        f"step {step}",
-        f"epoch {batch.epoch}, step {step % loader.steps_per_epoch} of 0 to {loader.steps_per_epoch - 1}",
+        f"step {step} (step {step % loader.steps_per_epoch} of epoch {batch.epoch}, "
+        f"{loader.steps_per_epoch} steps per epoch)",
         f"seed {loader.seed}",
     ]
     return "   ".join([*parts, f"{split} split"] if split else parts)
 
 
-def target_text(dataset: Dataset, batch: Batch, slot: int) -> str:
-    """Targets and weight of one slot; classes by their name."""
+def target_texts(dataset: Dataset, batch: Batch, slot: int) -> list[str]:
+    """Each target and weight of one slot; classes by their name."""
     texts = []
     for name, values in batch.targets.items():
         value = values[slot]
@@ -47,9 +47,9 @@ def target_text(dataset: Dataset, batch: Batch, slot: int) -> str:
             shown = ", ".join(f"{one:.4g}" for one in np.ravel(value)[:4])
         texts.append(f"{name} {shown}")
     if batch.weight is not None:
-        weights = batch.weight.values() if isinstance(batch.weight, dict) else [batch.weight]
-        texts += [f"weight {one[slot]:.4g}" for one in weights]
-    return "  ".join(texts)
+        weights = batch.weight if isinstance(batch.weight, dict) else {"": batch.weight}
+        texts += [f"weight {name} {one[slot]:.4g}".replace("  ", " ") for name, one in weights.items()]
+    return texts
 
 
 def identities(dataset: Dataset, rows: np.ndarray) -> list[str]:

@@ -25,6 +25,7 @@ from mtgen.view.pixels import as_bytes, channels_last, is_picture, zoom_of, zoom
 DOTS_PER_INCH = 100
 MARGIN, GAP, HEADER, LINE, SPARK = 24, 18, 66, 15, 38
 LEAST_CELL, LEAST_WIDTH = 112, 760
+FEW_VALUES = 8  # marked one by one
 INK, FAINT, BAND, LINE_COLOR, ALARM, FRAME = "#1b1b1b", "#6b6b6b", "#d6e4f0", "#1f5f99", "#c8102e", "#d9d9d9"
 
 
@@ -131,7 +132,7 @@ class _Canvas:
         # A hair more than whole dots, which the canvas rounds down.
         inches = ((width + 0.01) / DOTS_PER_INCH, (height + 0.01) / DOTS_PER_INCH)
         self.figure = Figure(figsize=inches, dpi=DOTS_PER_INCH, facecolor="white", edgecolor="white")
-        FigureCanvasAgg(self.figure)
+        self._renderer = FigureCanvasAgg(self.figure).get_renderer()
         self.axes = self.figure.add_axes((0, 0, 1, 1), facecolor="none")
         self.axes.set(xlim=(0, width), ylim=(height, 0))
         self.axes.set_axis_off()
@@ -139,18 +140,26 @@ class _Canvas:
     def image(self, pixels: np.ndarray, left: int, top: int) -> None:
         self.figure.figimage(pixels, left, self.height - top - pixels.shape[0], origin="upper")
 
-    def text(self, text: str, left: float, top: float, *, dots: int = 12, color: str = INK, bold: bool = False) -> None:
-        self.axes.text(
-            left,
-            top,
-            text,
-            fontsize=dots * 72 / DOTS_PER_INCH,
-            color=color,
-            fontweight="bold" if bold else "normal",
-            fontfamily="DejaVu Sans",
-            va="top",
-            parse_math=False,
-        )
+    def text(
+        self,
+        text: str,
+        left: float,
+        top: float,
+        *,
+        dots: int = 12,
+        color: str = INK,
+        bold: bool = False,
+        most_width: float = math.inf,
+    ) -> None:
+        """Write one line; what is wider than `most_width` dots gets an ellipsis in the middle."""
+        from matplotlib.font_manager import FontProperties
+
+        font = FontProperties(family="DejaVu Sans", size=dots * 72 / DOTS_PER_INCH, weight="bold" if bold else "normal")
+        shown, most = text, len(text)
+        while most > 1 and self._renderer.get_text_width_height_descent(shown, font, False)[0] > most_width:
+            most -= 1
+            shown = captions.shortened(text, most)
+        self.axes.text(left, top, shown, fontproperties=font, color=color, va="top", parse_math=False)
 
     def box(self, left: float, top: float, width: float, height: float) -> None:
         from matplotlib.patches import Rectangle
@@ -172,10 +181,10 @@ class _Canvas:
             across,
             down(finite),
             color=LINE_COLOR,
-            linewidth=1.0,
+            linewidth=1.0 if len(row) <= width else 0.5,
             solid_joinstyle="round",
-            marker="o" if len(row) < 3 else "",  # one or two values make no line
-            markersize=2.5,
+            marker="o" if len(row) <= FEW_VALUES else "",
+            markersize=3,
         )
         self.axes.plot(across[beyond], down(finite[beyond]), "o", color=ALARM, markersize=3.2, markeredgewidth=0)
         self.box(left, top, width, SPARK)
@@ -196,7 +205,7 @@ def _draw(loader: Loader, batch: Batch, split: str | None, most_slots: int) -> b
     rows = batch.rows[:num_slots]
     names = captions.identities(dataset, rows[rows >= 0])
     zooms = [zoom_of(*channels_last(one.spec, one.bound)) for one in pictures]
-    num_lines = 1 + bool(batch.targets or batch.weight is not None) + any(names)
+    num_lines = len(captions.target_texts(dataset, batch, 0)) + 1 + any(names)
     panels = [_shown_size(one, zoom) for one, zoom in zip(pictures, zooms, strict=True)]
     layout = Layout.of(num_slots, [*panels, *((SPARK, LEAST_CELL) for _ in features)], num_lines)
     bands = {one.name: Band.of(sample_of(one, dataset.rows)) for one in features}
@@ -218,7 +227,9 @@ def _draw(loader: Loader, batch: Batch, split: str | None, most_slots: int) -> b
         for place, one in enumerate(features, start=len(pictures)):
             left, top = layout.panel(slot, place)
             canvas.sparkline(batch.inputs[one.name][slot].reshape(-1), bands[one.name], left, top, layout.cell_width)
-        _write_caption(canvas, layout, slot, captions.target_text(dataset, batch, slot), int(rows[slot]), names[real])
+        _write_caption(
+            canvas, layout, slot, [*captions.target_texts(dataset, batch, slot), f"row {rows[slot]}", names[real]]
+        )
         real += 1
     title = captions.title(loader, batch, split)
     canvas.text(title, MARGIN, MARGIN - 4, dots=16, bold=True)
@@ -233,15 +244,12 @@ def _shown_size(one: Field, zoom: int) -> tuple[int, int]:
     return (height * zoom, width * zoom) if zoom > 0 else (-(height // zoom), -(width // zoom))
 
 
-def _write_caption(canvas: _Canvas, layout: Layout, slot: int, target: str, row: int, name: str) -> None:
+def _write_caption(canvas: _Canvas, layout: Layout, slot: int, texts: list[str]) -> None:
+    """Targets, row and identity, one line each; the first line stands out."""
     left, top = layout.panel(slot, len(layout.panel_heights))
-    most = layout.cell_width // 7
-    if target:
-        canvas.text(captions.shortened(target, most), left, top, bold=True)
-        top += LINE
-    canvas.text(captions.shortened(f"row {row}", most), left, top, dots=11)
-    if name:
-        canvas.text(captions.shortened(name, most), left, top + LINE, dots=11, color=FAINT)
+    for line, text in enumerate(texts):
+        color = FAINT if line == len(texts) - 1 else INK
+        canvas.text(text, left, top + line * LINE, dots=11, color=color, bold=line == 0, most_width=layout.cell_width)
 
 
 def _notes(
@@ -250,7 +258,13 @@ def _notes(
     """At most two lines under the title: pictures, then features."""
     shown: list[Any] = [f"slots 0 to {num_slots - 1}" + (f" of {num_all}" if num_slots < num_all else "")]
     for one, zoom in zip(pictures, zooms, strict=True):
-        how = f"{zoom} x {zoom} dots per pixel" if zoom > 1 else f"every {-zoom}th pixel" if zoom < 0 else "dot by dot"
+        how = (
+            f"{zoom} x {zoom} dots per pixel"
+            if zoom > 1
+            else f"one pixel of each {-zoom} x {-zoom}"
+            if zoom < 0
+            else "dot by dot"
+        )
         shown.append(f"{one.name} {one.spec} as delivered, {how}")
     if num_outside:
         shown.append(f"{num_outside} values outside 0 to 255 drawn as the nearer end")

@@ -72,7 +72,8 @@ def test_ctrl_c_ends_training_with_130_and_one_word() -> None:
 
 
 def test_help_lists_commands_and_options() -> None:
-    assert re.findall(r"^  (\w+) ", run("--help").stdout, re.MULTILINE) == ["train", "show", "selftest", "info"]
+    commands = run("--help").stdout.partition("Commands:")[2]
+    assert re.findall(r"^  (\w+) ", commands, re.MULTILINE) == ["train", "show", "selftest", "info"]
     text = run("train", "--help").stdout
     for option in ("--table", "--image-column", "--size", "--features", "--target", "--no-stratify", "--ablate"):
         assert option in text
@@ -205,3 +206,12 @@ def test_a_missing_backend_is_an_error_that_says_what_to_install(
     monkeypatch.setenv("KERAS_BACKEND", "")
     with pytest.raises(ModelError, match=r"none is installed: pip install 'mtgen\[jax\]'"):
         backend.choose_backend(print)
+
+
+# --- selftest ---------------------------------------------------------------------------------------------------------
+
+
+def test_selftest_proves_alignment_and_can_fail() -> None:
+    pytest.importorskip("mtgen.selftest")
+    assert run("selftest", "--rows", "64", "--epochs", "1", "--workers", "1").exit_code == 0
+    assert run("selftest", "--rows", "64", "--epochs", "1", "--workers", "1", "--sabotage").exit_code == 1

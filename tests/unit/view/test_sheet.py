@@ -139,7 +139,7 @@ def test_captions_name_classes_keys_and_files(digits: Path) -> None:
     assert captions.identities(pictures, np.array([1])) == ["601953.png"]
     table = pd.DataFrame({"kind": ["cat", "dog"], "size": [1.5, 2.0], "w": [1.0, 0.25]})
     named = mtgen.Dataset(table, {"size": mtgen.Columns("size")}, targets={"kind": "kind", "size": "size"}, weight="w")
-    assert captions.target_text(named, named.fetch([1]), 0) == "kind dog  size 2  weight 0.25"
+    assert captions.target_texts(named, named.fetch([1]), 0) == ["kind dog", "size 2", "weight 0.25"]
 
 
 def test_errors_say_what_to_do(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,4 +215,4 @@ def test_a_png_of_one_slot_has_room_for_its_title(digits: Path, tmp_path: Path) 
     data = contact_sheet(loader, 0, tmp_path / "one.png").read_bytes()
     with Image.open(io.BytesIO(data)) as picture:
         assert picture.size[0] >= 760
-        assert picture.info["Description"].startswith("step 0   epoch 0")
+        assert picture.info["Description"].startswith("step 0 (step 0 of epoch 0")
