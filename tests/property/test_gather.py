@@ -22,9 +22,7 @@ mappings = st.lists(st.integers(0, NUM_STORE_ROWS - 1), min_size=25, max_size=25
 
 
 def run(data: mtgen.Dataset, window: list[list[int]], shuffle: int | None = None) -> list[mtgen.Batch]:
-    pendings = [
-        Pending(data.fields, np.array(rows, np.int64), len(rows), step, 0) for step, rows in enumerate(window)
-    ]
+    pendings = [Pending(data.fields, np.array(rows, np.int64), len(rows), step, 0) for step, rows in enumerate(window)]
     jobs = window_jobs(pendings, Recorder())
     if shuffle is not None:
         np.random.default_rng(shuffle).shuffle(jobs)  # type: ignore[arg-type]

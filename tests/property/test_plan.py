@@ -15,9 +15,7 @@ from mtgen.plan import Batching, Shard, pieces, reads
 store_rows = st.lists(st.integers(0, 200), max_size=80).map(lambda rows: np.array(rows, np.int64))
 
 
-@given(
-    st.integers(1, 200), st.integers(1, 30), st.integers(1, 7), st.sampled_from(["keep", "drop", "pad"]), st.data()
-)
+@given(st.integers(1, 200), st.integers(1, 30), st.integers(1, 7), st.sampled_from(["keep", "drop", "pad"]), st.data())
 def test_shards_together_take_each_position_once(
     size: int, batch_size: int, count: int, rest: str, data: st.DataObject
 ) -> None:

@@ -62,9 +62,7 @@ def test_rows_are_divided_exactly_and_independent_of_their_listing(
 
 
 @given(st.lists(st.integers(0, 3), min_size=4, max_size=120), percents, st.integers(0, 5), st.integers(0, 5))
-def test_strata_are_even_within_a_row(
-    classes: list[int], shares: dict[str, float], seed: int, shuffle: int
-) -> None:
+def test_strata_are_even_within_a_row(classes: list[int], shares: dict[str, float], seed: int, shuffle: int) -> None:
     strata = np.array([f"class {one}" for one in classes])
     rows = np.arange(len(strata))
     parts = split_or_skip(rows, shares, seed=seed, strata=strata)

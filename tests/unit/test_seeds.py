@@ -12,7 +12,9 @@ from mtgen.errors import PlanError
 
 
 def test_seed_and_epoch_are_hashed_not_added() -> None:
-    keys = {seeds.key(seed, stream, epoch) for seed in range(20) for epoch in range(20) for stream in ("order", "split")}
+    keys = {
+        seeds.key(seed, stream, epoch) for seed in range(20) for epoch in range(20) for stream in ("order", "split")
+    }
     assert len(keys) == 800
     assert all(0 <= key < 2**64 for key in keys)
 
