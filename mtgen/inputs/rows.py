@@ -194,8 +194,8 @@ def _from_labels(table: pd.DataFrame, store: Store) -> np.ndarray:
         if not labels.is_unique:
             twice = labels[labels.duplicated()].unique()
             raise AlignmentError(
-                f"index labels appear more than once ({_some(twice)}), as after a plain pandas.concat; the store row of "
-                "a table row is its label. Name the column with the store rows: Rows(..., index='...')",
+                f"index labels appear more than once ({_some(twice)}), as after a plain pandas.concat; the store row "
+                "of a table row is its label. Name the column with the store rows: Rows(..., index='...')",
                 path=store.location,
             )
         _check_fresh(labels, store)
@@ -216,8 +216,8 @@ def _exact_keys(keys: pd.Series, store: Store) -> pd.Series:
     if store.keys is not None and store.keys.dtype.kind in "iu" and pd.api.types.is_float_dtype(keys.dtype):
         raise AlignmentError(
             f"the store's keys are {store.keys.dtype}, the table's column {keys.name!r} holds {keys.dtype} (first "
-            f"value {_plain(keys.iloc[0])!r}), and large keys are rounded when they are read as floats. Read the column as "
-            f"integers: read_table(..., dtype={{{keys.name!r}: 'int64'}})",
+            f"value {_plain(keys.iloc[0])!r}), and large keys are rounded when they are read as floats. Read it "
+            f"as integers: read_table(..., dtype={{{keys.name!r}: 'int64'}})",
             path=store.location,
         )
     return keys
@@ -239,7 +239,8 @@ def _check_fresh(labels: pd.Index, store: Store) -> None:
         raise AlignmentError(
             f"the table has {len(labels)} rows labelled 0 to {len(labels) - 1}, the store has {store.num_rows} rows: "
             "a frame that was filtered and then re-numbered (and perhaps shuffled) looks just like this, and its "
-            "features would be wrong. Keep the original index labels (no reset_index), or name the column with the store rows: Rows(..., index='...')",
+            "features would be wrong. Keep the original index labels (no reset_index), or "
+            "name the column with the store rows: Rows(..., index='...')",
             path=store.location,
         )
 

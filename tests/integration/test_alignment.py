@@ -72,8 +72,8 @@ def refused(text: str, table: pd.DataFrame, kind: type[MtgenError] = AlignmentEr
 
 def test_text_labels_of_another_length_are_refused() -> None:
     refused(
-        r"the table has 30 rows and the store 100, and the index labels \(.*: 'k0', 'k1', 'k2', 'k3', 'k4', \.\.\.\) are "
-        "not store rows",
+        r"the table has 30 rows and the store 100, and the index labels \(.*: 'k0', 'k1', 'k2', 'k3', 'k4', \.\.\.\) "
+        "are not store rows",
         BIG.set_index("text").iloc[:30],
     )
 
@@ -85,8 +85,8 @@ def test_a_renumbered_frame_over_a_longer_store_is_refused(shuffled: bool) -> No
     if shuffled:
         table = table.sample(frac=1, random_state=0)
     refused(
-        r"the table has 50 rows labelled 0 to 49, the store has 100 rows: a frame that was filtered and then re-numbered "
-        r".*no reset_index.*index='\.\.\.'",
+        r"the table has 50 rows labelled 0 to 49, the store has 100 rows: a frame that was filtered and then "
+        r"re-numbered .*no reset_index.*index='\.\.\.'",
         table,
     )
 
@@ -179,7 +179,7 @@ def test_a_key_mismatch_at_open_shows_both_keys() -> None:
     keys = BIG["id"].to_numpy().copy()
     keys[[40, 41]] = keys[[41, 40]]
     error = refused(
-        r"keys differ: the table's column 'id' has 1040, the store has 1041 at its row 40 \(2 of 100 rows compared differ\)",
+        r"keys differ: the table's column 'id' has 1040, the store has 1041 at its row 40 \(2 of 100 rows compared",
         BIG,
         store=keyed(keys),
     )
@@ -241,15 +241,14 @@ def test_a_store_that_changed_after_opening_fails_on_the_batch(num_workers: int,
     with mtgen.Loader(data, 5, num_workers=num_workers) as loader:
         for step in range(loader.steps_per_epoch):
             bad = [int(row) for row in loader.rows(step) if row in (20, 60)]
-            try:
-                batch = loader.batch(step)
-            except AlignmentError as error:
-                wrong += 1
-                assert bad
-                assert (error.step, error.row, error.path) == (step, bad[0], "memory")
-                assert f"has {1000 + bad[0]}, the store has {1000 + 80 - bad[0]} at its row {bad[0]}" in str(error)
-            else:
+            if not bad:
                 right += 1
-                assert not bad
+                batch = loader.batch(step)
                 np.testing.assert_array_equal(batch.inputs["f"], features(100)[batch.rows])
+                continue
+            wrong += 1
+            text = f"has {1000 + bad[0]}, the store has {1000 + 80 - bad[0]} at its row {bad[0]}"
+            with pytest.raises(AlignmentError, match=text) as caught:
+                loader.batch(step)
+            assert (caught.value.step, caught.value.row, caught.value.path) == (step, bad[0], "memory")
     assert (wrong + right, wrong > 0) == (20, True)

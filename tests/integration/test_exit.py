@@ -14,6 +14,7 @@ import pytest
 
 import mtgen
 from mtgen.config import Prefetch
+from mtgen.errors import StallError
 from tests.support.samples import check_aligned, content, features, make_dataset
 from tests.support.stores import Gate, MemoryStore
 from tests.support.waiting import threads_gone, worker_threads
@@ -40,9 +41,13 @@ def test_break() -> None:
 
 def test_an_exception_in_the_consumer() -> None:
     loader = make_loader()
-    with pytest.raises(ZeroDivisionError):
+
+    def consume() -> None:
         for _ in loader.epoch(0):
-            _ = 1 // 0
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        consume()
     assert threads_gone()
     assert [one.step for one in loader.epoch(0)] == list(range(20))
     loader.close()
@@ -66,14 +71,13 @@ def test_del_of_loader_and_iterator() -> None:
 
 def test_del_with_a_read_in_flight() -> None:
     store = MemoryStore(features(2 * NUM_ROWS), 8)
-    loader = mtgen.Loader(make_dataset(NUM_ROWS, store=store), 2, num_workers=2)
     gate = Gate(store)
-    asker = threading.Thread(target=lambda: next(iter(loader.epoch(0))))
-    asker.start()
-    assert gate.reached.wait(20)
-    gate.open()
-    asker.join(20)
+    loader = mtgen.Loader(make_dataset(NUM_ROWS, store=store), 2, prefetch=Prefetch(stall_seconds=0.3))
+    with pytest.raises(StallError):
+        loader.batch(0)
+    assert gate.reached.is_set()
     del loader
+    gate.open()
     assert threads_gone()
 
 

@@ -99,7 +99,7 @@ def test_a_mask_of_another_frame_is_refused(mask: pd.Series) -> None:
 
 def test_a_mask_with_gaps_is_refused() -> None:
     mask = (TABLE["a"] > 2).astype("boolean")
-    mask.iloc[1] = pd.NA
+    mask.iloc[1] = None
     with pytest.raises(PlanError, match="missing values"):
         dataset().take(mask)
 

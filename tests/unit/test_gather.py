@@ -100,7 +100,8 @@ class Grumpy:
     def __getitem__(self, rows: Any) -> np.ndarray:
         if self.broken:
             raise RuntimeError("out of ideas")
-        return np.zeros((6, 2), np.float32)[rows]
+        found: np.ndarray = np.zeros((6, 2), np.float32)[rows]
+        return found
 
 
 def test_an_error_that_is_not_ours_is_wrapped_alike_on_both_paths() -> None:
