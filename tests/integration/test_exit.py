@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 from pathlib import Path
 
 import pytest
@@ -235,35 +234,37 @@ def test_a_forked_child_goes_on_with_threads_of_its_own() -> None:
     data = make_dataset(NUM_ROWS, store=store)
     expected = [content(batch) for batch in make_loader(0).steps(0, 40)]
     loader = mtgen.Loader(data, 2, num_workers=2, prefetch=Prefetch(window=4, depth=8, stall_seconds=20))
-    iterator = loader.epoch(0)
-    for _ in range(10):
-        next(iterator)
-    parked = list(loader.epoch(0))  # leaves a stream with the next epoch under way
-    assert len(parked) == 20
+    assert len(list(loader.epoch(0))) == 20  # leaves a stream with the next epoch under way
+    stream = loader.stream()
+    for step in range(8):
+        stream.get(step)
+    assert all(pending.done.wait(20) for pending in stream._ready.values())
     gate = Gate(store)
-    held = threading.Thread(target=lambda: loader.batch(25))
-    held.start()
-    assert gate.reached.wait(20)  # a worker is in the middle of a read
+    num_steps = 8
+    while not gate.reached.wait(0.1):  # until the next window is planned, and held
+        stream.get(num_steps)
+        num_steps += 1
+    assert num_steps < 15
     child = os.fork()
     if child == 0:
         # No pytest in here: one byte of exit code, whatever happens.
         code = 1
         try:
             store.before = lambda chunk: None
-            rest = [content(batch) for batch in iterator]
+            rest = [content(stream.get(step)[0]) for step in range(num_steps, 20)]
             again = [content(batch) for batch in loader.epoch(1)]
             alone = content(loader.batch(3))
             loader.stats()
             loader.close()
-            right = rest == expected[10:20] and again == expected[20:40] and alone == expected[3]
+            right = rest == expected[num_steps:20] and again == expected[20:40] and alone == expected[3]
             code = 0 if right else 2
         finally:
             os._exit(code)
     _, status = os.waitpid(child, 0)
     gate.open()
-    held.join(20)
     assert os.waitstatus_to_exitcode(status) == 0
     for batch in loader.epoch(1):  # the parent is not disturbed
         check_aligned(batch, data)
         assert content(batch) == expected[int(batch.step or 0)]
+    stream.close()
     loader.close()
