@@ -1,4 +1,4 @@
-"""`batch(step)` is a pure function: workers, windows, depths, the order of asking, threads and copies change no byte."""
+"""`batch(step)` is a pure function: workers, windows, depths, order of asking, threads and copies change no byte."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def test_many_threads_on_one_stream_get_each_batch_once_and_right(data: mtgen.Da
         for thread in threads:
             thread.join()
         stream.close()
-        assert {step: batches for step, batches in found.items()} == {step: [expected[step]] for step in range(STEPS)}
+        assert found == {step: [expected[step]] for step in range(STEPS)}
         assert loader.stats().batches == STEPS
 
 

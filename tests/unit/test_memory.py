@@ -40,14 +40,12 @@ def test_a_forecast_keeps_budget_and_wishes(
         scratch_bytes=scratch,
         num_workers=num_workers,
     )
-    try:
-        made = forecast(
-            budget, batch_bytes=batch, scratch_bytes=scratch, num_workers=num_workers, chunked=chunked, asked=asked
-        )
-    except PlanError as error:
-        assert smallest.total_bytes > budget
-        assert f"{smallest.total_bytes:,} bytes" in str(error)
+    sizes = {"batch_bytes": batch, "scratch_bytes": scratch, "num_workers": num_workers}
+    if smallest.total_bytes > budget:
+        with pytest.raises(PlanError, match=f"{smallest.total_bytes:,} bytes"):
+            forecast(budget, **sizes, chunked=chunked, asked=asked)
         return
+    made = forecast(budget, **sizes, chunked=chunked, asked=asked)
     assert made.total_bytes <= budget
     assert window in (None, made.window)
     assert depth in (None, made.depth)

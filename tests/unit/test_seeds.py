@@ -29,7 +29,9 @@ def test_seeds_of_any_size() -> None:
 
 
 def test_numpy_integers_are_integers() -> None:
-    assert seeds.key(np.int64(5), "order", np.uint8(3)) == seeds.key(5, "order", 3)
+    seed: Any = np.int64(5)
+    epoch: Any = np.uint8(3)
+    assert seeds.key(seed, "order", epoch) == seeds.key(5, "order", 3)
 
 
 @pytest.mark.parametrize("wrong", [-1, 1.0, True, None, "1", np.float64(2)])
