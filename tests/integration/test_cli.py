@@ -54,13 +54,13 @@ def test_the_script_trains_and_prints_the_result_line(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent as a POSIX signal")
 def test_ctrl_c_ends_training_with_130_and_one_word() -> None:
-    command = [sys.executable, "-m", "mtgen", "train", "--epochs", "10000", "--batch-size", "512"]
+    command = [sys.executable, "-m", "mtgen", "train", "--epochs", "19", "--batch-size", "16"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment()
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        assert process.stdout.readline().startswith("1797 rows")
+        assert any(line.startswith("  epoch  1 of 19") for line in process.stdout)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
