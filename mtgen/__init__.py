@@ -1,20 +1,26 @@
 """mtgen: train merged Keras models from disk, every sample aligned and seen exactly once.
 
-Start with `Dataset` (what a sample is) and `Loader` (batches of it, by step).
+Start with `Dataset` (what a sample is) and `Loader` (batches of it, by step). Names are imported when they are first
+used, so that `import mtgen` and `mtgen --help` cost next to nothing.
 """
 
-from mtgen.batch import Batch
-from mtgen.config import Prefetch
-from mtgen.dataset import Dataset, Splits
-from mtgen.errors import MtgenError
-from mtgen.inputs.columns import Columns
-from mtgen.inputs.images import Images
-from mtgen.inputs.rows import Rows
-from mtgen.loader import Loader
-from mtgen.plan import Shard
-from mtgen.recipe import Recipe
-from mtgen.stores import open_store
-from mtgen.table import read_table
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mtgen import compat, errors, testing
+    from mtgen.batch import Batch
+    from mtgen.config import Prefetch
+    from mtgen.dataset import Dataset, Splits
+    from mtgen.errors import MtgenError
+    from mtgen.inputs.columns import Columns
+    from mtgen.inputs.images import Images
+    from mtgen.inputs.rows import Rows
+    from mtgen.loader import Loader
+    from mtgen.plan import Shard
+    from mtgen.recipe import Recipe
+    from mtgen.stores import open_store
+    from mtgen.table import read_table
 
 __version__ = "0.1.0"
 
@@ -30,6 +36,40 @@ __all__ = [
     "Rows",
     "Shard",
     "Splits",
+    "compat",
+    "errors",
     "open_store",
     "read_table",
+    "testing",
 ]
+
+_HOMES = {
+    "Batch": "mtgen.batch",
+    "Columns": "mtgen.inputs.columns",
+    "Dataset": "mtgen.dataset",
+    "Images": "mtgen.inputs.images",
+    "Loader": "mtgen.loader",
+    "MtgenError": "mtgen.errors",
+    "Prefetch": "mtgen.config",
+    "Recipe": "mtgen.recipe",
+    "Rows": "mtgen.inputs.rows",
+    "Shard": "mtgen.plan",
+    "Splits": "mtgen.dataset",
+    "open_store": "mtgen.stores",
+    "read_table": "mtgen.table",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    elif name in __all__:
+        value = import_module(f"mtgen.{name}")
+    else:
+        raise AttributeError(f"module 'mtgen' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
