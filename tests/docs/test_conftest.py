@@ -34,6 +34,7 @@ def test_does_not_ask():
 def test_a_worker_thread_left_behind_fails_the_test(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(CONFTEST.read_text(encoding="utf-8").replace("SECONDS = 2.0", "SECONDS = 0.2"))
     pytester.makepyfile(TESTS)
-    result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
+    # In a process of its own: the threads that these tests leave must not be there for the tests after them.
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     result.assert_outcomes(passed=4, errors=1)
     result.stdout.fnmatch_lines(["*1 threads still run 0.2 s after the test: mtgen-worker-0*"])

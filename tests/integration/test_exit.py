@@ -227,7 +227,11 @@ def test_signals_at_many_places_never_hang_or_spoil_a_batch(seed: int) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings(
+    "ignore:.*fork.*:DeprecationWarning",
+    # JAX, loaded by tests before this one, warns at any fork; what is forked here does not use it.
+    "ignore:.*os.fork.*:RuntimeWarning",
+)
 def test_a_forked_child_goes_on_with_threads_of_its_own() -> None:
     """Batches under way in the parent were waited for in the child, where no thread would finish them."""
     store = MemoryStore(features(2 * NUM_ROWS), 8)
