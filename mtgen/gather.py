@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -265,17 +265,43 @@ def _gather_piece(
         bound.fetch(rows, values)
         readable = np.ones(len(rows), bool)
     except Exception:
-        # Row by row, so that only the batches with a bad row fail, and each names its own.
+        # Chunk by chunk, so that only the batches with a bad row fail.
         readable = np.zeros(len(rows), bool)
-        for place in range(len(rows)):
-            try:
-                bound.fetch(rows[place : place + 1], values[place : place + 1])
-                readable[place] = True
-            except Exception as error:
-                pendings[owners[place]].fail(int(slots[place]), number, _named(error, bound.store.location))
+        for places in plan.pieces(bound.store_rows(rows), bound.chunk_rows, 1):
+            for place, error in _fetch_chunk(bound, rows, places, values):
+                if error is None:
+                    readable[place] = True
+                else:
+                    pendings[owners[place]].fail(int(slots[place]), number, _named(error, bound.store.location))
     for owner in np.unique(owners[readable]):
         mine = readable & (owners == owner)
         pendings[owner].buffers[number][slots[mine]] = values[mine]
+
+
+def _fetch_chunk(
+    bound: BoundRows, rows: np.ndarray, places: np.ndarray, values: np.ndarray
+) -> Iterator[tuple[int, Exception | None]]:
+    """Read the rows at some places, all of one chunk, into those places; yields each place with its error, if any.
+
+    A chunk that cannot be read is not asked for once more per row: over a network that could take as many time-outs.
+    """
+    found = bound.spec.empty(len(places))
+    try:
+        bound.fetch(rows[places], found)
+    except StoreError as error:
+        yield from ((int(place), error) for place in places)
+        return
+    except Exception:
+        for slot, place in enumerate(places):
+            try:
+                bound.fetch(rows[place : place + 1], values[place : place + 1])
+            except Exception as error:
+                yield int(place), error
+            else:
+                yield int(place), None
+        return
+    values[places] = found
+    yield from ((int(place), None) for place in places)
 
 
 def _row_jobs(number: int, one: Field, pending: Pending, recorder: Recorder) -> list[Job]:
