@@ -15,8 +15,11 @@ import pandas as pd
 from mtgen import splits
 from mtgen.batch import Batch
 from mtgen.errors import PlanError, TableError
-from mtgen.gather import Field, Role, fetch
+from mtgen.gather import fetch
 from mtgen.inputs.columns import BoundColumns, Target, Weight
+from mtgen.inputs.images import BoundImages
+from mtgen.inputs.rows import BoundRows
+from mtgen.pending import Field, Role
 from mtgen.spec import Spec
 from mtgen.table import check_complete, check_table, column, digest_values
 
@@ -320,4 +323,10 @@ def _field(role: Role, name: object, value: Any, table: pd.DataFrame) -> Field:
             f"{role} {name!r} must be Images, Rows or Columns, received {type(value).__name__}. "
             "For an array write Rows(array), for columns of the table Columns([...])"
         )
-    return Field(role=role, name=name, bound=value.bind(table))
+    bound = value.bind(table)
+    if not isinstance(bound, BoundImages | BoundRows | BoundColumns):
+        raise TableError(
+            f"{role} {name!r} binds to {type(bound).__name__}, which no loader knows how to read; use Images, Rows or "
+            "Columns. An array of your own fits in Rows: anything with shape, dtype and []"
+        )
+    return Field(role=role, name=name, bound=bound)

@@ -20,7 +20,7 @@ import numpy as np
 
 from mtgen.encoded import early_size, format_of, orientation_of
 from mtgen.errors import DecodeError, MtgenError, PlanError
-from mtgen.fit import Placement, place
+from mtgen.placement import Placement, place
 from mtgen.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -138,8 +138,10 @@ def orientation_of(info: Mapping[Any, Any]) -> int:
 
 def _exif_orientation(exif: bytes) -> int | None:
     """Value of the orientation tag of the first directory; None without the tag, 0 if it cannot be read."""
-    while exif.startswith(b"Exif\0\0"):
-        exif = exif[6:]
+    prefix = 0
+    while exif.startswith(b"Exif\0\0", prefix):
+        prefix += 6
+    exif = exif[prefix:]
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
     if order is None:
         return 0

@@ -7,12 +7,9 @@ every hop carries the slot, so nothing is sorted afterwards.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -25,34 +22,13 @@ from mtgen.inputs.columns import BoundColumns
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
 from mtgen.metrics import Recorder
-from mtgen.spec import Spec
+from mtgen.pending import Field, Job, Note, Pending
 
 PIECE_BYTES = 4 << 20
 """Decompressed bytes one job takes on: some milliseconds of work, so threads stay even and scratch stays small."""
 
 GROUP_PICTURES = 8
 """Pictures one job decodes: enough to hide the cost of a hand-over, few enough to spread a batch over all workers."""
-
-Role = Literal["input", "target", "weight"]
-"""What a field is to the model."""
-
-Note = Callable[[str], None]
-"""Called by a job with what it is about to do, for the report of a stall."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Field:
-    """One input, target or weight, bound to the root table."""
-
-    role: Role
-    name: str
-    bound: Any
-
-    @property
-    def spec(self) -> Spec:
-        """Shape and dtype of one sample."""
-        spec: Spec = self.bound.spec
-        return spec
 
 
 def chunked(one: Field) -> bool:
@@ -64,124 +40,6 @@ def scratch_bytes(fields: Sequence[Field]) -> int:
     """Bytes one job needs beside the batches, at most: a piece of a window and the chunk it is cut from."""
     chunks = [one.bound.chunk_rows * one.spec.row_bytes for one in fields if chunked(one)]
     return max((max(PIECE_BYTES, chunk) + chunk for chunk in chunks), default=0)
-
-
-class Pending:
-    """A batch on its way: its buffers, the jobs it still waits for, and what went wrong in which slot.
-
-    Jobs write to disjoint slots without a lock; only the bookkeeping is locked.
-    """
-
-    def __init__(
-        self, fields: Sequence[Field], rows: np.ndarray, num_slots: int, step: int | None, epoch: int | None
-    ) -> None:
-        self.fields, self.rows, self.step, self.epoch = fields, rows, step, epoch
-        self.num_slots = num_slots
-        self.buffers = [one.spec.empty(num_slots) for one in fields]
-        for buffer in self.buffers:
-            buffer[len(rows) :] = 0
-        self.done = threading.Event()
-        self.skipped = False
-        self.count_bad: Callable[[int], None] | None = None
-        self._lock = threading.Lock()
-        self._open_jobs = 0
-        self._errors: list[tuple[int, int, BaseException]] = []
-
-    def expect(self, num_jobs: int) -> None:
-        """Count jobs to wait for; before any of them runs."""
-        self._open_jobs += num_jobs
-
-    def finish(self) -> None:
-        """One job is over, well or badly."""
-        with self._lock:
-            self._open_jobs -= 1
-            if self._open_jobs:
-                return
-        if self.num_bad and self.count_bad is not None:
-            self.count_bad(self.num_bad)
-        self.done.set()
-
-    def fail(self, slot: int, field_number: int, error: BaseException) -> None:
-        """Keep an error with its slot."""
-        with self._lock:
-            self._errors.append((slot, field_number, error))
-
-    @property
-    def num_bad(self) -> int:
-        """Slots with an error."""
-        return len({slot for slot, _, _ in self._errors})
-
-    def batch(self) -> Batch:
-        """The batch, once `done` is set.
-
-        Raises:
-            The first error in the order of slots, then of fields.
-        """
-        if self._errors:
-            slot, _, error = min(self._errors, key=lambda entry: entry[:2])
-            if isinstance(error, MtgenError):
-                if error.step not in (None, self.step):
-                    # A store may raise one object again and again; each batch names its own step and row.
-                    error = type(error)(error.message, path=error.path)
-                error.at(step=self.step, row=int(self.rows[slot]))
-            raise error
-        by_role: dict[str, dict[str, np.ndarray]] = {"input": {}, "target": {}, "weight": {}}
-        for one, buffer in zip(self.fields, self.buffers, strict=True):
-            by_role[one.role][one.name] = buffer
-        rows = np.full(self.num_slots, -1, np.int64)
-        rows[: len(self.rows)] = self.rows
-        return Batch(
-            inputs=by_role["input"],
-            targets=by_role["target"],
-            weight=self._weight(by_role["weight"]),
-            rows=rows,
-            step=self.step,
-            epoch=self.epoch,
-        )
-
-    def _weight(self, weights: dict[str, np.ndarray]) -> np.ndarray | dict[str, np.ndarray] | None:
-        if "" in weights:
-            return weights[""]
-        if self.num_slots == len(self.rows):
-            return weights or None
-        filled = (np.arange(self.num_slots) < len(self.rows)).astype(np.float32)
-        if not weights:
-            return filled
-        targets = [one.name for one in self.fields if one.role == "target"]
-        return {name: weights[name] if name in weights else filled.copy() for name in targets}
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Job:
-    """A piece of work for one thread, and the batches it helps to fill."""
-
-    run: Callable[[Note], None]
-    serves: Sequence[Pending] = field(default_factory=tuple)
-
-    def perform(self, note: Note) -> None:
-        """Do the work. An error goes to the batches served, so that nobody waits for ever.
-
-        Raises:
-            Only what is no `Exception`, such as KeyboardInterrupt, and the batches served get word of it too.
-        """
-        try:
-            self.run(note)
-        except Exception as error:
-            for pending in self.serves:
-                pending.fail(0, 0, error)
-        except BaseException as error:
-            for pending in self.serves:
-                pending.fail(0, 0, StoreError(f"the work was ended by {type(error).__name__}: {error}"))
-            raise
-        finally:
-            for pending in self.serves:
-                pending.finish()
-
-    def skip(self) -> None:
-        """Do nothing, and mark the batches served as unfilled."""
-        for pending in self.serves:
-            pending.skipped = True
-            pending.finish()
 
 
 def fetch(fields: Sequence[Field], rows: np.ndarray) -> Batch:
@@ -292,7 +150,7 @@ def _fetch_chunk(
         yield from ((int(place), error) for place in places)
         return
     except Exception:
-        for slot, place in enumerate(places):
+        for place in places:
             try:
                 bound.fetch(rows[place : place + 1], values[place : place + 1])
             except Exception as error:

@@ -17,10 +17,11 @@ from mtgen.batch import Batch
 from mtgen.config import Prefetch
 from mtgen.dataset import Dataset
 from mtgen.errors import PlanError
-from mtgen.gather import Job, Pending, chunked, scratch_bytes, window_jobs
+from mtgen.gather import chunked, scratch_bytes, window_jobs
 from mtgen.inputs.rows import BoundRows
 from mtgen.memory import Forecast, budget_bytes, forecast
 from mtgen.metrics import Recorder, Stats
+from mtgen.pending import Job, Pending
 from mtgen.plan import Batching, Shard
 from mtgen.prefetch import Stream
 from mtgen.sampling.order import Blocks, Exact, Order, Sampler, Sequential
@@ -55,7 +56,14 @@ class _StepPlan:
     def rows(self, step: int) -> np.ndarray:
         """Rows of the step's filled slots."""
         epoch, step_in_epoch = self.place(step)
-        return self.dataset.rows[self.order(epoch).at(self.batching.positions(step_in_epoch))]
+        places = self.order(epoch).at(self.batching.positions(step_in_epoch))
+        if len(places) and not 0 <= places.min() <= places.max() < len(self.dataset):
+            raise PlanError(
+                f"the sampler {self.sampler!r} gave places {places.min()} to {places.max()}, the dataset has places "
+                f"0 to {len(self.dataset) - 1}",
+                step=step,
+            )
+        return self.dataset.rows[places]
 
     def make_window(self, recorder: Recorder, steps: Sequence[int]) -> tuple[list[Pending], list[Job]]:
         """Pending batches of the steps, and the jobs that fill them."""
@@ -123,6 +131,8 @@ class Loader:
         self.dataset = dataset
         seeds.key(seed, "order")  # a wrong seed is refused here, whatever the order
         self.seed = int(seed)
+        if sampler is not None and shuffle != "exact":
+            raise PlanError(f"sampler and shuffle={shuffle!r} both say the order: give one of them")
         self.sampler = sampler if sampler is not None else _sampler_of(shuffle, dataset)
         self.batching = Batching(
             size=self.sampler.size(len(dataset)),
@@ -143,6 +153,7 @@ class Loader:
             asked=self.prefetch,
         )
         self.step = 0
+        self.num_restores = 0
         self._start_afresh()
 
     def _start_afresh(self) -> None:
@@ -308,6 +319,7 @@ class Loader:
             settings=self.settings(),
             digests=self.dataset.digests,
         )
+        self.num_restores += 1
 
     def stats(self) -> Stats:
         """Where the time went so far."""

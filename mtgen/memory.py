@@ -64,7 +64,8 @@ def budget_bytes(memory: int | Literal["auto"]) -> int:
         PlanError: neither "auto" nor a positive integer.
     """
     if memory == "auto":
-        return min(AUTO_BYTES, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8)
+        known = hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names
+        return min(AUTO_BYTES, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8) if known else AUTO_BYTES
     if isinstance(memory, bool) or not isinstance(memory, int) or memory <= 0:
         raise PlanError(f'memory must be a number of bytes > 0 or "auto", received {memory!r}')
     return memory

@@ -14,28 +14,28 @@ class Stats:
     """What a loader did so far.
 
     Args:
-        batches: batches handed to the consumer.
-        rows: rows in them, empty slots not counted.
-        bad_rows: rows whose picture or chunk could not be read.
+        num_batches: batches handed to the consumer.
+        num_rows: rows in them, empty slots not counted.
+        num_bad_rows: rows whose picture or chunk could not be read.
         wait_seconds: time the consumer waited for batches.
         stage_seconds: time workers spent per stage, summed over threads: `read` (bytes of pictures), `decode`
             (pixels), `gather` (rows of stores), `assemble` (columns of the table).
-        keys_compared: rows whose key in the store was compared with the table's.
+        num_keys_compared: rows whose key in the store was compared with the table's.
         picture_facts: pictures by what was done to them, such as `oriented` or `alpha`.
     """
 
-    batches: int = 0
-    rows: int = 0
-    bad_rows: int = 0
+    num_batches: int = 0
+    num_rows: int = 0
+    num_bad_rows: int = 0
     wait_seconds: float = 0.0
     stage_seconds: dict[str, float] = field(default_factory=dict)
-    keys_compared: int = 0
+    num_keys_compared: int = 0
     picture_facts: dict[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         stages = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in self.stage_seconds.items())
         return (
-            f"{self.batches} batches, {self.rows} rows, {self.bad_rows} bad; consumer waited "
+            f"{self.num_batches} batches, {self.num_rows} rows, {self.num_bad_rows} bad; consumer waited "
             f"{self.wait_seconds:.2f} s; workers: {stages or 'nothing yet'}"
         )
 
@@ -85,10 +85,10 @@ class Recorder:
         """The counters now."""
         with self._lock:
             return Stats(
-                batches=self._counts["batches"],
-                rows=self._counts["rows"],
-                bad_rows=self._counts["bad_rows"],
-                keys_compared=self._counts["keys_compared"],
+                num_batches=self._counts["batches"],
+                num_rows=self._counts["rows"],
+                num_bad_rows=self._counts["bad_rows"],
+                num_keys_compared=self._counts["keys_compared"],
                 wait_seconds=self._wait_seconds,
                 stage_seconds=dict(self._stages),
                 picture_facts=dict(self._facts),

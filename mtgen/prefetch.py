@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 from mtgen.batch import Batch
 from mtgen.errors import StallError
-from mtgen.gather import Job, Pending
 from mtgen.memory import Forecast
+from mtgen.pending import Job, Pending
 from mtgen.workers import Ticket, WorkerPool
 
 MakeWindow = Callable[[Sequence[int]], tuple[list[Pending], list[Job]]]

@@ -16,7 +16,7 @@ from contextlib import suppress
 from itertools import count
 
 from mtgen.errors import PlanError
-from mtgen.gather import Job
+from mtgen.pending import Job
 
 IDLE_SECONDS = 1.0
 """A worker without work for this long retires; starting a new one costs some 50 microseconds."""
@@ -31,7 +31,8 @@ class _Shared:
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.jobs: queue.SimpleQueue[tuple[Ticket, Job] | None] = queue.SimpleQueue()
-        self.lock = threading.Lock()
+        # Reentrant, because the collector may stop a pool from within a thread that holds it.
+        self.lock = threading.RLock()
         self.threads: dict[threading.Thread, tuple[str, float]] = {}
         self.waiting = 0
         self.stopped = False

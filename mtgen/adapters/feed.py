@@ -53,10 +53,16 @@ class Feed:
         self._stream = loader.stream()
         self._lock = threading.Lock()
         self._pass = Pass(loader.step)
+        self._num_restores = loader.num_restores
+        self.trained_step: int | None = None
+        """The step after the last one trained, where somebody counts them (`Progress` does); None where not."""
 
     @property
     def next_step(self) -> int:
-        """The step at which the next pass starts."""
+        """The step at which the next pass starts: where `loader.restore` said, if it was called since."""
+        if self._num_restores != self.loader.num_restores:
+            self._num_restores = self.loader.num_restores
+            self._pass, self.trained_step = Pass(self.loader.step), None
         whole = self._pass.num_served >= self.num_batches
         return self._pass.start + (self.num_batches if whole else 0)
 

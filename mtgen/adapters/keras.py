@@ -1,4 +1,4 @@
-"""Loaders as what Keras trains on. The only module that imports Keras.
+"""Loaders as what Keras trains on. The only way from a loader to Keras; `mtgen.training` builds models with it.
 
 What Keras 3 does with a `PyDataset` decides the code here (docs/decisions/0003-keras-carrier.md): `fit` shuffles batch
 numbers by default, looks at batches before training, and calls hooks in an order of its own per backend. So batches
@@ -102,7 +102,13 @@ def dataset(loader: Loader, model: keras.Model | None = None, *, steps_per_epoch
     Raises:
         ModelError: the model's inputs or targets do not fit.
     """
-    structure = Structure.of(loader.dataset, model, pads=loader.batching.pad_last)
+    if loader.batching.pad_last:
+        raise PlanError(
+            "pad_last fills batches with empty slots of weight 0, and Keras counts them all the same in plain metrics "
+            "and in the mean of the loss. Leave pad_last out, Keras takes a short last batch; or use drop_last=True. "
+            "loader.predict works with pad_last"
+        )
+    structure = Structure.of(loader.dataset, model)
     if model is not None:
         check(loader, model)
     feed = Feed(loader, steps_per_epoch)
@@ -119,7 +125,7 @@ def check(loader: Loader, model: keras.Model) -> None:
     Raises:
         ModelError: lists every mismatch, with what the model takes and what the loader gives.
     """
-    Structure.of(loader.dataset, model, pads=loader.batching.pad_last).check(loader.dataset, model)
+    Structure.of(loader.dataset, model).check(loader.dataset, model)
 
 
 def predict(loader: Loader, model: keras.Model, **options: Any) -> pd.DataFrame:
@@ -139,7 +145,7 @@ def predict(loader: Loader, model: keras.Model, **options: Any) -> pd.DataFrame:
     """
     feed = Feed(loader)
     feed.go_to(0)
-    structure = Structure.of(loader.dataset, model, pads=False)
+    structure = Structure.of(loader.dataset, model)
     steps = range(loader.steps_per_epoch)
     source = KerasDataset(feed, structure.inputs_only())
     if keras.backend.backend() == "tensorflow":
@@ -194,17 +200,37 @@ class Progress(keras.callbacks.Callback):
         if not isinstance(feed, Feed):
             raise ModelError(f"Progress needs what loader.keras() returned, received {type(x).__name__}")
         self._feed = feed
-        self.step = feed.next_step
+        # Noted before Keras looks at batches: where a pass is a single batch, a look cannot be told from a pass.
+        feed.trained_step = self.step
         self._last_batch = -1
         self._waited = 0.0
+
+    @property
+    def step(self) -> int:
+        """The step after the last trained one."""
+        next_step, trained = self._feed.next_step, self._feed.trained_step
+        return next_step if trained is None else trained
 
     def state(self) -> dict[str, Any]:
         """The loader's state after the last trained step."""
         return self._feed.loader.state(self.step)
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Start the next pass right after the last trained step."""
-        self._feed.go_to(self.step)
+        """Start the next pass right after the last trained step.
+
+        Raises:
+            PlanError: `fit(steps_per_epoch=...)` does not divide the pass, so that Keras would cut epochs short.
+        """
+        num_batches, asked = self._feed.num_batches, self.params.get("steps")
+        if asked and num_batches % asked:
+            raise PlanError(
+                f"fit(steps_per_epoch={asked}) does not divide the {num_batches} steps of one pass, and Keras would "
+                f"cut epochs short. Write loader.keras(steps_per_epoch={asked}) and leave steps_per_epoch out of fit: "
+                "then each epoch has that many steps, and the next one goes on from there"
+            )
+        step = self.step
+        self._feed.go_to(step)
+        self._feed.trained_step = step
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Note where waiting stands."""
@@ -213,7 +239,7 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Count trained steps; `batch` jumps with `steps_per_execution`."""
-        self.step += batch - self._last_batch
+        self._feed.trained_step = self.step + batch - self._last_batch
         self._last_batch = batch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -22,7 +22,7 @@ ROUNDS = 8
 """Feistel rounds, see the module's text."""
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _ranks(num_rows: int, key: int) -> np.ndarray:
     ranks = np.argsort(seeds.words(key, np.arange(num_rows)), kind="stable")
     ranks.flags.writeable = False

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from mtgen.errors import StoreError
-from mtgen.stores.base import ChunkedStore, OpenStore, native_dtype
+from mtgen.stores.base import ChunkedStore, OpenStore, ProcessLock, native_dtype
 
 
 class ArrayStore(ChunkedStore):
@@ -31,13 +30,13 @@ class ArrayStore(ChunkedStore):
     def __init__(self, array: Any, location: str | None = None, access: str | None = None) -> None:
         self.location = location or f"{type(array).__module__}.{type(array).__qualname__}"
         self.array = array
-        self.lock = threading.Lock()
+        self.lock = ProcessLock()
         self.set_shape(tuple(array.shape), _dtype_of(array, self.location))
         self.chunk_rows = chunk_rows_of(array)
         self.access = access or self._find_access()
 
-    def recipe(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
-        """See `OpenStore.recipe`: the object itself travels."""
+    def reopening(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
+        """See `OpenStore.reopening`: the object itself travels."""
         return ArrayStore, (self.array, self.location, self.access)
 
     def fill(self, rows: np.ndarray, out: np.ndarray) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Protocol, Self, runtime_checkable
@@ -137,6 +139,24 @@ def load_package(name: str, install: str, location: str) -> Any:
         ) from error
 
 
+class ProcessLock:
+    """A lock that a forked child has free, whoever held it in the parent.
+
+    For libraries whose reads must not overlap. Any thread; use it as `with lock:`.
+    """
+
+    def __init__(self) -> None:
+        self._held = (os.getpid(), threading.Lock())
+
+    def __enter__(self) -> None:
+        if self._held[0] != os.getpid():
+            self._held = (os.getpid(), threading.Lock())
+        self._held[1].acquire()
+
+    def __exit__(self, *exception: object) -> None:
+        self._held[1].release()
+
+
 class OpenStore(ABC):
     """Base of all stores here: checks, closing and pickling; a subclass sets the attributes and fills buffers.
 
@@ -163,7 +183,7 @@ class OpenStore(ABC):
         """`read_rows` after all checks; at least one row. Any thread."""
 
     @abstractmethod
-    def recipe(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
+    def reopening(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
         """What opens this store again: a function and picklable arguments."""
 
     def set_shape(self, shape: tuple[int, ...], dtype: Any) -> None:
@@ -203,7 +223,7 @@ class OpenStore(ABC):
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        opener, arguments = self.recipe()
+        opener, arguments = self.reopening()
         spec = (self.num_rows, self.row_shape, self.dtype.str)
         return _reopen, (opener, arguments, spec, self.keys, self.key_name, self.owns_keys)
 

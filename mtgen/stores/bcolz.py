@@ -155,8 +155,8 @@ class BcolzStore(ChunkedStore):
             for chunk in {0, (self.num_rows - 1) // self.chunk_rows}:  # a lying `sizes` shows here already
                 self._read_compressed(chunk, header_only=True)
 
-    def recipe(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
-        """See `OpenStore.recipe`."""
+    def reopening(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
+        """See `OpenStore.reopening`."""
         return BcolzStore, (str(self.folder.absolute()), self.location, self.inside)
 
     def read_chunk(self, chunk: int) -> np.ndarray:

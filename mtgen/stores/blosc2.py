@@ -6,7 +6,6 @@ format has no checksums.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import StoreError
-from mtgen.stores.base import ChunkedStore, OpenStore, load_package
+from mtgen.stores.base import ChunkedStore, OpenStore, ProcessLock, load_package
 
 
 def _blosc2(location: str) -> Any:
@@ -65,10 +64,10 @@ class Blosc2Store(ChunkedStore):
         self.set_shape(tuple(array.shape), array.dtype)
         self.chunk_rows = max(int(array.blocks[0]), 1)
         self.array = array
-        self.lock = threading.Lock()
+        self.lock = ProcessLock()
 
-    def recipe(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
-        """See `OpenStore.recipe`; an array in memory travels as its compressed frame."""
+    def reopening(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
+        """See `OpenStore.reopening`; an array in memory travels as its compressed frame."""
         if self.path is not None:
             return Blosc2Store, (self.path, self.location)
         return _from_frame, (self.array.to_cframe(),)

@@ -6,7 +6,6 @@ dataset into a `.npy` or Zarr store.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 
 from mtgen import plan
 from mtgen.errors import StoreError
-from mtgen.stores.base import OpenStore, load_package
+from mtgen.stores.base import OpenStore, ProcessLock, load_package
 from mtgen.stores.container import Container
 
 
@@ -88,10 +87,10 @@ class HDF5Store(OpenStore):
         self.chunk_rows = int(dataset.chunks[0]) if dataset.chunks else 1
         self.attributes = {name: value for name, value in dataset.attrs.items() if isinstance(value, str)}
         self.dataset = dataset
-        self.lock = threading.Lock()
+        self.lock = ProcessLock()
 
-    def recipe(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
-        """See `OpenStore.recipe`; refused for a dataset that is in no file on disk."""
+    def reopening(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
+        """See `OpenStore.reopening`; refused for a dataset that is in no file on disk."""
         if self.path is None or self.inside is None:
             raise StoreError(
                 "a dataset that is in no file on disk cannot be pickled: write it to a file, or pass dataset[:]",

@@ -49,8 +49,8 @@ class NumpyStore(OpenStore):
         self.array = np.asarray(array)
         self.set_shape(array.shape, array.dtype)
 
-    def recipe(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
-        """See `OpenStore.recipe`: the array itself travels."""
+    def reopening(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
+        """See `OpenStore.reopening`: the array itself travels."""
         return NumpyStore, (self.array, self.location)
 
     def fill(self, rows: np.ndarray, out: np.ndarray) -> None:
@@ -89,8 +89,8 @@ class NpyStore(NumpyStore):
         except OSError as error:
             raise StoreError(f"it cannot be read ({error}): check path and rights", path=location) from error
 
-    def recipe(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
-        """See `OpenStore.recipe`."""
+    def reopening(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
+        """See `OpenStore.reopening`."""
         return NpyStore, (str(self.path.absolute()), self.location)
 
     def close(self) -> None:

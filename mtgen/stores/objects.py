@@ -21,8 +21,8 @@ class BcolzObjectStore(ArrayStore):
         shape = tuple(int(length) for length in carray.shape)
         super().__init__(carray, f"bcolz.carray {carray.rootdir or ''} {shape} {carray.dtype}", "slice")
 
-    def recipe(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
-        """See `OpenStore.recipe`: what is on disk travels by its path, and must have been flushed."""
+    def reopening(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
+        """See `OpenStore.reopening`: what is on disk travels by its path, and must have been flushed."""
         if self.array.rootdir:
             from mtgen.stores.bcolz import BcolzStore
 

@@ -5,7 +5,6 @@ The least that can be decoded is a row group, so `chunk_rows` is the size of the
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import StoreError
-from mtgen.stores.base import OpenStore, load_package
+from mtgen.stores.base import OpenStore, ProcessLock, load_package
 from mtgen.stores.container import KEY_ATTRIBUTE, KEY_MEMBER, Container
 
 EXACT_FLOAT = 2**53  # whole numbers up to here are exact in float64
@@ -52,7 +51,7 @@ class ParquetStore(OpenStore):
         self.path = str(Path(path).absolute())
         self.location = f"{path}::{inside}"
         self.inside = inside
-        self.lock = threading.Lock()
+        self.lock = ProcessLock()
         self.file = _open_file(path)
         try:
             self._understand(inside)
@@ -134,8 +133,8 @@ class ParquetStore(OpenStore):
             path=self.location,
         )
 
-    def recipe(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
-        """See `OpenStore.recipe`."""
+    def reopening(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
+        """See `OpenStore.reopening`."""
         return ParquetStore, (self.path, self.inside)
 
     def fill(self, rows: np.ndarray, out: np.ndarray) -> None:

@@ -170,8 +170,8 @@ class ZarrStore(OpenStore):
 
     source: str | None
 
-    def recipe(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
-        """See `OpenStore.recipe`; an open TensorStore travels as its own spec."""
+    def reopening(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
+        """See `OpenStore.reopening`; an open TensorStore travels as its own spec."""
         if self.source is None:
             return ZarrStore.around, (self.array,)
         return ZarrStore, (self.source, self.location, self.inside)

@@ -16,8 +16,8 @@ import numpy as np
 
 from mtgen.batch import Batch
 from mtgen.errors import PlanError
-from mtgen.gather import Field
 from mtgen.loader import Loader
+from mtgen.pending import Field
 from mtgen.view import captions
 from mtgen.view.bands import Band, sample_of
 from mtgen.view.pixels import as_bytes, channels_last, is_picture, zoom_of, zoomed

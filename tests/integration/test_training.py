@@ -61,12 +61,12 @@ def test_result_lines_have_the_exact_form(results: list[Result]) -> None:
 def test_results_count_what_was_trained(results: list[Result]) -> None:
     for result in results:
         assert result.num_rows == 6 * 1258
-        assert result.stats.rows >= 6 * 1258  # and what Keras looked at before
-        assert result.stats.bad_rows == 0
+        assert result.stats.num_rows >= 6 * 1258  # and what Keras looked at before
+        assert result.stats.num_bad_rows == 0
         assert len(result.history["loss"]) == 6
         assert 0 <= result.wait_share <= 1
-    assert results[2].stats.keys_compared >= 6 * 1258
-    assert results[3].stats.keys_compared == 0
+    assert results[2].stats.num_keys_compared >= 6 * 1258
+    assert results[3].stats.num_keys_compared == 0
     assert f"for {4 * 6 * 1258:,} rows" in waiting(results)
 
 

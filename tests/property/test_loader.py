@@ -136,8 +136,8 @@ def test_a_pickled_loader_gives_the_same_bytes(data: mtgen.Dataset) -> None:
         next(iter(loader.epoch(0)))  # with threads running and an open stream
         copy = pickle.loads(pickle.dumps(loader))
         assert [content(batch) for batch in copy.steps(0, STEPS)] == expected
-        assert copy.stats().batches == STEPS
-        assert loader.stats().batches == 1
+        assert copy.stats().num_batches == STEPS
+        assert loader.stats().num_batches == 1
         copy.close()
 
 
@@ -198,7 +198,7 @@ def test_many_threads_on_one_stream_get_each_batch_once_and_right(data: mtgen.Da
             thread.join()
         stream.close()
         assert found == {step: [expected[step]] for step in range(STEPS)}
-        assert loader.stats().batches == STEPS
+        assert loader.stats().num_batches == STEPS
 
 
 def test_every_row_comes_once_per_epoch(data: mtgen.Dataset) -> None:

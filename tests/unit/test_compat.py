@@ -213,7 +213,7 @@ def test_debug_merged_with_keys_compares_keys_not_values(table: pd.DataFrame, ma
     real["imgpath"] = str(digits) + "/" + real["imgpath"]
     generator = made(real, features=str(digits / "features.bcolz"), debug_merged=True)
     next(generator)
-    assert generator.loader.stats().keys_compared >= BATCH
+    assert generator.loader.stats().num_keys_compared >= BATCH
     real["id"] = np.roll(real["id"], 1)
     with pytest.raises(AlignmentError, match="keys differ: the table's column 'id'"):
         generator_from_df(real, BATCH, (3, 5), str(digits / "features.bcolz"), True)

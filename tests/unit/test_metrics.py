@@ -21,9 +21,9 @@ def test_stats_count_what_was_handed_out(tmp_path: Path, num_workers: int) -> No
     with mtgen.Loader(data, 4, pad_last=True, num_workers=num_workers) as loader:
         batches = list(loader.epoch(0))
         stats = loader.stats()
-    assert stats.batches == len(batches) == 6
-    assert stats.rows == 22  # the two empty slots are not rows
-    assert stats.bad_rows == 0
+    assert stats.num_batches == len(batches) == 6
+    assert stats.num_rows == 22  # the two empty slots are not rows
+    assert stats.num_bad_rows == 0
     assert stats.wait_seconds >= 0
     assert set(stats.stage_seconds) == {"read", "decode", "gather", "assemble"}
     assert all(seconds > 0 for seconds in stats.stage_seconds.values())
@@ -32,7 +32,8 @@ def test_stats_count_what_was_handed_out(tmp_path: Path, num_workers: int) -> No
 
 def test_a_new_loader_has_done_nothing() -> None:
     stats = mtgen.Loader(make_dataset(5), 2).stats()
-    assert (stats.batches, stats.rows, stats.bad_rows, stats.keys_compared) == (0, 0, 0, 0)
+    assert (stats.num_batches, stats.num_rows) == (0, 0)
+    assert (stats.num_bad_rows, stats.num_keys_compared) == (0, 0)
 
 
 def test_compared_keys_are_counted() -> None:
@@ -43,7 +44,7 @@ def test_compared_keys_are_counted() -> None:
     loader = mtgen.Loader(mtgen.Dataset(table, {"f": mtgen.Rows(store)}), 4, num_workers=0)
     for step in range(3):
         loader.batch(step)
-    assert loader.stats().keys_compared == 12
+    assert loader.stats().num_keys_compared == 12
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -63,8 +64,8 @@ def test_bad_rows_are_counted(num_workers: int) -> None:
             except StoreError:
                 failed += 1
         stats = loader.stats()
-    assert stats.bad_rows == bad
-    assert stats.batches == loader.steps_per_epoch - failed
+    assert stats.num_bad_rows == bad
+    assert stats.num_batches == loader.steps_per_epoch - failed
     assert failed > 0
 
 
@@ -76,7 +77,7 @@ def test_a_row_bad_in_two_inputs_is_one_bad_row(tmp_path: Path) -> None:
     store.bad_chunks = {0}
     with pytest.raises(MtgenError):
         loader.batch(0)
-    assert loader.stats().bad_rows == 1
+    assert loader.stats().num_bad_rows == 1
 
 
 def test_many_threads_lose_no_count() -> None:
@@ -95,7 +96,12 @@ def test_many_threads_lose_no_count() -> None:
     for thread in threads:
         thread.join()
     stats = recorder.stats()
-    assert (stats.batches, stats.rows, stats.bad_rows, stats.keys_compared) == (2_000, 6_000, 4_000, 2_000)
+    assert (stats.num_batches, stats.num_rows, stats.num_bad_rows, stats.num_keys_compared) == (
+        2_000,
+        6_000,
+        4_000,
+        2_000,
+    )
     assert stats.stage_seconds["read"] == 1_000
     assert stats.wait_seconds == 500
     assert stats.picture_facts == {"alpha": 2_000}

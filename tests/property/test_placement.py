@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtgen.fit import SWAPPED, place
+from mtgen.placement import SWAPPED, place
 from mtgen.recipe import Recipe
 
 sides = st.integers(1, 5000)

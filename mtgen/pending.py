@@ -1,0 +1,163 @@
+"""Batches on their way: their buffers, the jobs they wait for, and what went wrong in which slot."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from mtgen.batch import Batch
+from mtgen.errors import MtgenError, StoreError
+from mtgen.spec import Spec
+
+NO_SLOT = -1
+"""Slot of an error that no single sample is to blame for; it comes before all others."""
+
+Role = Literal["input", "target", "weight"]
+"""What a field is to the model."""
+
+Note = Callable[[str], None]
+"""Called by a job with what it is about to do, for the report of a stall."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Field:
+    """One input, target or weight, bound to the root table."""
+
+    role: Role
+    name: str
+    bound: Any
+
+    @property
+    def spec(self) -> Spec:
+        """Shape and dtype of one sample."""
+        spec: Spec = self.bound.spec
+        return spec
+
+
+class Pending:
+    """A batch on its way: its buffers, the jobs it still waits for, and what went wrong in which slot.
+
+    Jobs write to disjoint slots without a lock; only the bookkeeping is locked.
+    """
+
+    def __init__(
+        self, fields: Sequence[Field], rows: np.ndarray, num_slots: int, step: int | None, epoch: int | None
+    ) -> None:
+        self.fields, self.rows, self.step, self.epoch = fields, rows, step, epoch
+        self.num_slots = num_slots
+        self.buffers = [one.spec.empty(num_slots) for one in fields]
+        for buffer in self.buffers:
+            buffer[len(rows) :] = 0
+        self.done = threading.Event()
+        self.skipped = False
+        self.count_bad: Callable[[int], None] | None = None
+        self._lock = threading.Lock()
+        self._open_jobs = 0
+        self._errors: list[tuple[int, int, BaseException]] = []
+
+    def expect(self, num_jobs: int) -> None:
+        """Count jobs to wait for; before any of them runs."""
+        self._open_jobs += num_jobs
+
+    def finish(self) -> None:
+        """One job is over, well or badly."""
+        with self._lock:
+            self._open_jobs -= 1
+            if self._open_jobs:
+                return
+        if self.num_bad and self.count_bad is not None:
+            self.count_bad(self.num_bad)
+        self.done.set()
+
+    def fail(self, slot: int, field_number: int, error: BaseException) -> None:
+        """Keep an error with its slot."""
+        with self._lock:
+            self._errors.append((slot, field_number, error))
+
+    @property
+    def num_bad(self) -> int:
+        """Slots with an error."""
+        return len({slot for slot, _, _ in self._errors})
+
+    def batch(self) -> Batch:
+        """The batch, once `done` is set.
+
+        Raises:
+            The first error in the order of slots, then of fields.
+        """
+        if self._errors:
+            slot, _, error = min(self._errors, key=lambda entry: entry[:2])
+            raise self._placed(error, None if slot == NO_SLOT else int(self.rows[slot]))
+        by_role: dict[str, dict[str, np.ndarray]] = {"input": {}, "target": {}, "weight": {}}
+        for one, buffer in zip(self.fields, self.buffers, strict=True):
+            by_role[one.role][one.name] = buffer
+        rows = np.full(self.num_slots, -1, np.int64)
+        rows[: len(self.rows)] = self.rows
+        return Batch(
+            inputs=by_role["input"],
+            targets=by_role["target"],
+            weight=self._weight(by_role["weight"]),
+            rows=rows,
+            step=self.step,
+            epoch=self.epoch,
+        )
+
+    def _placed(self, error: BaseException, row: int | None) -> MtgenError:
+        """The error with this batch's step and row; a copy where the object belongs to another batch too."""
+        if not isinstance(error, MtgenError):
+            placed = MtgenError(f"{type(error).__name__}: {error}")
+            placed.__cause__ = error
+        elif error.step in (None, self.step):
+            placed = error
+        else:
+            placed = type(error)(error.message, path=error.path).with_traceback(error.__traceback__)
+            placed.__cause__ = error.__cause__
+        return placed.at(step=self.step, row=row)
+
+    def _weight(self, weights: dict[str, np.ndarray]) -> np.ndarray | dict[str, np.ndarray] | None:
+        if "" in weights:
+            return weights[""]
+        if self.num_slots == len(self.rows):
+            return weights or None
+        filled = (np.arange(self.num_slots) < len(self.rows)).astype(np.float32)
+        if not weights:
+            return filled
+        targets = [one.name for one in self.fields if one.role == "target"]
+        return {name: weights[name] if name in weights else filled.copy() for name in targets}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """A piece of work for one thread, and the batches it helps to fill."""
+
+    run: Callable[[Note], None]
+    serves: Sequence[Pending] = field(default_factory=tuple)
+
+    def perform(self, note: Note) -> None:
+        """Do the work. An error goes to the batches served, so that nobody waits for ever.
+
+        Raises:
+            Only what is no `Exception`, such as KeyboardInterrupt, and the batches served get word of it too.
+        """
+        try:
+            self.run(note)
+        except Exception as error:
+            for pending in self.serves:
+                pending.fail(NO_SLOT, 0, error)
+        except BaseException as error:
+            for pending in self.serves:
+                pending.fail(NO_SLOT, 0, StoreError(f"the work was ended by {type(error).__name__}: {error}"))
+            raise
+        finally:
+            for pending in self.serves:
+                pending.finish()
+
+    def skip(self) -> None:
+        """Do nothing, and mark the batches served as unfilled."""
+        for pending in self.serves:
+            pending.skipped = True
+            pending.finish()
