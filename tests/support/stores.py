@@ -34,7 +34,7 @@ class MemoryStore(ChunkedStore):
         self.reads: Counter[int] = Counter()
         self._lock = threading.Lock()
 
-    def recipe(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
+    def reopening(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
         return MemoryStore, (self.array, self.chunk_rows)
 
     def read_chunk(self, chunk: int) -> np.ndarray:

@@ -11,8 +11,9 @@ import pytest
 import mtgen
 from mtgen import gather
 from mtgen.errors import DecodeError, StoreError
-from mtgen.gather import Job, Pending, window_jobs
+from mtgen.gather import window_jobs
 from mtgen.metrics import Recorder
+from mtgen.pending import Job, Pending
 from tests.support.samples import features, make_dataset
 from tests.support.stores import MemoryStore
 
@@ -62,8 +63,10 @@ def test_a_job_that_raises_fails_the_batches_it_serves(error: Exception) -> None
     one.expect(1)
     Job(run=run, serves=[one]).perform(quiet)
     assert one.done.is_set()
-    with pytest.raises(type(error)):
+    with pytest.raises(mtgen.MtgenError, match=rf"{type(error).__name__}: {error} \[step 0\]") as caught:
         one.batch()
+    assert caught.value.__cause__ is error
+    assert caught.value.row is None  # nobody knows which sample is to blame
 
 
 def test_what_is_no_exception_reaches_batch_and_caller() -> None:
@@ -76,7 +79,7 @@ def test_what_is_no_exception_reaches_batch_and_caller() -> None:
     one.expect(1)
     with pytest.raises(SystemExit):
         Job(run=run, serves=[one]).perform(quiet)
-    with pytest.raises(StoreError, match=r"the work was ended by SystemExit: 3 \[step 0, row 4\]"):
+    with pytest.raises(StoreError, match=r"the work was ended by SystemExit: 3 \[step 0\]"):
         one.batch()
 
 

@@ -11,7 +11,7 @@ import pytest
 import mtgen
 from mtgen.config import Prefetch
 from mtgen.errors import PlanError, StateError
-from mtgen.sampling.order import Blocks, Exact, Sequential
+from mtgen.sampling.order import Blocks, Exact, Order, Sequential
 from tests.support.samples import make_dataset
 from tests.support.waiting import threads_gone
 
@@ -81,7 +81,39 @@ def test_samplers_by_name() -> None:
     assert mtgen.Loader(data, 2).sampler == Exact()
     assert mtgen.Loader(data, 2, shuffle=False).sampler == Sequential()
     assert mtgen.Loader(data, 2, shuffle="blocks").sampler == Blocks(7)
-    assert mtgen.Loader(data, 2, sampler=Blocks(3), shuffle=False).sampler == Blocks(3)
+    assert mtgen.Loader(data, 2, sampler=Blocks(3)).sampler == Blocks(3)
+    with pytest.raises(mtgen.errors.PlanError, match="sampler and shuffle=False both say the order"):
+        mtgen.Loader(data, 2, sampler=Blocks(3), shuffle=False)
+
+
+class _Astray(Sequential):
+    """A law that leaves the dataset."""
+
+    def order(self, num_rows: int, *, seed: int, epoch: int) -> Order:
+        class Shifted:
+            def at(self, positions: np.ndarray) -> np.ndarray:
+                return positions - 1
+
+        return Shifted()
+
+
+def test_a_sampler_that_leaves_the_dataset_is_refused_not_wrapped_around() -> None:
+    loader = mtgen.Loader(make_dataset(9), 2, sampler=_Astray())
+    with pytest.raises(mtgen.errors.PlanError, match=r"gave places -1 to 0, the dataset has places 0 to 8 \[step 0\]"):
+        loader.rows(0)
+
+
+class _Foreign:
+    """An input of somebody else, which no loader can read."""
+
+    def bind(self, table: object) -> object:
+        return object()
+
+
+def test_an_unknown_input_is_refused_where_it_was_delivered_as_memory_nobody_filled() -> None:
+    table = make_dataset(9).table
+    with pytest.raises(mtgen.errors.TableError, match="which no loader knows how to read"):
+        mtgen.Dataset(table, inputs={"x": _Foreign()})
 
 
 def test_numpy_integers_are_steps_and_seeds() -> None:
