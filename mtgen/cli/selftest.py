@@ -21,10 +21,12 @@ def selftest(
     Builds pictures and features that both encode their row, loads them in every way, and says what was proved. Exit
     code 1 on any failure.
     """
+    from tqdm import tqdm
+
     from mtgen.selftest import run_selftest
 
     report = run_selftest(
-        num_rows=rows, epochs=epochs, num_workers=workers, keep=keep, shift_features=int(sabotage), echo=typer.echo
+        num_rows=rows, epochs=epochs, num_workers=workers, keep=keep, shift_features=int(sabotage), echo=tqdm.write
     )
     if not report:
         raise typer.Exit(1)

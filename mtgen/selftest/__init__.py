@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tqdm import tqdm
+
 from mtgen.errors import PlanError
 from mtgen.selftest.proof import Outcome
 from mtgen.selftest.runs import Run, all_runs, perform
@@ -110,7 +112,8 @@ def run_selftest(
         runs = all_runs(num_rows, num_workers)
         installed = [run for run in runs if run.kind is None or run.kind.is_installed]
         outcomes = []
-        for number, run in enumerate(installed, start=1):
+        # A bar on a terminal, nothing elsewhere.
+        for number, run in enumerate(tqdm(installed, unit="run", leave=False, disable=None), start=1):
             outcomes.append(perform(run, samples, epochs))
             echo(f"run {number} of {len(installed)}: {outcomes[-1]}")
     finally:
