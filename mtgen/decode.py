@@ -82,7 +82,10 @@ def decode(data: bytes, recipe: Recipe, out: np.ndarray, facts: MutableMapping[s
         raise
     except Exception as cause:  # hostile bytes raise anything out of a decoder: OSError, SyntaxError, struct.error ...
         text = str(cause) or type(cause).__name__
-        raise DecodeError(f"the {picture_format} picture of {len(data)} bytes cannot be decoded: {text}") from cause
+        raise DecodeError(
+            f"the {picture_format} picture of {len(data)} bytes cannot be decoded: {text}. "
+            "Is the file whole? Copy it again, or leave its row out of the table"
+        ) from cause
     _fill(out, pixels, recipe)
     if facts is not None:
         for name in found:

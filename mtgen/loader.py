@@ -128,6 +128,8 @@ class Loader:
             raise PlanError(f"Loader needs a mtgen.Dataset, received {type(dataset).__name__}")
         if on_error != "raise":
             raise PlanError(f'on_error must be "raise", received {on_error!r}')
+        if isinstance(batch_size, np.integer):
+            batch_size = int(batch_size)
         self.dataset = dataset
         seeds.key(seed, "order")  # a wrong seed is refused here, whatever the order
         self.seed = int(seed)
@@ -146,7 +148,8 @@ class Loader:
         self.prefetch = prefetch or Prefetch()
         self.forecast: Forecast = forecast(
             budget_bytes(memory),
-            batch_bytes=batch_size * sum(field.spec.row_bytes for field in dataset.fields),
+            batch_bytes=(batch_size if pad_last else min(batch_size, self.batching.size))
+            * sum(field.spec.row_bytes for field in dataset.fields),
             scratch_bytes=scratch_bytes(dataset.fields),
             num_workers=self.num_workers,
             chunked=any(map(chunked, dataset.fields)),
@@ -154,6 +157,7 @@ class Loader:
         )
         self.step = 0
         self.num_restores = 0
+        self._checked_model: Any = None
         self._start_afresh()
 
     def _start_afresh(self) -> None:
@@ -163,7 +167,7 @@ class Loader:
         self._idle_streams: deque[Stream] = deque()
 
     def __getstate__(self) -> dict[str, Any]:
-        running = {"_recorder", "_pool", "_idle_streams"}
+        running = {"_checked_model", "_recorder", "_pool", "_idle_streams"}
         return {name: value for name, value in self.__dict__.items() if name not in running}
 
     def __setstate__(self, settings: dict[str, Any]) -> None:
@@ -334,11 +338,14 @@ class Loader:
         from mtgen.adapters import keras
 
         keras.check(self, model)
+        self._checked_model = model
 
     def keras(self, model: Any = None, *, steps_per_epoch: int | None = None) -> Any:
         """What `model.fit`, `evaluate` and `predict` take as `x`; see `mtgen.adapters.keras.dataset`."""
         from mtgen.adapters import keras
 
+        if model is None and self._checked_model is not None:
+            keras.check_order(self, self._checked_model)
         return keras.dataset(self, model, steps_per_epoch=steps_per_epoch)
 
     def callback(self, x: Any) -> Any:

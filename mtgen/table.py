@@ -67,6 +67,11 @@ def check_table(table: object) -> pd.DataFrame:
         )
     if not len(table):
         raise TableError("the table has no rows; expected one row per sample")
+    if isinstance(table.columns, pd.MultiIndex):
+        raise TableError(
+            "the table's columns have several levels, expected plain names: join the levels first, for example by "
+            "table.columns = ['_'.join(map(str, names)) for names in table.columns]"
+        )
     if not table.columns.is_unique:
         twice = table.columns[table.columns.duplicated()].unique().tolist()
         raise TableError(f"column names must be distinct, these appear more than once: {twice}")

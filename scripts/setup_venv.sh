@@ -22,7 +22,7 @@ fi
 
 echo "setup: installing mtgen[$extras] and what it needs into $venv (about 300 MB to fetch, one to three minutes)"
 # The filter leaves one short line per package; errors and warnings come through stderr whole.
-"$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off -e ".[$extras]" | awk '
+"$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off --config-settings editable_mode=compat -e ".[$extras]" | awk '
     /^ *(Downloading|Processing|Using cached) .*\.(whl|tar\.gz)/ {
         sub(/^ *(Downloading|Processing|Using cached) /, ""); sub(/ \(from .*/, "")
         size = match($0, / \([0-9.]+ [kMG]?B\)$/) ? substr($0, RSTART) : ""

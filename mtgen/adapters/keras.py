@@ -8,7 +8,9 @@ are handed out in the order in which Keras asks, whatever number it asks for.
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -81,6 +83,12 @@ class KerasDataset(keras.utils.PyDataset):
             if self._pass is None or (self._started and (self._between or whole)):
                 self._pass, self._asked = self.feed.begin(), {}
             self._started = self._between = False
+            if index in self._asked and self._asked[index] != len(self._asked) - 1:
+                raise PlanError(
+                    f"batch {index} of a pass was asked for again: another loop reads the same dataset in between. "
+                    "Give each "
+                    "loop a dataset of its own: loader.keras() once for fit, once for evaluate or predict"
+                )
             place = self._asked.setdefault(index, len(self._asked))
             current = self._pass
         return self.structure.arrange(self.feed.serve(current, place))
@@ -108,7 +116,7 @@ def dataset(loader: Loader, model: keras.Model | None = None, *, steps_per_epoch
             "and in the mean of the loss. Leave pad_last out, Keras takes a short last batch; or use drop_last=True. "
             "loader.predict works with pad_last"
         )
-    structure = Structure.of(loader.dataset, model)
+    structure = replace(Structure.of(loader.dataset, model), narrow=_narrows())
     if model is not None:
         check(loader, model)
     feed = Feed(loader, steps_per_epoch)
@@ -119,6 +127,14 @@ def dataset(loader: Loader, model: keras.Model | None = None, *, steps_per_epoch
     return KerasDataset(feed, structure)
 
 
+def _narrows() -> bool:
+    """Whether the backend cuts integers to 32 bits, as jax does unless told otherwise."""
+    wide = np.array([2**40], np.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return bool(np.asarray(keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(wide)))[0] != wide[0])
+
+
 def check(loader: Loader, model: keras.Model) -> None:
     """Compare a model's inputs and outputs with what the loader delivers.
 
@@ -126,6 +142,15 @@ def check(loader: Loader, model: keras.Model) -> None:
         ModelError: lists every mismatch, with what the model takes and what the loader gives.
     """
     Structure.of(loader.dataset, model).check(loader.dataset, model)
+
+
+def check_order(loader: Loader, model: keras.Model) -> None:
+    """Refuse a model whose inputs are named as the dataset's, in another order, where batches go by position.
+
+    Raises:
+        ModelError: the two orders, and what to write instead.
+    """
+    Structure.of(loader.dataset).check_order(model)
 
 
 def predict(loader: Loader, model: keras.Model, **options: Any) -> pd.DataFrame:
@@ -157,6 +182,8 @@ def predict(loader: Loader, model: keras.Model, **options: Any) -> pd.DataFrame:
     real = rows >= 0
     columns: dict[str, np.ndarray] = {"row": rows[real]}
     for name, values in _named_outputs(model, outputs).items():
+        if name == "row":
+            raise ModelError("an output of the model is called 'row', as the column of rows is: name it otherwise")
         if values.ndim > 2:
             raise ModelError(
                 f"output {name!r} has shape {values.shape}; a frame holds outputs of one or two axes. Use "
@@ -200,9 +227,11 @@ class Progress(keras.callbacks.Callback):
         if not isinstance(feed, Feed):
             raise ModelError(f"Progress needs what loader.keras() returned, received {type(x).__name__}")
         self._feed = feed
+        self._structure: Structure | None = getattr(x, "structure", None)
         # Noted before Keras looks at batches: where a pass is a single batch, a look cannot be told from a pass.
         feed.trained_step = self.step
         self._last_batch = -1
+        self._first_step = self.step
         self._waited = 0.0
 
     @property
@@ -228,17 +257,32 @@ class Progress(keras.callbacks.Callback):
                 f"cut epochs short. Write loader.keras(steps_per_epoch={asked}) and leave steps_per_epoch out of fit: "
                 "then each epoch has that many steps, and the next one goes on from there"
             )
-        step = self.step
+        if self._structure is not None:
+            self._structure.check_order(self.model)
+        self._first_step = step = self.step
         self._feed.go_to(step)
         self._feed.trained_step = step
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Note where waiting stands."""
+        """Note where waiting stands.
+
+        Raises:
+            PlanError: somebody else read from `x` meanwhile.
+        """
+        step = self.step
+        if not (step - self._first_step) % self._feed.num_batches and self._feed.next_step != step:
+            raise PlanError(
+                f"{step} steps were trained, but step {self._feed.next_step} would come next: something else reads "
+                "the same "
+                "dataset. Give validation, and every other loop, a loader.keras() of its own"
+            )
         self._last_batch = -1
         self._waited = self._feed.loader.stats().wait_seconds
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Count trained steps; `batch` jumps with `steps_per_execution`."""
+        # With steps_per_execution the number runs past the end of an epoch that has a rest.
+        batch = min(batch, (self.params.get("steps") or self._feed.num_batches) - 1)
         self._feed.trained_step = self.step + batch - self._last_batch
         self._last_batch = batch
 

@@ -30,15 +30,19 @@ class Structure:
         inputs: specs of the inputs, in the order in which the model takes them.
         targets: specs of the targets, in the order of the model's outputs.
         weights: specs of the weights by target name; the name "" weights all targets alike.
+        output_names: names of the model's outputs; empty without a model.
         inputs_as_dict: inputs come as a dict.
         targets_as_dict: targets come as a dict.
+        narrow: the backend cuts integers to 32 bits, so larger ones are refused.
     """
 
     inputs: Specs
     targets: Specs
     weights: Specs
+    output_names: tuple[str, ...] = ()
     inputs_as_dict: bool = False
     targets_as_dict: bool = False
+    narrow: bool = False
 
     @classmethod
     def of(cls, dataset: Dataset, model: Any = None) -> Structure:
@@ -63,6 +67,7 @@ class Structure:
             inputs=inputs,
             targets=_by_names(targets, output_names),
             weights=weights,
+            output_names=tuple(output_names),
             inputs_as_dict=isinstance(input_struct, Mapping),
             targets_as_dict=isinstance(output_struct, Mapping),
         )
@@ -73,6 +78,8 @@ class Structure:
 
     def arrange(self, batch: Batch) -> tuple[Any, ...]:
         """The batch laid out; arrays are passed on, not copied."""
+        if self.narrow:
+            _check_narrow({**batch.inputs, **batch.targets}, batch.step)
         inputs = _packed({name: batch.inputs[name] for name in self.inputs}, self.inputs_as_dict)
         if not self.targets:
             return (inputs,)
@@ -112,7 +119,7 @@ class Structure:
                 f"model {getattr(model, 'name', model)!r} does not say what its inputs are, so they cannot be "
                 "compared. Use a functional model, or call the model on one batch first"
             )
-        wrong = self._input_mismatches(struct) + self._target_mismatches(_struct(model, "output"))
+        wrong = self._input_mismatches(struct) + self._target_mismatches(dataset, _struct(model, "output"))
         if wrong:
             given = ", ".join(f"{name}: {spec}" for name, spec in dataset.input_specs.items())
             raise ModelError(
@@ -135,15 +142,43 @@ class Structure:
             if len(tensors) != len(self.inputs):
                 names = ", ".join(_name(tensor) for tensor in tensors)
                 return [f"the model takes {len(tensors)} inputs ({names}), the dataset has {len(self.inputs)}"]
+            shared = {_name(tensor) for tensor in tensors} & set(self.inputs)
+            if shared and len(shared) < len(tensors):
+                return [
+                    f"the model's inputs are {[_name(tensor) for tensor in tensors]}, the dataset's are "
+                    f"{list(self.inputs)}: name "
+                    "all alike, or none"
+                ]
             pairs = [(name, tensor, spec) for tensor, (name, spec) in zip(tensors, self.inputs.items(), strict=True)]
         return [text for name, tensor, spec in pairs if (text := _mismatch(name, tensor, spec))]
 
-    def _target_mismatches(self, struct: Any) -> list[str]:
+    def check_order(self, model: Any) -> None:
+        """Refuse a model that names its inputs as the dataset does, in another order, where names play no part.
+
+        Raises:
+            ModelError: inputs would be taken one for the other; without a word, where their shapes agree.
+        """
+        names = [_name(tensor) for tensor in _flat(_struct(model, "input"))]
+        if not self.inputs_as_dict and sorted(names) == sorted(self.inputs) and names != list(self.inputs):
+            raise ModelError(
+                f"the model takes its inputs in the order {names}, the batches hold them in the order "
+                f"{list(self.inputs)}. "
+                "Write loader.keras(model), which follows the model"
+            )
+
+    def _target_mismatches(self, dataset: Dataset, struct: Any) -> list[str]:
         if struct is None or not self.targets:
             return []
         if isinstance(struct, Mapping) and set(struct) != set(self.targets):
             return [f"the model's outputs are {sorted(struct)}, the dataset's targets are {sorted(self.targets)}"]
         tensors = [struct[name] for name in self.targets] if isinstance(struct, Mapping) else _flat(struct)
+        shared = set(self.output_names) & set(self.targets)
+        if len(tensors) > 1 and shared and len(shared) < len(tensors):
+            return [
+                f"the model's outputs are {list(self.output_names)}, the dataset's targets are {list(self.targets)}: "
+                "name all "
+                "alike, or none"
+            ]
         if len(tensors) != len(self.targets):
             return [f"the model has {len(tensors)} outputs, the dataset has targets {list(self.targets)}"]
         wrong = []
@@ -152,6 +187,11 @@ class Structure:
             same_rank = len(spec.shape) == len(output) > 0
             if same_rank and output[-1] is not None and spec.shape[-1] not in (1, output[-1]):
                 wrong.append(f"target {name!r} has shape {spec.shape}, the model's output has {output}")
+            num_classes = _num_classes(dataset, name)
+            if not spec.shape and num_classes and len(output) == 1 and output[0] and 1 < output[0] < num_classes:
+                wrong.append(
+                    f"target {name!r} has classes 0 to {num_classes - 1}, the model's output has {output[0]} values"
+                )
         return wrong
 
 
@@ -167,6 +207,28 @@ def _mismatch(name: str, tensor: Any, spec: Spec) -> str | None:
         return f"input {name!r} is {spec}, {takes}"
     if str(tensor.dtype).startswith(("int", "uint")) and spec.dtype.kind == "f":
         return f"input {name!r} is {spec}, {takes}: fractions would be cut off"
+    return None
+
+
+def _check_narrow(arrays: Mapping[str, np.ndarray], step: int | None) -> None:
+    bounds = np.iinfo(np.int32)
+    for name, array in arrays.items():
+        if array.dtype.kind in "iu" and array.dtype.itemsize == 8 and array.size:
+            low, high = int(array.min()), int(array.max())
+            if low < bounds.min or high > bounds.max:
+                raise ModelError(
+                    f"{name!r} holds integers from {low} to {high}, and the backend keeps 32 bits of each: they "
+                    "would arrive as "
+                    "other numbers. Scale or shift them, make them floats, or switch 64 bits on (JAX_ENABLE_X64=1)",
+                    step=step,
+                )
+
+
+def _num_classes(dataset: Dataset, name: str) -> int | None:
+    """One more than the largest class number of an integer target; None for other targets."""
+    for field in dataset.fields:
+        if (field.role, field.name) == ("target", name):
+            return getattr(field.bound, "num_classes", None)
     return None
 
 

@@ -29,5 +29,5 @@ def dataset(feed: Feed, structure: Structure) -> tf.data.Dataset:
 
     made = tf.data.Dataset.from_generator(batches, output_signature=structure.signature(signature))
     made = made.apply(tf.data.experimental.assert_cardinality(feed.num_batches))
-    made.feed = feed
+    made.feed, made.structure = feed, structure
     return made

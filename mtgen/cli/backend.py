@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -27,9 +28,21 @@ def choose_backend(say: Callable[[str], None]) -> None:
                 f"one that is ({', '.join(installed) or 'none is'})"
             )
         return
-    if (Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras.json").is_file():
-        return  # Keras reads its backend from there
+    configured = _configured()
+    if configured in installed:
+        return  # Keras reads it from there
     if not installed:
         raise ModelError("training needs a backend for Keras and none is installed: pip install 'mtgen[jax]'")
     os.environ["KERAS_BACKEND"] = installed[0]
-    say(f"Keras backend: {installed[0]} (set KERAS_BACKEND for another one)")
+    # Keras writes that file itself on its first import, with a backend that nobody chose.
+    why = f"; keras.json names {configured}, which is not installed" if configured else ""
+    say(f"Keras backend: {installed[0]} (set KERAS_BACKEND for another one{why})")
+
+
+def _configured() -> str | None:
+    """The backend that Keras's own settings file names; None without one."""
+    path = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras.json"
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["backend"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -87,7 +87,9 @@ class Target:
             kind = _target_dtype(series)
             columns = [_numbers(one, kind) for one in series]
             array = np.stack(columns, axis=1) if several else columns[0]
-        return BoundColumns(array, settings={"columns": names}, digests=_digests(series), classes=classes)
+        return BoundColumns(
+            array, settings={"columns": names, "several": several}, digests=_digests(series), classes=classes
+        )
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,13 @@ class BoundColumns:
         self._values = values
         self._settings = settings
         self._digests = digests
+
+    @property
+    def num_classes(self) -> int | None:
+        """One more than the largest value, where values are single integers >= 0, as class numbers are; else None."""
+        if self.spec.shape or self.spec.dtype.kind not in "iu" or not len(self._values) or self._values.min() < 0:
+            return None
+        return int(self._values.max()) + 1
 
     def fetch(self, rows: np.ndarray, out: np.ndarray) -> None:
         """Fill `out[slot]` with row `rows[slot]`; the caller owns both arrays."""
@@ -195,10 +204,16 @@ def _numbers(series: pd.Series, dtype: np.dtype) -> np.ndarray:
     check_complete(series, "Columns")
     if not _is_number(series):
         raise TableError(
-            f"column {series.name!r} holds {series.dtype}, expected numbers (first value {series.iloc[0]!r}). "
-            "Encode text as numbers first, for example with pandas.Categorical(...).codes"
+            f"column {series.name!r} holds {series.dtype}, expected numbers ({_first_text(series)}). "
+            "Mend single values in the table; text that names kinds is encoded, as by pandas.Categorical(...).codes"
         )
     wanted = series.to_numpy()
+    if wanted.dtype.kind == "f" and np.isnan(wanted).any():
+        # Columns backed by Arrow tell NaN from a missing value, and pandas says of it that it is there.
+        row = int(np.flatnonzero(np.isnan(wanted))[0])
+        raise TableError(
+            f"column {series.name!r} has NaN in {first_rows(np.isnan(wanted))}; fill it in, or drop", row=row
+        )
     with np.errstate(all="ignore"):
         values = wanted.astype(dtype)
         fits = _unchanged(wanted, values)
@@ -210,6 +225,13 @@ def _numbers(series: pd.Series, dtype: np.dtype) -> np.ndarray:
             row=row,
         )
     return values
+
+
+def _first_text(series: pd.Series) -> str:
+    """The first value that is no number, and its place."""
+    texts = pd.to_numeric(series.astype(str), errors="coerce").isna().to_numpy()
+    row = int(np.flatnonzero(texts)[0]) if texts.any() else 0
+    return f"first in row {row}: {series.iloc[row]!r}"
 
 
 def _unchanged(wanted: np.ndarray, values: np.ndarray) -> np.ndarray:

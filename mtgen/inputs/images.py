@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import hashlib
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,9 @@ import pandas as pd
 from mtgen.errors import DecodeError, PlanError, TableError
 from mtgen.recipe import MAX_PIXELS, Recipe, named_recipe
 from mtgen.spec import Spec
+
+MAX_FILE_BYTES = 1 << 29
+"""Largest file that is read as a picture, 512 MiB: more than an uncompressed picture of the most pixels takes."""
 
 _SHOWN = 5
 """How many wrong rows a message lists."""
@@ -194,8 +198,21 @@ class BoundImages:
         """
         path = self.path(row)
         try:
+            found = os.stat(path)
+            if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+                raise DecodeError(
+                    "it is no regular file (a pipe or device?), expected a picture", row=int(row), path=path
+                )
+            if found.st_size > MAX_FILE_BYTES:
+                raise DecodeError(
+                    f"the file has {found.st_size:,} bytes, more than any picture mtgen reads ({MAX_FILE_BYTES:,})",
+                    row=int(row),
+                    path=path,
+                )
             with open(path, "rb", buffering=0) as file:
                 return file.readall()
+        except DecodeError:
+            raise
         except OSError as cause:
             raise DecodeError(_explain(cause, path, self._root), row=int(row), path=path) from cause
 

@@ -58,7 +58,7 @@ class Rows:
                 f"the store holds {store.dtype}, expected numbers or booleans: models take no text or dates",
                 path=store.location,
             )
-        store_rows = _from_column(table, self.index, store) if self.index else _from_labels(table, store)
+        store_rows = _from_column(table, self.index, store) if self.index is not None else _from_labels(table, store)
         bound = BoundRows(store, store_rows, self._key_column(table, store))
         bound.check_keys()
         return bound
@@ -200,7 +200,7 @@ def _from_labels(table: pd.DataFrame, store: Store) -> np.ndarray:
             )
         _check_fresh(labels, store)
         store_rows = labels.to_numpy(dtype=np.int64)
-        _check_bounds(store_rows, store, "the table's index labels")
+        _check_bounds(store_rows, store, "an index label of the table")
         return store_rows
     if len(table) != store.num_rows:
         raise AlignmentError(
@@ -250,8 +250,9 @@ def _check_bounds(store_rows: np.ndarray, store: Store, source: str) -> None:
     if outside.any():
         row = int(np.flatnonzero(outside)[0])
         raise AlignmentError(
-            f"{source} asks for store row {int(store_rows[row])}, the store has rows 0 to {store.num_rows - 1}. "
-            f"Outside: {first_rows(outside)}. Is this the store that was written for the table?",
+            f"{source} asks for store row {int(store_rows[row])}, the store has rows 0 to {store.num_rows - 1} "
+            f"({len(store_rows)} table rows, {store.num_rows} store rows). Outside: {first_rows(outside)}. Is this "
+            "the store that was written for the table?",
             row=row,
             path=store.location,
         )

@@ -71,7 +71,15 @@ class Container:
             return str(named)
         folder, slash, _ = member.rpartition("/")
         beside = f"{folder}{slash}{KEY_MEMBER}"
-        return beside if len(self.members.get(beside, ())) == 1 else None
+        shape = self.members.get(beside, ())
+        if len(shape) > 1 and beside != member:
+            raise StoreError(
+                f"{beside!r} lies beside the rows as keys do, but is {_shape_text(shape)}, expected one key per row: "
+                "write it as "
+                "one axis, or give another array another name, or say keys=False",
+                path=self.location,
+            )
+        return beside if len(shape) == 1 else None
 
     def _listing(self) -> str:
         shown = [f"{name!r} {_shape_text(shape)}" for name, shape in list(self.members.items())[:20]]

@@ -34,6 +34,13 @@ def _open_file(path: str) -> Any:
         ) from error
 
 
+def _texts(attributes: Any) -> dict[str, Any]:
+    """Attributes that are text, whether HDF5 holds them with variable or with fixed length (as bytes)."""
+    plain = {name: bytes(value) if isinstance(value, np.bytes_) else value for name, value in attributes.items()}
+    found = {name: value.decode("utf-8") if isinstance(value, bytes) else value for name, value in plain.items()}
+    return {name: value for name, value in found.items() if isinstance(value, str)}
+
+
 class HDF5Store(OpenStore):
     """Rows of one HDF5 dataset.
 
@@ -85,7 +92,7 @@ class HDF5Store(OpenStore):
             raise StoreError("the dataset is empty (it has no shape), expected rows", path=self.location)
         self.set_shape(dataset.shape, dataset.dtype)
         self.chunk_rows = int(dataset.chunks[0]) if dataset.chunks else 1
-        self.attributes = {name: value for name, value in dataset.attrs.items() if isinstance(value, str)}
+        self.attributes = _texts(dataset.attrs)
         self.dataset = dataset
         self.lock = ProcessLock()
 
@@ -138,7 +145,7 @@ def hdf5_container(path: Path) -> Container:
                 members[name] = item.shape or ()
 
         file.visititems(note)
-        attributes = {name: value for name, value in file.attrs.items() if isinstance(value, str)}
+        attributes = _texts(file.attrs)
     return Container(
         location=location,
         kind="HDF5 file",

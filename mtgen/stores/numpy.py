@@ -76,7 +76,9 @@ class NpyStore(NumpyStore):
             with self.path.open("rb") as file:
                 version = np.lib.format.read_magic(file)
                 shape, _, dtype = _read_npy_header(file, version)
-            if 0 in shape or not shape or dtype.hasobject:
+            if dtype.hasobject:
+                return np.empty((0, *shape[1:]), dtype)  # never mapped; the caller refuses the dtype
+            if 0 in shape or not shape:
                 return np.empty(shape, dtype)  # nothing to map; the checks of the caller speak
             mapped: np.ndarray = np.load(self.path, mmap_mode="r", allow_pickle=False)
             return mapped

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from mtgen.errors import StoreError
+from mtgen.errors import MtgenError, StoreError
 from mtgen.stores.base import OpenStore, Store
 from mtgen.stores.container import Container, open_container
 from mtgen.stores.detect import detect
@@ -53,7 +53,17 @@ def open_store(source: Any, *, keys: Any | Literal[False] | None = None) -> Stor
     """
     if isinstance(source, Store):
         return _with_given_keys(source, keys)
-    store, found = _open(source)
+    try:
+        store, found = _open(source)
+    except (MtgenError, ImportError, MemoryError):
+        raise
+    except Exception as error:
+        # Damaged files raise anything out of the libraries that read them: RuntimeError, KeyError ...
+        raise StoreError(
+            f"it cannot be opened ({type(error).__name__}: {error}): the file or its metadata is damaged, or it is "
+            "no store",
+            path=f"{source}" if isinstance(source, str | os.PathLike) else type(source).__name__,
+        ) from error
     try:
         if keys is None:
             if found is not None:

@@ -7,6 +7,7 @@ cannot be told from an empty one.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ CONTEXT = {
     "cache_pool": {"total_bytes_limit": CACHE_BYTES},
     **{f"{service}_request_retries": RETRIES for service in ("http", "s3", "gcs")},
 }
+MAX_CHUNK_BYTES = 2**31  # a chunk is decompressed whole; larger ones are unusable, or a lie
 OPEN_SECONDS = 60.0
 READ_SECONDS = 300.0  # a read that hangs ends as an error, never as a wait without end
 OPEN_ONCE = {"recheck_cached_data": "open", "recheck_cached_metadata": "open"}  # a store's content does not change
@@ -167,6 +169,15 @@ class ZarrStore(OpenStore):
         self.array = array
         grid = array.chunk_layout.read_chunk.shape
         self.chunk_rows = max(int((grid[0] if grid else None) or 1), 1)
+        chunk_bytes = math.prod(int(length or 1) for length in grid) * self.dtype.itemsize
+        if chunk_bytes > MAX_CHUNK_BYTES:
+            # TensorStore takes the memory before it looks at the data, and ends the process where there is none.
+            raise StoreError(
+                f"its metadata says chunks of {chunk_bytes:,} bytes, the most that is read is {MAX_CHUNK_BYTES:,}: "
+                "write it with "
+                "smaller chunks, of some rows each",
+                path=self.location,
+            )
 
     source: str | None
 
@@ -215,7 +226,8 @@ def group_container(folder: Path) -> Container:
 
 def _walk(folder: Path, prefix: str) -> Iterator[tuple[str, Node]]:
     for entry in sorted(folder.iterdir()):
-        if entry.is_dir() and any((entry / name).exists() for name in METADATA):
+        # Links are not followed: they may lead round in a circle.
+        if entry.is_dir() and not entry.is_symlink() and any((entry / name).exists() for name in METADATA):
             node = Node(str(entry))
             yield prefix + entry.name, node
             if not node.is_array:

@@ -39,6 +39,7 @@ class Result:
         test: the metric on the test split, evaluated once, after training.
         valid: the metric on the valid split after the last epoch.
         num_rows: rows trained on, over all epochs.
+        num_test_rows: rows of the test split.
         seconds: time in `fit`.
         stats: what the train loader did meanwhile, batches that Keras only looked at included.
         history: the logs of each epoch.
@@ -50,6 +51,7 @@ class Result:
     test: float
     valid: float
     num_rows: int
+    num_test_rows: int
     seconds: float
     stats: Stats
     history: Mapping[str, list[float]]
@@ -194,6 +196,7 @@ def _fitted(name: str, model: keras.Model, loaders: Mapping[str, Loader], fit: F
         test=float(test[metric]),
         valid=float(history[f"val_{metric}"][-1]),
         num_rows=len(history["loss"]) * len(loaders["train"].dataset),
+        num_test_rows=len(loaders["test"].dataset),
         seconds=seconds,
         stats=loaders["train"].stats(),
         history=history,
@@ -267,17 +270,20 @@ def conclusion(results: list[Result]) -> str:
     """One sentence on what an ablation proves, from its own numbers."""
     picture, features, merged, shifted = (result.test for result in results)
     if results[0].metric == "accuracy":
-        better, word = merged > max(picture, features, shifted), "higher"
+        # Two standard errors of a share counted on that many rows.
+        margin = 2 * math.sqrt(max(merged * (1 - merged), 0.01) / results[0].num_test_rows)
+        better, word = merged - max(picture, features, shifted) > margin, "higher"
     else:
-        better, word = merged < min(picture, features, shifted), "lower"
+        # No law is known for a mean of errors: a tenth is more than chance gives on a hundred rows or more.
+        better, word = merged < 0.9 * min(picture, features, shifted), "lower"
     if better:
         return (
             f"The {results[0].metric} is {word} with both inputs than with either alone, and the gain is gone when the "
             "features come from the row beside: so each picture met its own features."
         )
     return (
-        "Both inputs together are not better than each alone and than the shifted ones, so these numbers prove nothing "
-        "about alignment: either one input says it all, or the features belong to other rows."
+        "Both inputs together are not clearly better than each alone and than the shifted ones, so these numbers prove "
+        "nothing about alignment: either one input says it all, or the features belong to other rows."
     )
 
 

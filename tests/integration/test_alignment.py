@@ -94,7 +94,8 @@ def test_a_renumbered_frame_over_a_longer_store_is_refused(shuffled: bool) -> No
 def test_a_shorter_store_is_refused_with_the_first_row_outside() -> None:
     """A fresh index over a shorter store was answered with advice about filtered frames."""
     error = refused(
-        r"the table's index labels asks for store row 90, the store has rows 0 to 89\. "
+        r"an index label of the table asks for store row 90, the store has rows 0 to 89 \(\d+ table rows, 90 store "
+        r"rows\)\. "
         r"Outside: 10 rows \(90, 91, 92, 93, 94, \.\.\.\)",
         BIG,
         store=MemoryStore(features(90), 8),

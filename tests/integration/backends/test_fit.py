@@ -293,6 +293,31 @@ def test_empty_slots_would_count_in_plain_metrics_so_they_are_refused():
         loader(pad_last=True).keras()
 
 
+def test_inputs_named_alike_in_another_order_are_never_taken_one_for_the_other():
+    # Of equal shape they trained without a word, each on the other's values.
+    data = mtgen.Dataset(table(), inputs={"row": mtgen.Columns("row"), "a": mtgen.Columns("a")}, targets="y")
+    a, row = keras.Input((1,), name="a"), keras.Input((1,), name="row")
+    recorder = Recorder()
+    output = keras.layers.Dense(3, activation="softmax")(keras.layers.Concatenate()([a, recorder(row)]))
+    model = compiled(keras.Model([a, row], output))
+    source = loader(data=data)
+    x = source.keras()
+    with pytest.raises(mtgen.errors.ModelError, match=r"order \['a', 'row'\].*\['row', 'a'\].*loader\.keras\(model\)"):
+        fit(model, x, epochs=1, callbacks=[source.callback(x)])
+    source.check(model)
+    with pytest.raises(mtgen.errors.ModelError, match=r"loader\.keras\(model\)"):
+        source.keras()
+    fit(model, source.keras(model), epochs=1)
+    assert recorder.rows() == expected(source, 0, STEPS)
+
+
+def test_check_says_when_the_model_has_too_few_classes():
+    row, a = keras.Input((1,), name="row"), keras.Input((3,), name="a")
+    model = keras.Model([row, a], keras.layers.Dense(2)(keras.layers.Concatenate()([row, a])))
+    with pytest.raises(mtgen.errors.ModelError, match=r"classes 0 to 2, the model's output has 2 values"):
+        loader().check(model)
+
+
 def test_restore_after_the_dataset_was_made_is_followed():
     source, model = loader(), functional()
     x = source.keras()
