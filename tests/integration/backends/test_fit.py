@@ -259,6 +259,43 @@ def test_steps_per_execution_counts_batches(execution):
     assert model.recorder.rows() == expected(source, 0, 12)
 
 
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="Keras refuses steps_per_execution on torch")
+@pytest.mark.parametrize("execution", [4, 5, 7])
+def test_steps_per_execution_that_leaves_a_rest_was_counted_beyond_the_epoch(execution):
+    source, model = loader(), functional()
+    model.compile("sgd", "sparse_categorical_crossentropy", steps_per_execution=execution)
+    x = source.keras()
+    progress = source.callback(x)
+    fit(model, x, epochs=2, callbacks=[progress])
+    assert progress.step == 2 * STEPS == len(model.recorder.rows()) * 2 * STEPS // (2 * NUM_ROWS)
+
+
+def test_validating_on_the_dataset_that_is_trained_on_is_refused_where_it_would_be_miscounted():
+    source, model = loader(), functional()
+    x = source.keras()
+    with pytest.raises(mtgen.errors.PlanError, match=r"a loader\.keras\(\) of its own"):
+        fit(model, x, epochs=3, validation_data=x, callbacks=[source.callback(x)])
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="only jax keeps 32 bits of an integer")
+def test_integers_that_jax_would_cut_to_32_bits_are_refused():
+    big = table().assign(y=2**40 + np.arange(NUM_ROWS))
+    inputs = {"row": mtgen.Columns("row"), "a": mtgen.Columns(["a", "a", "a"])}
+    source = mtgen.Loader(mtgen.Dataset(big, inputs=inputs, targets="y"), BATCH)
+    row, a = keras.Input((1,), name="row"), keras.Input((3,), name="a")
+    model = keras.Model([row, a], keras.layers.Dense(1)(keras.layers.Concatenate()([row, a])))
+    model.compile("sgd", "mse")
+    with pytest.raises(mtgen.errors.ModelError, match=r"'y' holds integers from 109951162\d+ to .*32 bits"):
+        fit(model, source.keras(), epochs=1)
+
+
+def test_names_that_match_in_part_are_refused_not_taken_by_position():
+    a, b = keras.Input((1,), name="row"), keras.Input((3,), name="b")
+    model = keras.Model([a, b], keras.layers.Dense(3)(b))
+    with pytest.raises(mtgen.errors.ModelError, match="name all alike, or none"):
+        loader().check(model)
+
+
 def test_one_batch_per_epoch_has_every_row_and_with_the_callback_the_exact_order():
     # A peek at the only batch looks like an epoch; then the orders are those of later epochs (decision 0003).
     source, model = loader(data=dataset().take([3, 1, 2])), functional()
