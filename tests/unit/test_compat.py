@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 import itertools
-import os
 import pickle
 import threading
 import types
@@ -23,6 +22,7 @@ import mtgen
 from mtgen.adapters.pulled import PulledFeed, as_batch
 from mtgen.compat import BatchGenerator, _scaled, fit_generator, generator_from_df
 from mtgen.errors import AlignmentError, DecodeError, MtgenError, PlanError, StoreError, TableError
+from tests.support.stores import Gate, MemoryStore
 
 NUM_ROWS = 26
 BATCH = 4
@@ -284,24 +284,18 @@ def test_consumer_threads_get_every_batch_once_none_twice(
     assert sorted(taken) == sorted(due)
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_thread_waits_for_its_own_batch_only(
-    table: pd.DataFrame, made: Any, tmp_path: Path, num_workers: int
-) -> None:
-    row = int(made(table).loader.rows(0)[0])
-    pipe = tmp_path / "slow.png"
-    os.mkfifo(pipe)
-    picture = Path(table.loc[row, "imgpath"]).read_bytes()
-    table.loc[row, "imgpath"] = str(pipe)
-    generator = made(table, num_workers=num_workers)
+def test_a_thread_waits_for_its_own_batch_only(table: pd.DataFrame, made: Any, num_workers: int) -> None:
+    store = MemoryStore(encoded(), 1)
+    generator = made(table, features=store, num_workers=num_workers)
+    gate = Gate(store, {int(generator.loader.rows(0)[0])})
     with ThreadPoolExecutor(1) as other:
         slow = other.submit(next, generator)
-        with pipe.open("wb") as end:  # opens once the reader is there
-            for step in range(1, 3):
-                assert next(generator)[1].tolist() == generator.loader.rows(step).tolist()
-            assert not slow.done()
-            end.write(picture)
+        assert gate.reached.wait(PATIENCE)
+        for step in range(1, 3):
+            assert next(generator)[1].tolist() == generator.loader.rows(step).tolist()
+        assert not slow.done()
+        gate.open()
         assert slow.result(PATIENCE)[1].tolist() == generator.loader.rows(0).tolist()
 
 
