@@ -72,7 +72,7 @@ class Container:
         folder, slash, _ = member.rpartition("/")
         beside = f"{folder}{slash}{KEY_MEMBER}"
         shape = self.members.get(beside, ())
-        if len(shape) > 1 and beside != member:
+        if len(shape) == 2 and shape[1] == 1 and beside != member:
             raise StoreError(
                 f"{beside!r} lies beside the rows as keys do, but is {_shape_text(shape)}, expected one key per row: "
                 "write it as "
