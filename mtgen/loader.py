@@ -90,7 +90,7 @@ class Loader:
         shuffle: `"exact"`, a new permutation of all rows each epoch; `"blocks"`, neighbouring rows shuffled as
             blocks, for slow disks; False, the dataset's own order.
         drop_last: leave out the rest of each epoch that fills no batch.
-        pad_last: fill the last batch with empty slots of weight 0.
+        pad_last: fill the last batch with empty slots of weight 0; for loops of your own, `keras()` refuses it.
         num_workers: threads; None for one per usable core; 0 does all work in the caller's thread.
         memory: most bytes for batches and scratch, or "auto".
         on_error: "raise": a sample that cannot be read raises at its batch.

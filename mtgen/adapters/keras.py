@@ -116,10 +116,14 @@ def dataset(loader: Loader, model: keras.Model | None = None, *, steps_per_epoch
             "and in the mean of the loss. Leave pad_last out, Keras takes a short last batch; or use drop_last=True. "
             "loader.predict works with pad_last"
         )
-    structure = replace(Structure.of(loader.dataset, model), narrow=_narrows())
     if model is not None:
         check(loader, model)
-    feed = Feed(loader, steps_per_epoch)
+    return _carrier(Feed(loader, steps_per_epoch), Structure.of(loader.dataset, model))
+
+
+def _carrier(feed: Feed, structure: Structure) -> Any:
+    """What the backend takes as `x`, with its limits on integers minded."""
+    structure = replace(structure, narrow=_narrows())
     if keras.backend.backend() == "tensorflow":
         from mtgen.adapters import tensorflow
 
@@ -172,12 +176,7 @@ def predict(loader: Loader, model: keras.Model, **options: Any) -> pd.DataFrame:
     feed.go_to(0)
     structure = Structure.of(loader.dataset, model)
     steps = range(loader.steps_per_epoch)
-    source = KerasDataset(feed, structure.inputs_only())
-    if keras.backend.backend() == "tensorflow":
-        from mtgen.adapters import tensorflow
-
-        source = tensorflow.dataset(feed, structure.inputs_only())
-    outputs = model.predict(source, **options)
+    outputs = model.predict(_carrier(feed, structure.inputs_only()), **options)
     rows = np.concatenate([_rows_with_empty(loader, step) for step in steps])
     real = rows >= 0
     columns: dict[str, np.ndarray] = {"row": rows[real]}

@@ -79,7 +79,8 @@ class Structure:
     def arrange(self, batch: Batch) -> tuple[Any, ...]:
         """The batch laid out; arrays are passed on, not copied."""
         if self.narrow:
-            _check_narrow({**batch.inputs, **batch.targets}, batch.step)
+            # Targets that are not delivered, as in prediction, need not fit.
+            _check_narrow({**batch.inputs, **{name: batch.targets[name] for name in self.targets}}, batch.step)
         inputs = _packed({name: batch.inputs[name] for name in self.inputs}, self.inputs_as_dict)
         if not self.targets:
             return (inputs,)

@@ -285,6 +285,9 @@ def test_integers_that_jax_would_cut_to_32_bits_are_refused():
     row, a = keras.Input((1,), name="row"), keras.Input((3,), name="a")
     model = keras.Model([row, a], keras.layers.Dense(1)(keras.layers.Concatenate()([row, a])))
     model.compile("sgd", "mse")
+    wide = mtgen.Dataset(big, inputs={"row": mtgen.Rows(big["y"].to_numpy()[:, None]), "a": mtgen.Columns(["a"] * 3)})
+    with pytest.raises(mtgen.errors.ModelError, match="'row' holds integers"):
+        mtgen.Loader(wide, BATCH).predict(model, verbose=0)
     with pytest.raises(mtgen.errors.ModelError, match=r"'y' holds integers from 109951162\d+ to .*32 bits"):
         fit(model, source.keras(), epochs=1)
 
