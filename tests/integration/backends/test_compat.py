@@ -283,8 +283,10 @@ def test_after_an_early_stop_a_plain_generator_goes_on_and_repeats_nothing():
     model, source = merged(), counting()
     fit_generator(model, source, 5, 3, verbose=0, callbacks=[StopAfterThree()])
     fit_generator(model, source, 2, 1, verbose=0)
-    taken = 1 if keras.backend.backend() == "tensorflow" else 0  # it asks for the next batch before it trains on one
-    assert model.recorder.numbers() == numbers(0, 3) + numbers(3 + taken, 5 + taken)
+    seen = model.recorder.numbers()
+    # TensorFlow may ask for the next batch before it trains on one, or not: then that one is lost, none comes twice.
+    lost = (0, 1) if keras.backend.backend() == "tensorflow" else (0,)
+    assert seen in [numbers(0, 3) + numbers(3 + one, 5 + one) for one in lost]
 
 
 def test_a_py_dataset_is_trained_on_as_it_is():
