@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mtgen import compat, errors, testing
     from mtgen.batch import Batch
-    from mtgen.config import Prefetch
+    from mtgen.config import OnError, Prefetch
     from mtgen.dataset import Dataset, Splits
     from mtgen.errors import MtgenError
     from mtgen.inputs.columns import Columns
@@ -31,6 +31,7 @@ __all__ = [
     "Images",
     "Loader",
     "MtgenError",
+    "OnError",
     "Prefetch",
     "Recipe",
     "Rows",
@@ -50,6 +51,7 @@ _HOMES = {
     "Images": "mtgen.inputs.images",
     "Loader": "mtgen.loader",
     "MtgenError": "mtgen.errors",
+    "OnError": "mtgen.config",
     "Prefetch": "mtgen.config",
     "Recipe": "mtgen.recipe",
     "Rows": "mtgen.inputs.rows",

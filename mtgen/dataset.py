@@ -15,11 +15,11 @@ import pandas as pd
 from mtgen import splits
 from mtgen.batch import Batch
 from mtgen.errors import PlanError, TableError
-from mtgen.gather import fetch
 from mtgen.inputs.columns import BoundColumns, Target, Weight
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
 from mtgen.pending import Field, Role
+from mtgen.sample import fetch
 from mtgen.spec import Spec
 from mtgen.table import check_complete, check_table, column, digest_values
 

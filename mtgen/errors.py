@@ -8,6 +8,7 @@
     ├── PlanError       (ValueError)    settings that no order, split or batch can follow
     ├── StateError      (ValueError)    a state that does not belong to this loader
     ├── ModelError      (ValueError)    a model whose inputs or targets do not fit the loader
+    ├── BudgetError     (RuntimeError)  more bad samples than allowed
     └── StallError      (TimeoutError)  a wait passed its deadline
 
 Each message says what was received, what was expected and how to fix it. Where there is one, the row, path and
@@ -88,6 +89,10 @@ class StateError(MtgenError, ValueError):
 
 class ModelError(MtgenError, ValueError):
     """A model whose inputs or targets do not fit what the loader delivers."""
+
+
+class BudgetError(MtgenError, RuntimeError):
+    """More samples could not be read than `OnError(max_errors=...)` allows."""
 
 
 class StallError(MtgenError, TimeoutError):

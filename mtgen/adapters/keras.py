@@ -19,6 +19,7 @@ import pandas as pd
 
 from mtgen.adapters.feed import Feed, Pass
 from mtgen.adapters.structure import Structure
+from mtgen.batch import Batch
 from mtgen.errors import ModelError, PlanError
 
 if TYPE_CHECKING:
@@ -118,7 +119,8 @@ def dataset(loader: Loader, model: keras.Model | None = None, *, steps_per_epoch
         )
     if model is not None:
         check(loader, model)
-    return _carrier(Feed(loader, steps_per_epoch), Structure.of(loader.dataset, model))
+    masks = loader.on_error.policy == "mask"
+    return _carrier(Feed(loader, steps_per_epoch), Structure.of(loader.dataset, model, weighted=masks))
 
 
 def _carrier(feed: Feed, structure: Structure) -> Any:
@@ -167,18 +169,20 @@ def predict(loader: Loader, model: keras.Model, **options: Any) -> pd.DataFrame:
 
     Returns:
         One line per row, indexed by the table's index labels, so that `table.join` works: column `row`, then each
-        output under its name, or under `name_0`, `name_1`, ... where it has several values.
+        output under its name, or under `name_0`, `name_1`, ... where it has several values. A row that could not be
+        read, where `on_error` lets that pass, has NaN: nothing was predicted for it.
 
     Raises:
         ModelError: an output with more than two axes.
     """
-    feed = Feed(loader)
+    feed = _NotingFeed(loader)
     feed.go_to(0)
     structure = Structure.of(loader.dataset, model)
     steps = range(loader.steps_per_epoch)
     outputs = model.predict(_carrier(feed, structure.inputs_only()), **options)
     rows = np.concatenate([_rows_with_empty(loader, step) for step in steps])
     real = rows >= 0
+    delivered = np.concatenate([feed.delivered[step] for step in steps])
     columns: dict[str, np.ndarray] = {"row": rows[real]}
     for name, values in _named_outputs(model, outputs).items():
         if name == "row":
@@ -188,10 +192,32 @@ def predict(loader: Loader, model: keras.Model, **options: Any) -> pd.DataFrame:
                 f"output {name!r} has shape {values.shape}; a frame holds outputs of one or two axes. Use "
                 "model.predict with Loader(..., shuffle=False), whose rows are loader.dataset.rows in order"
             )
-        wide = values.reshape(len(values), -1)[real]
+        wide = _without(values.reshape(len(values), -1), delivered != rows)[real]
         names = [name] if wide.shape[1] == 1 else [f"{name}_{place}" for place in range(wide.shape[1])]
         columns.update({label: wide[:, place] for place, label in enumerate(names)})
     return pd.DataFrame(columns, index=loader.dataset.table.index[rows[real]])
+
+
+class _NotingFeed(Feed):
+    """A feed that notes which rows it delivered at each step."""
+
+    def __init__(self, loader: Loader) -> None:
+        super().__init__(loader)
+        self.delivered: dict[int, np.ndarray] = {}
+
+    def serve(self, one: Pass, place: int) -> Batch:
+        batch = super().serve(one, place)
+        self.delivered[one.start + place] = batch.rows
+        return batch
+
+
+def _without(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """The values, with NaN in missing lines."""
+    if not missing.any():
+        return values
+    values = values.astype(np.result_type(values, np.float32))
+    values[missing] = np.nan
+    return values
 
 
 def _rows_with_empty(loader: Loader, step: int) -> np.ndarray:

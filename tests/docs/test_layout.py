@@ -41,6 +41,7 @@ PUBLIC = [
     "Images",
     "Loader",
     "MtgenError",
+    "OnError",
     "Prefetch",
     "Recipe",
     "Rows",

@@ -19,6 +19,7 @@ BUILT_IN = {
     "PlanError": ValueError,
     "StateError": ValueError,
     "ModelError": ValueError,
+    "BudgetError": RuntimeError,
     "StallError": TimeoutError,
 }
 

@@ -98,8 +98,8 @@ class Alive:
         self.steps: set[int] = set()
         make_window = loader._plan.make_window
 
-        def counted(recorder: Any, steps: Any) -> tuple[list[Pending], list[Job]]:
-            pendings, jobs = make_window(recorder, steps)
+        def counted(*given: Any) -> tuple[list[Pending], list[Job]]:
+            pendings, jobs = make_window(*given)
             for pending in pendings:
                 weakref.finalize(pending.buffers[0], self.steps.discard, pending.step)
                 self.steps.add(int(pending.step or 0))
