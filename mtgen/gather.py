@@ -24,6 +24,7 @@ from mtgen.inputs.rows import BoundRows
 from mtgen.metrics import Recorder
 from mtgen.pending import Field, Job, Note, Pending
 from mtgen.retry import retrying
+from mtgen.room import Room
 from mtgen.sample import named
 
 PIECE_BYTES = 4 << 20
@@ -39,19 +40,40 @@ def chunked(one: Field) -> bool:
 
 
 def scratch_bytes(fields: Sequence[Field]) -> int:
-    """Bytes one job needs beside the batches, at most: a piece of a window and the chunk it is cut from."""
-    chunks = [one.bound.chunk_rows * one.spec.row_bytes for one in fields if chunked(one)]
-    return max((max(PIECE_BYTES, chunk) + chunk for chunk in chunks), default=0)
+    """Bytes one job needs beside the batches, at most: a piece of a window, the chunk it is cut from, and the same
+    chunk compressed; for its keys likewise.
+    """
+    return max((_piece_bytes(one.bound, one.spec.row_bytes) for one in fields if chunked(one)), default=0)
 
 
-def window_jobs(pendings: Sequence[Pending], recorder: Recorder, on_error: OnError | None = None) -> list[Job]:
+def _piece_bytes(bound: BoundRows, row_bytes: int) -> int:
+    chunk = bound.chunk_rows * row_bytes
+    keys = bound.store.keys if bound.compares_keys else None
+    return max(PIECE_BYTES, chunk) + 2 * chunk + (2 * keys.chunk_rows * keys.dtype.itemsize if keys is not None else 0)
+
+
+def cache_bytes(fields: Sequence[Field]) -> int:
+    """Bytes that the fields' stores keep for themselves."""
+    stores = {id(one.bound.store): one.bound.store for one in fields if isinstance(one.bound, BoundRows)}
+    keys = {id(store.keys): store.keys for store in stores.values() if store.keys is not None}
+    return sum(getattr(store, "cache_bytes", 0) for store in (stores | keys).values())
+
+
+def decodes(fields: Sequence[Field]) -> bool:
+    """Whether there are pictures to decode."""
+    return any(isinstance(one.bound, BoundImages) for one in fields)
+
+
+def window_jobs(
+    pendings: Sequence[Pending], recorder: Recorder, on_error: OnError | None = None, room: Room | None = None
+) -> list[Job]:
     """The jobs that fill a window of batches, in the order in which they should start.
 
     Stores that are read in chunks come first, planned over the whole window so that each chunk is decompressed once;
     then, batch by batch, rows that can be read alone, columns, and pictures in small groups.
     """
     fields = pendings[0].fields
-    reader = _Reader(recorder, on_error or OnError())
+    reader = _Reader(recorder, on_error or OnError(), room)
     jobs: list[Job] = []
     for number, one in enumerate(fields):
         if chunked(one):
@@ -70,10 +92,10 @@ def window_jobs(pendings: Sequence[Pending], recorder: Recorder, on_error: OnErr
 
 
 class _Reader:
-    """How jobs read: with retries, counted."""
+    """How jobs read: with retries, counted, and with room for large pictures."""
 
-    def __init__(self, recorder: Recorder, on_error: OnError) -> None:
-        self.recorder, self._on_error = recorder, on_error
+    def __init__(self, recorder: Recorder, on_error: OnError, room: Room | None) -> None:
+        self.recorder, self._on_error, self.room = recorder, on_error, room
 
     def fetch(self, bound: BoundRows, rows: np.ndarray, out: np.ndarray) -> None:
         retrying(lambda: bound.fetch(rows, out), self._on_error, self.recorder.add_retry)
@@ -208,7 +230,7 @@ def _picture_jobs(number: int, bound: BoundImages, pending: Pending, reader: _Re
                     note(f"read and decode {path}")
                     data = reader.read_bytes(bound, row)
                     middle = time.perf_counter()
-                    decode(data, bound.recipe, pending.buffers[number][slot], facts)
+                    decode(data, bound.recipe, pending.buffers[number][slot], facts, reader.room)
                     facts["extension_mismatch"] += extension_mismatch(path, data)
                 except Exception as error:
                     pending.fail(slot, number, named(error, path, DecodeError))

@@ -18,14 +18,16 @@ from mtgen.batch import Batch
 from mtgen.config import OnError, Prefetch
 from mtgen.dataset import Dataset
 from mtgen.errors import PlanError
-from mtgen.gather import chunked, scratch_bytes
+from mtgen.gather import cache_bytes, chunked, decodes, scratch_bytes
 from mtgen.inputs.rows import BoundRows
 from mtgen.memory import Forecast, budget_bytes, forecast
 from mtgen.metrics import Recorder, Stats
 from mtgen.plan import Batching, Shard
 from mtgen.prefetch import Stream
 from mtgen.quarantine import Quarantine
+from mtgen.room import Room
 from mtgen.sampling.order import Blocks, Exact, Sampler, Sequential
+from mtgen.sampling.permutation import order_bytes
 from mtgen.step_plan import StepPlan
 from mtgen.workers import WorkerPool, default_num_workers
 
@@ -47,7 +49,8 @@ class Loader:
         drop_last: leave out the rest of each epoch that fills no batch.
         pad_last: fill the last batch with empty slots of weight 0; for loops of your own, `keras()` refuses it.
         num_workers: threads; None for one per usable core; 0 does all work in the caller's thread.
-        memory: most bytes for batches and scratch, or "auto".
+        memory: most bytes that the loader holds, all its iterators together, or "auto": 1 GiB, less on a small
+            machine. `print(loader.forecast)` says what for.
         on_error: what to do about a sample that cannot be read: `"raise"`, `"refill"` with another row, `"mask"` it
             with weight 0; or `OnError(...)`, which also holds the budget of bad rows, their report and retries.
         shard: this process's part of every step.
@@ -109,6 +112,9 @@ class Loader:
             num_workers=self.num_workers,
             chunked=any(map(chunked, dataset.fields)),
             asked=self.prefetch,
+            order_bytes=order_bytes(self.batching.size),
+            cache_bytes=cache_bytes(dataset.fields),
+            decodes=decodes(dataset.fields),
         )
         self.step = 0
         self.num_restores = 0
@@ -118,12 +124,14 @@ class Loader:
     def _start_afresh(self) -> None:
         self._recorder = Recorder()
         self._quarantine = Quarantine(self.on_error, len(self.dataset))
+        pictures = self.forecast.picture_bytes
+        self._room = Room(pictures, self.prefetch.stall_seconds) if pictures else None
         self._pool = WorkerPool(self.num_workers) if self.num_workers else None
         # At most one; taking from and adding to a deque needs no lock, which a fork could leave locked.
         self._idle_streams: deque[Stream] = deque()
 
     def __getstate__(self) -> dict[str, Any]:
-        running = {"_checked_model", "_recorder", "_quarantine", "_pool", "_idle_streams"}
+        running = {"_checked_model", "_recorder", "_quarantine", "_room", "_pool", "_idle_streams"}
         return {name: value for name, value in self.__dict__.items() if name not in running}
 
     def __setstate__(self, settings: dict[str, Any]) -> None:
@@ -170,7 +178,7 @@ class Loader:
         return self._stream(self.forecast)
 
     def _stream(self, held: Forecast) -> Stream:
-        make_window = partial(self._plan.make_window, self._recorder, self._quarantine)
+        make_window = partial(self._plan.make_window, self._recorder, self._quarantine, self._room)
         return Stream(make_window, self._pool, held, self.prefetch.stall_seconds)
 
     def batch(self, step: int) -> Batch:

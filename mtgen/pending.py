@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
 from mtgen.batch import BadSample, Batch
-from mtgen.errors import MtgenError, StoreError
+from mtgen.errors import BudgetError, DecodeError, MtgenError, StoreError
 from mtgen.spec import Spec
 
 NO_SLOT = -1
@@ -126,7 +127,8 @@ class Pending:
     @property
     def bad(self) -> tuple[BadSample, ...]:
         """Rows that could not be read, in slot order, then those tried in their place."""
-        failed = {slot: self._bad_sample(slot) for slot in {slot for slot, _, _ in self._errors} if slot != NO_SLOT}
+        unread = {slot for slot, _, error in self._errors if isinstance(error, DecodeError | StoreError)}
+        failed = {slot: self._bad_sample(slot) for slot in unread if slot >= 0}
         return (*(one for _, one in sorted((self._repaired | failed).items())), *self.tried)
 
     @property
@@ -141,12 +143,14 @@ class Pending:
             The first error in the order of slots, then of fields.
             What `on_bad` raises, such as `BudgetError`.
         """
-        bad = self.bad
-        if bad and self.on_bad is not None:
-            self.on_bad(bad)
+        bad, on_bad = self.bad, self.on_bad or (lambda bad: None)
         if self._errors:
+            # What stops the run is this error, not that it was one more than allowed.
+            with suppress(BudgetError):
+                on_bad(bad)
             slot, _, error = min(self._errors, key=lambda entry: entry[:2])
             raise self._placed(error, None if slot == NO_SLOT else int(self.rows[slot]))
+        on_bad(bad)
         by_role: dict[str, dict[str, np.ndarray]] = {"input": {}, "target": {}, "weight": {}}
         for one, buffer in zip(self.fields, self.buffers, strict=True):
             by_role[one.role][one.name] = buffer

@@ -6,11 +6,14 @@ import errno
 from collections.abc import Callable, Iterable
 from functools import partial
 
+import numpy as np
+
 from mtgen.batch import BadSample
 from mtgen.config import OnError
 from mtgen.errors import DecodeError, MtgenError, StoreError
-from mtgen.pending import Note, Pending
+from mtgen.pending import Field, Note, Pending
 from mtgen.retry import retrying
+from mtgen.room import Room
 from mtgen.sample import read_sample
 
 Replacements = Callable[[int], Iterable[int]]
@@ -33,7 +36,13 @@ def repairable(error: BaseException) -> bool:
 
 
 def repair(
-    pending: Pending, note: Note, *, on_error: OnError, replacements: Replacements, count_retry: Callable[[], None]
+    pending: Pending,
+    note: Note,
+    *,
+    on_error: OnError,
+    replacements: Replacements,
+    count_retry: Callable[[], None],
+    room: Room | None = None,
 ) -> None:
     """Refill or mask the slots of a batch that could not be read, before the batch is handed over.
 
@@ -46,14 +55,19 @@ def repair(
         on_error: policy and retries.
         replacements: rows by slot, for `"refill"`.
         count_retry: called at each retry.
+        room: where pictures take memory from while they are decoded.
     """
+
+    def read(one: Field, row: int, out: np.ndarray) -> None:
+        retrying(partial(read_sample, one, row, out, room), on_error, count_retry)
+
     for slot, errors in pending.errors_by_slot().items():
         if slot < 0 or not all(map(repairable, errors)):
             continue
         if on_error.policy == "mask":
             pending.mask(slot)
         else:
-            _refill(pending, slot, note, replacements(slot), on_error, count_retry)
+            _refill(pending, slot, note, replacements(slot), read)
 
 
 def _refill(
@@ -61,8 +75,7 @@ def _refill(
     slot: int,
     note: Note,
     rows: Iterable[int],
-    on_error: OnError,
-    count_retry: Callable[[], None],
+    read: Callable[[Field, int, np.ndarray], None],
 ) -> None:
     num_tried = 0
     for row in rows:
@@ -70,8 +83,7 @@ def _refill(
         num_tried += 1
         try:
             for one, buffer in zip(pending.fields, pending.buffers, strict=True):
-                out = buffer[slot : slot + 1]
-                retrying(partial(read_sample, one, row, out), on_error, count_retry)
+                read(one, row, buffer[slot : slot + 1])
         except MtgenError as error:
             if not repairable(error):
                 pending.fail(slot, 0, error.at(row=row))

@@ -12,6 +12,7 @@ from mtgen.errors import DecodeError, MtgenError, StoreError
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
 from mtgen.pending import Field, Pending
+from mtgen.room import Room
 
 
 def fetch(fields: Sequence[Field], rows: np.ndarray) -> Batch:
@@ -30,17 +31,17 @@ def fetch(fields: Sequence[Field], rows: np.ndarray) -> Batch:
     return pending.batch()
 
 
-def read_sample(one: Field, row: int, out: np.ndarray) -> None:
+def read_sample(one: Field, row: int, out: np.ndarray, room: Room | None = None) -> None:
     """Fill `out[0]` with one field of one row.
 
-    Any thread; the caller owns `out`, `(1, *spec.shape)`.
+    Any thread; the caller owns `out`, `(1, *spec.shape)`. `room` is where a picture takes memory from.
 
     Raises:
         MtgenError: it cannot be read; with its path. What is no error of mtgen is wrapped in one.
     """
     try:
         if isinstance(one.bound, BoundImages):
-            decode(one.bound.read_bytes(row), one.bound.recipe, out[0], None)
+            decode(one.bound.read_bytes(row), one.bound.recipe, out[0], None, room)
         else:
             one.bound.fetch(np.array([row]), out)
     except Exception as error:

@@ -17,6 +17,7 @@ from mtgen.pending import Job, Pending
 from mtgen.plan import Batching
 from mtgen.quarantine import Quarantine
 from mtgen.repair import repair
+from mtgen.room import Room
 from mtgen.sampling.order import Order, Sampler
 from mtgen.sampling.refill import replacements
 
@@ -70,7 +71,7 @@ class StepPlan:
         return (int(self.dataset.rows[place]) for place in places)
 
     def make_window(
-        self, recorder: Recorder, quarantine: Quarantine, steps: Sequence[int]
+        self, recorder: Recorder, quarantine: Quarantine, room: Room | None, steps: Sequence[int]
     ) -> tuple[list[Pending], list[Job]]:
         """Pending batches of the steps, and the jobs that fill them."""
         pendings = []
@@ -86,11 +87,13 @@ class StepPlan:
                     on_error=self.on_error,
                     replacements=partial(self.replacements, int(step)),
                     count_retry=recorder.add_retry,
+                    room=room,
                 )
             pendings.append(pending)
-        return pendings, window_jobs(pendings, recorder, self.on_error)
+        return pendings, window_jobs(pendings, recorder, self.on_error, room)
 
 
 def _note_bad(recorder: Recorder, quarantine: Quarantine, bad: Sequence[BadSample]) -> None:
-    recorder.add_bad(len({one.slot for one in bad}))
-    quarantine.add(bad)
+    if bad:
+        recorder.add_bad(len({one.slot for one in bad}))
+        quarantine.add(bad)
