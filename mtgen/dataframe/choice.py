@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from mtgen.table import column
 
 LISTED = 10
 """Rows that a message lists."""
+
+_DROP_MISSING = " To train without these rows write on_missing='drop', and read loader.dropped"
 
 
 class Choice:
@@ -46,10 +49,11 @@ class Choice:
         if on_missing == "raise" or missing.count == len(self.table):
             first, path = missing.first[0]
             listed = ", ".join(f"row {row}: {path}" for row, path in missing.first[:LISTED])
+            root = None if images.root is None else os.fspath(images.root)
+            choice = "" if missing.count == len(self.table) else _DROP_MISSING
             raise TableError(
                 f"x_col: {missing.count} of {len(self.table)} rows name a file that does not exist ({listed}"
-                f"{', ...' if missing.count > LISTED else ''}). Is directory={images.root!r} right? To train without "
-                "these rows write on_missing='drop', and read loader.dropped",
+                f"{', ...' if missing.count > LISTED else ''}). Is directory={root!r} right?{choice}",
                 row=first,
                 path=path,
             )
@@ -137,9 +141,9 @@ class Choice:
                 raise PlanError(
                     f"the subset 'training' has no row of class {lacking[0]!r} ({len(lacking)} such classes): the "
                     f"first {border} of {len(whole)} rows are the validation, so a table sorted by class is cut by "
-                    "class. Shuffle the table once, dataframe.sample(frac=1, random_state=0), which keeps the index labels; "
-                    "or go without subset and use loader.dataset.split(..., stratify=...); or name classes=[...] to "
-                    "say that these are meant"
+                    "class. Shuffle the table once, dataframe.sample(frac=1, random_state=0), which keeps the index "
+                    "labels; or go without subset and use loader.dataset.split(..., stratify=...); or name "
+                    "classes=[...] to say that these are meant"
                 )
 
     def _drop(self, rows: Any, reason: str, values: Sequence[Any]) -> None:

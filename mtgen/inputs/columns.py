@@ -222,8 +222,8 @@ def _stacked(series: pd.Series) -> np.ndarray:
         row = int(np.flatnonzero(wrong)[0])
         raise TableError(
             f"targets: column {series.name!r} has {series.iloc[row]!r:.100}; its first value has shape {shape}, so "
-            f"every row must hold numbers of that shape, and at least one. Wrong in {first_rows(wrong)}. Labels go "
-            "in OneHot",
+            "every row must hold numbers of that shape, at least one, and integers within int64. Wrong in "
+            f"{first_rows(wrong)}. Labels go in OneHot",
             row=row,
         )
     values = np.stack([array for array in arrays if array is not None])
@@ -247,12 +247,14 @@ def _stacked(series: pd.Series) -> np.ndarray:
 
 
 def _numeric_array(value: Any) -> np.ndarray | None:
-    """The value as an array of numbers, or None where it is none."""
+    """The value as an array of floats or signed integers, or None where it is none."""
     try:
         array = np.asarray(value)
     except ValueError:  # lists of several lengths in one
         return None
-    return array.astype(np.int8) if array.dtype.kind == "b" else array if array.dtype.kind in "iuf" else None
+    if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
+        return None  # beside signed integers NumPy would make floats of it, and round
+    return array.astype(np.int64) if array.dtype.kind in "bu" else array if array.dtype.kind in "if" else None
 
 
 def _numbers(series: pd.Series, dtype: np.dtype) -> np.ndarray:
