@@ -283,6 +283,15 @@ def test_labels_outside_classes_are_an_error_that_lists_them(table: pd.DataFrame
     assert "no row is left after dropping 10 rows" in refusal(table, folder, classes=["z"], on_unlisted="drop")
 
 
+def test_labels_of_rows_that_are_gone_already_are_not_looked_at(table: pd.DataFrame, folder: Path) -> None:
+    table.iloc[2, 0] = "gone.png"
+    labels = [["a"], ["b"], ["a", "odd"], *[["a", "b"]] * 7]
+    lists = table.assign(**{"class": pd.Series(labels, index=table.index)})
+    for on_unlisted in ("raise", "drop"):
+        loader = made(lists, folder, classes=["a", "b"], on_missing="drop", on_unlisted=on_unlisted)
+        assert loader.dropped["reason"].tolist() == ["missing file"]
+
+
 def test_a_row_without_labels_is_kept_as_zeros(table: pd.DataFrame, folder: Path) -> None:
     """The Keras class drops it if `classes` is given, and keeps it if not."""
     lists = table.assign(**{"class": [[], ["a"], *[["b", "a"]] * 8]})
