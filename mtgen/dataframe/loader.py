@@ -213,7 +213,7 @@ def from_dataframe(
     inputs: dict[str, Any] = {"image": images, **checks.feature_input(features, feature_index, feature_key)}
     dataset = Dataset(dataframe, inputs, _targets(dataframe, class_mode, y_col, classes, images), weight_col)
     return DataFrameLoader(
-        dataset.take(choice.rows),
+        dataset if len(choice.rows) == len(dataset) else dataset.take(choice.rows),
         batch_size,
         x_col=x_col,
         y_col=str(y_col) if class_mode in NUMBERED else None,
