@@ -15,6 +15,7 @@ import pandas as pd
 from mtgen import splits
 from mtgen.batch import Batch
 from mtgen.errors import PlanError, TableError
+from mtgen.inputs.classes import ClassNumbers, OneHot
 from mtgen.inputs.columns import BoundColumns, Target, Weight
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
@@ -48,8 +49,8 @@ class Dataset:
     Args:
         table: the root table; row k is sample k for life.
         inputs: name -> `Images`, `Rows` or `Columns`.
-        targets: a column, or name -> column, or name -> list of columns, or name -> `Rows`/`Images`; None for
-            prediction.
+        targets: a column, or name -> column, or name -> list of columns, or name -> `OneHot`, `ClassNumbers`, `Rows`
+            or `Images`; None for prediction.
         weight: a column with sample weights, or target name -> column; None for equal weights.
 
     Raises:
@@ -68,7 +69,7 @@ class Dataset:
         self,
         table: pd.DataFrame,
         inputs: Mapping[str, Any],
-        targets: str | Mapping[str, Any] | None = None,
+        targets: str | OneHot | ClassNumbers | Mapping[str, Any] | None = None,
         weight: str | Mapping[str, str] | None = None,
     ) -> None:
         check_table(table)
@@ -287,9 +288,11 @@ def _input_fields(inputs: Mapping[str, Any], table: pd.DataFrame) -> list[Field]
     return [_field("input", name, value, table) for name, value in inputs.items()]
 
 
-def _target_fields(targets: str | Mapping[str, Any] | None, table: pd.DataFrame) -> list[Field]:
+def _target_fields(targets: Any, table: pd.DataFrame) -> list[Field]:
     if targets is None:
         return []
+    if isinstance(targets, OneHot | ClassNumbers):
+        targets = {targets.name: targets}
     named = targets if isinstance(targets, Mapping) else {_single_name(targets): targets}
     made = {name: value if hasattr(value, "bind") else Target(value) for name, value in named.items()}
     return [_field("target", name, value, table) for name, value in made.items()]

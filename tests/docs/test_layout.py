@@ -36,12 +36,14 @@ HOMES = {f"mtgen/adapters/{name}.py": name for name in ("keras", "tensorflow", "
 
 PUBLIC = [
     "Batch",
+    "ClassNumbers",
     "Columns",
     "Dataset",
     "Images",
     "Loader",
     "MtgenError",
     "OnError",
+    "OneHot",
     "Prefetch",
     "Recipe",
     "Rows",
@@ -49,6 +51,7 @@ PUBLIC = [
     "Splits",
     "compat",
     "errors",
+    "from_dataframe",
     "open_store",
     "read_table",
     "testing",
