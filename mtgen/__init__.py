@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mtgen.inputs.images import Images
     from mtgen.inputs.rows import Rows
     from mtgen.loader import Loader
+    from mtgen.order_log import OrderLog
     from mtgen.plan import Shard
     from mtgen.recipe import Recipe
     from mtgen.stores import open_store
@@ -31,6 +32,7 @@ __all__ = [
     "Images",
     "Loader",
     "MtgenError",
+    "OrderLog",
     "Prefetch",
     "Recipe",
     "Rows",
@@ -50,6 +52,7 @@ _HOMES = {
     "Images": "mtgen.inputs.images",
     "Loader": "mtgen.loader",
     "MtgenError": "mtgen.errors",
+    "OrderLog": "mtgen.order_log",
     "Prefetch": "mtgen.config",
     "Recipe": "mtgen.recipe",
     "Rows": "mtgen.inputs.rows",

@@ -41,6 +41,7 @@ PUBLIC = [
     "Images",
     "Loader",
     "MtgenError",
+    "OrderLog",
     "Prefetch",
     "Recipe",
     "Rows",
