@@ -268,7 +268,7 @@ def counts_text(counts: dict[int, int], missing: Sequence[int] = (), repeated: S
     """
     if set(counts) == {1}:
         return "each row exactly once"
-    parts = []
+    parts: list[str] = []
     for times, rows in sorted(counts.items()):
         named = missing if times == 0 else ()
         listed = f" ({', '.join(map(str, named))}{', ...' if rows > len(named) else ''})" if named else ""

@@ -1,7 +1,7 @@
 """Read an order log and prove what a run consumed: the plan is made again from the log's header, nothing else is read.
 
-For each step the digest of its rows is computed again, from the law and the slots that the log says were replaced. Steps
-that follow each other, each with the right digest, are the plan; counting their rows is the coverage.
+For each step the digest of its rows is computed again, from the law and the slots that the log says were replaced.
+Steps that follow each other, each with the right digest, are the plan; counting their rows is the coverage.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ class _Checker:
         if place > expected:
             found.problems.append(
                 f"steps are missing before step {step.record['step']} (line {step.line}): the log goes on from position "
-                f"{expected.position} of epoch {expected.epoch} to position {place.position} of epoch {place.epoch}"
+                f"{expected.position} of epoch {expected.epoch} to {place.position} of epoch {place.epoch}"
             )
         elif place < expected:
             found.problems.append(f"step {step.record['step']} comes again at line {step.line} without a resume")

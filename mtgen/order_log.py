@@ -30,16 +30,20 @@ if TYPE_CHECKING:
     from mtgen.loader import Loader
 
 
+POSITIONS_AHEAD = 4096
+"""Positions whose planned rows are computed at once: a permutation costs as much for one step as for fifty."""
+
+
 class OrderLog:
     """The log of one run, opened to go on writing.
 
-    A new folder gets a header with all that is needed to make the plan again without the dataset. A folder with a log
-    of the same run is gone on with: a torn last line is cut off, and the first step appends a `resumed_at` record, after
-    which steps logged before at or after that step count as lost with the process that trained them.
+    A new folder gets a header with all that is needed to make the plan again without the dataset. A log of the same
+    run is gone on with: a torn last line is cut off, and the first step appends a `resumed_at` record. Steps from that
+    one on that stand in the log already count as lost with the process that trained them.
 
     One thread; one process per folder, so each shard needs a folder of its own. Every line is handed to the operating
-    system at once: a killed process loses at most the line it was writing. A power cut may lose the lines since the last
-    epoch's end, which is flushed to disk.
+    system at once: a killed process loses at most the line it was writing. A power cut may lose the lines since the
+    end of the last epoch, when the file is flushed to disk.
 
     Args:
         folder: of the run; made if it is not there.
@@ -69,6 +73,7 @@ class OrderLog:
         self._num_restores = loader.num_restores
         self._plan = Plan(loader.sampler, loader.seed, loader.batching, loader.dataset.rows)
         self._rebuilds = sampler_of(loader.sampler.settings()) == loader.sampler
+        self._ahead: dict[int, np.ndarray] = {}
         self._tally = Tally(self._plan.rows)
         if not os.path.lexists(self.path):
             self._create()
@@ -138,8 +143,8 @@ class OrderLog:
         except BlockingIOError as error:
             os.close(handle)
             raise StateError(
-                "another process, or another log of this one, is writing this order log. Give each run and each shard a "
-                "folder of its own, or close() the other one",
+                "another process, or another log of this one, is writing this order log. Give each run and each shard "
+                "a folder of its own, or close() the other one",
                 path=str(self.path),
             ) from error
         return handle
@@ -220,7 +225,7 @@ class OrderLog:
 
     def _log_step(self, step: int, rows: np.ndarray) -> None:
         epoch, step_in_epoch = divmod(step, self._plan.batching.steps_per_epoch)
-        planned = self._plan.slots(epoch, [step_in_epoch])[0]
+        planned = self._planned(step)
         if rows.shape != planned.shape:
             raise StateError(
                 f"the batch has {len(rows)} slots, step {step} of this loader has {len(planned)}: is it the batch of "
@@ -241,6 +246,16 @@ class OrderLog:
         if step_in_epoch + 1 == self._plan.batching.steps_per_epoch:
             self._append(self._tally.record(epoch))
             self._sync()
+
+    def _planned(self, step: int) -> np.ndarray:
+        """The slots of a step by the plan."""
+        if step not in self._ahead:
+            epoch, first = divmod(step, self._plan.batching.steps_per_epoch)
+            num_steps = max(1, POSITIONS_AHEAD // self._plan.batching.batch_size)
+            steps = range(first, min(first + num_steps, self._plan.batching.steps_per_epoch))
+            slots = self._plan.slots(epoch, steps)
+            self._ahead = dict(enumerate(slots, start=step))
+        return self._ahead[step]
 
     def _append(self, record: Mapping[str, Any]) -> None:
         if not self._close.alive:

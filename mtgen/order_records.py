@@ -1,7 +1,7 @@
 r"""The lines of an order log: how a record becomes bytes, how bytes become records, and which records still count.
 
 One JSON object per line, its last entry a CRC-32 of the text before it that goes on from the line before. So a line
-that was changed, left out, put in or moved is found; only the end may be missing. Kinds of records, by their first entry:
+that was changed, left out, put in or moved is found; only the end may be missing. Kinds of records, by first entry:
 
     order_log   the first line: settings, dataset, everything needed to make the plan again
     step        a trained step
@@ -184,7 +184,7 @@ def walk(lines: Iterable[Line], first: Batching, resumes: list[Resume]) -> Itera
     # earliest[k]: where training was put back to by resume k or a later one.
     earliest: list[Place] = []
     for resume in reversed(resumes):
-        earliest.append(min(resume.place, *earliest[-1:]))
+        earliest.append(min([resume.place, *earliest[-1:]]))
     earliest.reverse()
     batching, passed = first, 0
     for line in lines:

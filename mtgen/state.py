@@ -138,8 +138,8 @@ def _resharded(step: int, before: Batching, batching: Batching) -> int:
     raise StateError(
         f"the state was taken with {old_count} shards at step {step_in_epoch} of epoch {epoch}, after "
         f"{step_in_epoch * before.step_rows} positions. No step of {count} shards begins there (they take "
-        f"{batching.step_rows} positions a step), so some rows would come twice or never. It works with a state of step "
-        f"{nearest[0]} or {nearest[1]} (every {every} steps and at each epoch's start), or from this state with "
+        f"{batching.step_rows} positions a step), so some rows would come twice or never. It works with a state of "
+        f"step {nearest[0]} or {nearest[1]} (every {every} steps and at each epoch's start), or from this state with "
         f"{_listed(counts)} shards",
         step=step,
     )
