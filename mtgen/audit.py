@@ -139,13 +139,16 @@ class Coverage:
 
     def __init__(self, rows: np.ndarray) -> None:
         self._rows = rows if (np.diff(rows) > 0).all() else np.sort(rows)
+        self._plain = bool(self._rows[0] == 0 and self._rows[-1] == len(rows) - 1)
         self._times = np.zeros(len(rows), np.uint32)
         self.num_empty = self.num_foreign = 0
 
     def add(self, rows: np.ndarray) -> None:
         """Count rows, -1 for an empty slot."""
         filled = rows[rows >= 0]
-        places = np.minimum(np.searchsorted(self._rows, filled), len(self._rows) - 1)
+        # Searching millions of rows would cost more than all else.
+        places = filled if self._plain else np.searchsorted(self._rows, filled)
+        places = np.minimum(places, len(self._rows) - 1)
         own = self._rows[places] == filled
         np.add.at(self._times, places[own], 1)
         self.num_empty += len(rows) - len(filled)

@@ -31,6 +31,7 @@ class LoggedEpoch:
         num_steps: steps logged, lost ones not counted.
         num_rows: rows in them.
         whole: whether all steps of the epoch are there.
+        num_shards: of the run that trained it, the most where the number changed; one log holds one shard's rows.
         digest: of the logged steps.
         counts: times -> number of rows delivered so often.
         missing: the first few rows that were not delivered.
@@ -46,6 +47,7 @@ class LoggedEpoch:
     num_steps: int = 0
     num_rows: int = 0
     whole: bool = False
+    num_shards: int = 1
     digest: str = ""
     counts: dict[int, int] = field(default_factory=dict)
     missing: tuple[int, ...] = ()
@@ -63,7 +65,6 @@ class RunAudit:
     Args:
         title: law, rows, seed and batches in words.
         rebuilt: whether the plan could be made again; else only the rows that the log holds were counted.
-        count: shards of the run that wrote last.
         epochs: in order.
         resumes: steps at which training went on.
         num_lost: steps logged and then lost with their process, because training went on before them.
@@ -71,7 +72,6 @@ class RunAudit:
 
     title: str
     rebuilt: bool
-    count: int
     epochs: list[LoggedEpoch] = field(default_factory=list)
     resumes: list[int] = field(default_factory=list)
     num_lost: int = 0
@@ -89,20 +89,21 @@ class RunAudit:
             lost = f"; {self.num_lost:,} steps logged before were lost with their process" if self.num_lost else ""
             lines.append(f"  resumed at step {', '.join(map(str, self.resumes))}{lost}")
         for epoch in self.epochs:
-            lines += [f"  {line}" for line in _epoch_lines(epoch, self.count, self.rebuilt)]
+            lines += [f"  {line}" for line in _epoch_lines(epoch, self.rebuilt)]
         if not self.epochs:
             lines.append("  no step was trained")
         return "\n".join([*lines, "ok" if self.ok else "NOT ok"])
 
 
-def _epoch_lines(one: LoggedEpoch, count: int, rebuilt: bool) -> list[str]:
+def _epoch_lines(one: LoggedEpoch, rebuilt: bool) -> list[str]:
+    everything = one.whole and one.num_shards == 1
     part = "" if one.whole else f" from step {one.first_step} of the epoch on" if one.first_step else " so far"
     text = f"epoch {one.epoch}: {one.num_steps:,} steps, {one.num_rows:,} rows{part}, digest {one.digest}"
     if rebuilt and not one.problems:
         text += " as planned" + (f" but for {one.num_replaced:,} replaced slots" if one.num_replaced else "")
-    counts = {times: rows for times, rows in one.counts.items() if times or (one.whole and count == 1)}
-    text += f", {counts_text(counts, one.missing, one.repeated)}"
-    text = text.replace("each row exactly once", "each of these rows once") if not one.whole or count > 1 else text
+    counts = {times: rows for times, rows in one.counts.items() if times or everything}
+    once = "each of these rows once" if set(counts) == {1} and not everything else None
+    text += f", {once or counts_text(counts, one.missing, one.repeated)}"
     lines = [text]
     for step, slot, planned, row in one.replaced:
         gave = f"row {row}" if row >= 0 else "nothing"
@@ -135,7 +136,6 @@ def audit_run(folder: str | Path, sampler: Sampler | None = None) -> RunAudit:
         title=f"{settings['sampler']} over {len(rows):,} rows, seed {settings['seed']}, "
         f"{batching.steps_per_epoch:,} steps of {batching.batch_size} per epoch{part}",
         rebuilt=plan is not None,
-        count=shard.count,
         resumes=[resume.step for resume in log.resumes],
     )
     checker = _Checker(plan, rows)
@@ -175,6 +175,7 @@ class _Checker:
                     found.first_step = step.record["step"] % step.batching.steps_per_epoch
                 self._follow(step, found)
                 self._compare(step, planned, found, tally)
+                found.num_shards = max(found.num_shards, step.batching.shard.count)
                 last = step
         found.num_steps, found.num_rows, found.digest = tally.num_steps, tally.num_rows, tally.digest.hex()
         coverage = tally.coverage
@@ -206,8 +207,8 @@ class _Checker:
             expected = Place(expected.epoch + 1, 0)
         if place > expected:
             found.problems.append(
-                f"steps are missing before step {step.record['step']} (line {step.line}): the log goes on from position "
-                f"{expected.position} of epoch {expected.epoch} to {place.position} of epoch {place.epoch}"
+                f"steps are missing before step {step.record['step']} (line {step.line}): the log goes on from "
+                f"position {expected.position} of epoch {expected.epoch} to {place.position} of epoch {place.epoch}"
             )
         elif place < expected:
             found.problems.append(f"step {step.record['step']} comes again at line {step.line} without a resume")
@@ -237,7 +238,7 @@ class _Checker:
         step_in_epoch = last.record["step"] % last.batching.steps_per_epoch
         ended = step_in_epoch + 1 == last.batching.steps_per_epoch
         found.whole = ended and not found.first_step and not found.problems
-        if found.whole and self._plan is not None and last.batching.shard.count == 1 and not found.num_replaced:
+        if found.whole and self._plan is not None and found.num_shards == 1 and not found.num_replaced:
             promised = promised_counts(self._plan.sampler, last.batching, len(self._rows))
             if promised is not None and promised != found.counts:
                 found.problems.append(f"the law promises {counts_text(promised)}")
