@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 import mtgen
@@ -155,8 +155,9 @@ def test_the_message_says_where_it_works() -> None:
     )
 
 
+@settings(max_examples=25)
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 9), st.integers(1, 12), st.sampled_from(ENDINGS))
-def test_logs_go_on_with_another_count_and_together_hold_each_row_once(
+def test_a_log_goes_on_with_another_count(
     count: int, other_count: int, step: int, num_steps: int, ending: dict[str, Any]
 ) -> None:
     assume(count != other_count)
