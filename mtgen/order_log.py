@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from mtgen.loader import Loader
 
 
+_open_logs: weakref.WeakValueDictionary[str, OrderLog] = weakref.WeakValueDictionary()
+"""Logs of this process by real path: the one that is opened last has the file, as when a notebook's cell runs again."""
+
 POSITIONS_AHEAD = 4096
 """Positions whose planned rows are computed at once: a permutation costs as much for one step as for fifty."""
 
@@ -41,7 +44,8 @@ class OrderLog:
     run is gone on with: a torn last line is cut off, and the first step appends a `resumed_at` record. Steps from that
     one on that stand in the log already count as lost with the process that trained them.
 
-    One thread; one process per folder, so each shard needs a folder of its own. Every line is handed to the operating
+    One thread; one process per folder, so each shard needs a folder of its own. Within a process the log that is opened
+    last goes on, and the one before is closed. Every line is handed to the operating
     system at once: a killed process loses at most the line it was writing. A power cut may lose the lines since the
     end of the last epoch, when the file is flushed to disk.
 
@@ -50,7 +54,7 @@ class OrderLog:
         loader: whose batches are trained.
 
     Raises:
-        StateError: the folder holds the log of another run or shard, a damaged one, or one that is being written.
+        StateError: the folder holds the log of another run or shard, a damaged one, or one that another process writes.
         StoreError: the folder or file cannot be written.
 
     Example:
@@ -75,6 +79,9 @@ class OrderLog:
         self._rebuilds = sampler_of(loader.sampler.settings()) == loader.sampler
         self._ahead: dict[int, np.ndarray] = {}
         self._tally = Tally(self._plan.rows)
+        key = os.path.realpath(self.path)
+        if (before := _open_logs.pop(key, None)) is not None:
+            before.close()
         if not os.path.lexists(self.path):
             self._create()
         self._handle = self._open()
@@ -84,6 +91,7 @@ class OrderLog:
         except BaseException:
             self.close()
             raise
+        _open_logs[key] = self
 
     def _create(self) -> None:
         rows = self._plan.rows
@@ -143,8 +151,7 @@ class OrderLog:
         except BlockingIOError as error:
             os.close(handle)
             raise StateError(
-                "another process, or another log of this one, is writing this order log. Give each run and each shard "
-                "a folder of its own, or close() the other one",
+                "another process is writing this order log. Give each run and each shard a folder of its own",
                 path=str(self.path),
             ) from error
         return handle
@@ -259,7 +266,11 @@ class OrderLog:
 
     def _append(self, record: Mapping[str, Any]) -> None:
         if not self._close.alive:
-            raise StateError("the order log was closed, or could not be written before", path=str(self.path))
+            raise StateError(
+                "the order log was closed: by close(), because it was opened once more, or because it could not be "
+                "written before. Open it again: it goes on where it stands",
+                path=str(self.path),
+            )
         line, check = encode(record, self._check)
         written = 0
         try:

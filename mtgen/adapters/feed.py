@@ -39,7 +39,7 @@ class Feed:
     """A loader's steps, handed to one trainer pass by pass.
 
     Any thread may call; the trainer owns the batches. Any number of callbacks may count trained steps: each says
-    where the epoch stands, not how much was added, so a second one changes nothing.
+    up to where, not how many more, so a second one changes nothing.
 
     Args:
         loader: where batches come from; the first pass starts at `loader.step`.
@@ -67,7 +67,6 @@ class Feed:
         self._num_restores = loader.num_restores
         self.trained_step: int | None = None
         """The step after the last one trained, where somebody counts them (`Progress` does); None where not."""
-        self._epoch_step = loader.step
         self._logs: list[LogStep] = []
         self._served: dict[int, np.ndarray] = {}
 
@@ -115,25 +114,20 @@ class Feed:
     def start_training(self, step: int) -> None:
         """Training goes on at `step`, whatever was served before."""
         self.go_to(step)
-        self.trained_step = self._epoch_step = step
+        self.trained_step = step
         with self._lock:
             self._served.clear()
 
-    def start_epoch(self) -> None:
-        """The trainer counts its batches from 0 again."""
-        self._epoch_step = self.next_step if self.trained_step is None else self.trained_step
-
-    def note_trained(self, place: int) -> None:
-        """The trainer's epoch was trained up to and with batch `place`, 0-based.
+    def note_trained(self, stop: int) -> None:
+        """All steps before `stop` were trained; those that nobody noted before are logged.
 
         Raises:
             PlanError: a trained batch is not known to have been served, so it cannot be logged.
             MtgenError: a log could not be written.
         """
-        stop = self._epoch_step + place + 1
-        steps = range(self._epoch_step if self.trained_step is None else self.trained_step, stop)
-        self.trained_step = max(stop, self.trained_step or 0)
-        for step in steps if self._logs else ():
+        first = self.next_step if self.trained_step is None else self.trained_step
+        self.trained_step = max(stop, first)
+        for step in range(first, stop) if self._logs else ():
             with self._lock:
                 rows = self._served.pop(step, None)
             if rows is None:

@@ -6,6 +6,8 @@ import dataclasses
 import errno
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -279,14 +281,35 @@ def test_the_log_of_another_run_is_refused_and_left_as_it_is(
     assert lines(tmp_path) == before
 
 
-def test_two_writers_are_refused(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="flock is POSIX")
+def test_two_processes_are_refused_until_the_first_is_gone(tmp_path: Path) -> None:
     source = loader()
-    with mtgen.OrderLog(tmp_path, source) as log:
-        with pytest.raises(StateError, match="is writing this order log"):
+    write(tmp_path, source, 0, 1)
+    code = f"import fcntl, os; fcntl.flock(os.open({str(tmp_path / 'order.jsonl')!r}, os.O_RDWR), fcntl.LOCK_EX); "
+    code += "print(1, flush=True); input()"
+    pipe: Any = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"1\n"
+        with pytest.raises(StateError, match=r"another process is writing this order log.*order\.jsonl"):
             mtgen.OrderLog(tmp_path, source)
-        log.add(source.batch(0))
+        other.kill()
     write(tmp_path, source, 1, 2)
     assert audit_run(tmp_path).ok
+
+
+def test_in_one_process_the_log_that_is_opened_last_goes_on(tmp_path: Path) -> None:
+    """A notebook's cell that is run again makes the new log while the old one is still there."""
+    source = loader()
+    first = mtgen.OrderLog(tmp_path, source)
+    first.add(source.batch(0))
+    with mtgen.OrderLog(tmp_path, source) as second:
+        with pytest.raises(StateError, match="because it was opened once more"):
+            first.add(source.batch(1))
+        second.add(source.batch(1))
+    found = audit_run(tmp_path)
+    assert found.ok
+    assert (found.epochs[0].num_steps, found.resumes) == (2, [1])
 
 
 def test_a_closed_log_takes_no_more(tmp_path: Path) -> None:
@@ -522,7 +545,7 @@ def test_a_failed_flush_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.M
             log.add(source.batch(step))
         with pytest.raises(StoreError, match="cannot be flushed to disk"):
             log.add(source.batch(STEPS - 1))
-    with pytest.raises(StateError, match="was closed, or could not be written before"):
+    with pytest.raises(StateError, match="because it could not be written before"):
         log.add(source.batch(6))
     assert len(calls) == 1
 

@@ -102,13 +102,12 @@ def checked(folder, trained, source):
     return found
 
 
-@pytest.mark.parametrize("shuffle", [True, False])
-def test_every_epoch_each_row_once_also_with_shuffle_and_validation(shuffle, tmp_path):
+def test_every_epoch_each_row_once_also_with_shuffle_and_validation(tmp_path):
     source, trained = loader(), model()
     x = source.keras()
     valid = mtgen.Loader(dataset(), BATCH, shuffle=False).keras()
     history = trained.fit(
-        x, epochs=3, shuffle=shuffle, validation_data=valid, verbose=0, callbacks=[source.order_log(x, tmp_path)]
+        x, epochs=3, shuffle=True, validation_data=valid, verbose=0, callbacks=[source.order_log(x, tmp_path)]
     )
     found = checked(tmp_path, trained.seen.rows(), source)
     assert [one.counts for one in found.epochs] == 3 * [{1: NUM_ROWS}]
@@ -169,7 +168,7 @@ def test_steps_per_epoch_of_fit_that_divides(tmp_path):
 
 
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="Keras refuses steps_per_execution on torch")
-@pytest.mark.parametrize("execution", [2, 4, 7])
+@pytest.mark.parametrize("execution", [2, 5])
 def test_steps_per_execution(execution, tmp_path):
     # Not compared with the model's own rows: with a rest Keras trains short of a whole execution.
     source, trained = loader(), model(steps_per_execution=execution)
@@ -180,16 +179,18 @@ def test_steps_per_execution(execution, tmp_path):
 
 
 @pytest.mark.parametrize("log_first", [True, False])
-def test_beside_progress_and_checkpoints_all_count_alike(log_first, tmp_path):
+def test_beside_progress_checkpoints_and_another_log_all_count_alike(log_first, tmp_path):
     source, trained = loader(), model()
     x = source.keras()
     log, watch, progress = source.order_log(x, tmp_path), Watch(x, tmp_path), source.callback(x)
-    callbacks = [log, watch, progress] if log_first else [progress, watch, log]
+    twin = source.order_log(x, tmp_path / "twin")
+    callbacks = [log, watch, progress, twin] if log_first else [progress, watch, twin, log]
     trained.fit(x, epochs=2, verbose=0, callbacks=callbacks)
     # A checkpoint of a step finds the step in the log, whichever callback comes first.
     assert watch.noted == [(step, step) for step in range(1, 2 * STEPS + 1)]
     assert log.step == watch.step == progress.step == 2 * STEPS
     checked(tmp_path, trained.seen.rows(), source)
+    assert (tmp_path / "order.jsonl").read_bytes() == (tmp_path / "twin" / "order.jsonl").read_bytes()
 
 
 def test_two_counters_count_once():
@@ -201,14 +202,6 @@ def test_two_counters_count_once():
     trained.fit(x, epochs=1, verbose=0, callbacks=counters)
     assert [one.step for one in counters] == [10, 10]
     assert trained.seen.rows() == [int(row) for step in range(10) for row in source.rows(step)]
-
-
-def test_two_logs_of_one_training(tmp_path):
-    source, trained = loader(), model()
-    x = source.keras()
-    logs = [source.order_log(x, tmp_path / name) for name in ("one", "two")]
-    trained.fit(x, epochs=1, verbose=0, callbacks=logs)
-    assert (tmp_path / "one" / "order.jsonl").read_bytes() == (tmp_path / "two" / "order.jsonl").read_bytes()
 
 
 def test_an_error_in_mid_epoch_then_a_second_fit(tmp_path):
