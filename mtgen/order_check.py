@@ -100,7 +100,8 @@ def _epoch_lines(one: LoggedEpoch, rebuilt: bool) -> list[str]:
     part = "" if one.whole else f" from step {one.first_step} of the epoch on" if one.first_step else " so far"
     text = f"epoch {one.epoch}: {one.num_steps:,} steps, {one.num_rows:,} rows{part}, digest {one.digest}"
     if rebuilt and not one.problems:
-        text += " as planned" + (f" but for {one.num_replaced:,} replaced slots" if one.num_replaced else "")
+        slots = f"{one.num_replaced:,} replaced slot{'s' if one.num_replaced > 1 else ''}"
+        text += " as planned" + (f" but for {slots}" if one.num_replaced else "")
     counts = {times: rows for times, rows in one.counts.items() if times or everything}
     once = "each of these rows once" if set(counts) == {1} and not everything else None
     text += f", {once or counts_text(counts, one.missing, one.repeated)}"
@@ -133,7 +134,7 @@ def audit_run(folder: str | Path, sampler: Sampler | None = None) -> RunAudit:
     shard = batching.shard
     part = "" if shard.count == 1 else f", shard {shard.index} of {shard.count}"
     found = RunAudit(
-        title=f"{settings['sampler']} over {len(rows):,} rows, seed {settings['seed']}, "
+        title=f"{law or settings['sampler']!r} over {len(rows):,} rows, seed {settings['seed']}, "
         f"{batching.steps_per_epoch:,} steps of {batching.batch_size} per epoch{part}",
         rebuilt=plan is not None,
         resumes=[resume.step for resume in log.resumes],

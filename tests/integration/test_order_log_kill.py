@@ -116,7 +116,7 @@ def test_the_command_audits_a_run_and_a_damaged_one(tmp_path: Path) -> None:
     done = audit()
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[0] == "{'law': 'exact'} over 50 rows, seed 5, 13 steps of 4 per epoch"
+    assert lines[0] == "Exact() over 50 rows, seed 5, 13 steps of 4 per epoch"
     assert [line.endswith("as planned, each row exactly once") for line in lines if "  epoch" in line] == [True] * 4 + [
         False
     ]
