@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mtgen.inputs.images import Images
     from mtgen.inputs.rows import Rows
     from mtgen.loader import Loader
+    from mtgen.order_log import OrderLog
     from mtgen.plan import Shard
     from mtgen.recipe import Recipe
     from mtgen.stores import open_store
@@ -36,6 +37,7 @@ __all__ = [
     "MtgenError",
     "OnError",
     "OneHot",
+    "OrderLog",
     "Prefetch",
     "Recipe",
     "Rows",
@@ -59,6 +61,7 @@ _HOMES = {
     "MtgenError": "mtgen.errors",
     "OnError": "mtgen.config",
     "OneHot": "mtgen.inputs.classes",
+    "OrderLog": "mtgen.order_log",
     "Prefetch": "mtgen.config",
     "Recipe": "mtgen.recipe",
     "Rows": "mtgen.inputs.rows",

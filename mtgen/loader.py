@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -14,6 +14,7 @@ import pandas as pd
 
 from mtgen import seeds
 from mtgen import state as states
+from mtgen.audit import Audit, Plan, audit
 from mtgen.batch import Batch
 from mtgen.config import OnError, Prefetch
 from mtgen.dataset import Dataset
@@ -276,7 +277,8 @@ class Loader:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on where a state was taken: sets `self.step`, from which `steps()` and `keras()` start.
 
-        Workers, memory and prefetch may differ from those of the run that took the state.
+        Workers, memory and prefetch may differ from those of the run that took the state, and with care the shard:
+        see `mtgen.state.step_of`.
 
         Raises:
             StateError: the state is damaged, or belongs to other data, seed or settings; names what differs.
@@ -286,6 +288,7 @@ class Loader:
             steps_per_epoch=self.steps_per_epoch,
             settings=self.settings(),
             digests=self.dataset.digests,
+            batching=self.batching,
         )
         self.num_restores += 1
 
@@ -304,6 +307,16 @@ class Loader:
     def stats(self) -> Stats:
         """Where the time went so far."""
         return self._recorder.stats()
+
+    def audit(self, epochs: int | Iterable[int] = 1) -> Audit:
+        """Steps, rows, digest and coverage of epochs, nothing read; see `mtgen.audit.audit`."""
+        return audit(Plan(self.sampler, self.seed, self.batching, self.dataset.rows), epochs)
+
+    def order_log(self, x: Any, folder: Any) -> Any:
+        """A Keras callback that logs the rows of trained steps; see `mtgen.adapters.order_log.OrderLogger`."""
+        from mtgen.adapters import order_log
+
+        return order_log.OrderLogger(x, folder)
 
     def check(self, model: Any) -> None:
         """Say before training which names, shapes or dtypes of a Keras model do not fit.

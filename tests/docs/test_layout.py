@@ -44,6 +44,7 @@ PUBLIC = [
     "MtgenError",
     "OnError",
     "OneHot",
+    "OrderLog",
     "Prefetch",
     "Recipe",
     "Rows",
