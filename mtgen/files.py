@@ -104,13 +104,24 @@ class OpenFile:
         self.check_ended()
         return data
 
+    def go_to(self, place: int) -> None:
+        """Read on from a byte, 0-based."""
+        os.lseek(self._descriptor, place, os.SEEK_SET)
+
     def check_ended(self) -> None:
-        """Refuse a file that goes on, or whose size or time is another one than when it was opened.
+        """Refuse a file that goes on, or that `check_same` refuses.
 
         Raises:
             ChangedError: it changed while it was read.
         """
-        more = os.read(self._descriptor, 1)
+        self.check_same(more=bool(os.read(self._descriptor, 1)))
+
+    def check_same(self, more: bool = False) -> None:
+        """Refuse a file whose size or time is another one than when it was opened, or that has `more`.
+
+        Raises:
+            ChangedError: it changed while it was read.
+        """
         now = os.fstat(self._descriptor)
         if more or (now.st_size, now.st_mtime_ns) != (self.stat.st_size, self.stat.st_mtime_ns):
             raise ChangedError(

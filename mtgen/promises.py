@@ -21,6 +21,10 @@ from mtgen.manifest import Manifest
 Verify = Literal["open", "read", "off"]
 """When files are compared with a manifest: at opening, at each read by content too, or never."""
 
+FILES_PART = "files of "
+"""Begins the names of those parts of a dataset's digest that come from a manifest. Two digests are compared in such a
+part only where both have it: giving a manifest changes no dataset."""
+
 NUM_THREADS = 8
 """Threads that look at files: they wait for the file system, over a network for a millisecond each."""
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mtgen.errors import StateError
+from mtgen.promises import FILES_PART
 
 VERSION = 1
 """Version of the state's layout; raised when a field changes its meaning."""
@@ -56,9 +57,10 @@ def step_of(state: object, *, steps_per_epoch: int, settings: Mapping[str, Any],
     step = state["step"]
     if isinstance(step, bool) or not isinstance(step, int) or step < 0:
         raise StateError(f"the state's step must be an integer >= 0, received {step!r}")
+    before = state["dataset"]
     differing = [
         *_differences("setting", state["settings"], settings),
-        *_differences("dataset part", state["dataset"], digests),
+        *_differences("dataset part", _without_lone_files(before, digests), _without_lone_files(digests, before)),
     ]
     if differing:
         raise StateError(
@@ -73,6 +75,13 @@ def step_of(state: object, *, steps_per_epoch: int, settings: Mapping[str, Any],
             f"{steps_per_epoch} steps per epoch, the state says {place}. To go on elsewhere take loader.state(step)"
         )
     return step
+
+
+def _without_lone_files(digests: Any, other: Any) -> Any:
+    """Digests without what only one side's manifest says: a manifest may come or go, but not contradict another."""
+    if not isinstance(digests, Mapping) or not isinstance(other, Mapping):
+        return digests
+    return {part: digest for part, digest in digests.items() if part in other or not str(part).startswith(FILES_PART)}
 
 
 def _differences(kind: str, before: object, now: Mapping[str, Any]) -> list[str]:

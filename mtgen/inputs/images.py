@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 
 from mtgen.errors import ChangedError, DecodeError, PlanError, TableError
-from mtgen.files import OpenFile, too_many_files
+from mtgen.files import OpenFile, in_threads, too_many_files
 from mtgen.manifest import path_bytes
-from mtgen.promises import Promises, Verify, bind_promises, mode_of
+from mtgen.promises import NUM_THREADS, Promises, Verify, bind_promises, mode_of
 from mtgen.recipe import MAX_PIXELS, Recipe, named_recipe
 from mtgen.spec import Spec
 
@@ -249,13 +249,17 @@ class BoundImages:
         Returns:
             `Missing`, which is empty (false) where every row has a file.
         """
-        places = range(len(self)) if rows is None else rows
-        missing = [int(row) for row in places if not os.path.isfile(self.path(row))]
+        missing = self.missing_rows(range(len(self)) if rows is None else rows).tolist()
         return Missing(count=len(missing), first=tuple((row, self.path(row)) for row in missing[:limit]))
 
     def missing_rows(self, rows: Iterable[int]) -> np.ndarray:
         """Those of the rows that have no file, int64, in the order given; looks at each, opens none."""
-        return np.array([row for row in rows if not os.path.isfile(self.path(row))], np.int64)
+
+        def look(row: int) -> tuple[int, bool]:
+            return int(row), os.path.isfile(self.path(row))
+
+        looked_at = in_threads(look, rows, num_threads=NUM_THREADS, group=256)
+        return np.array([row for row, is_there in looked_at if not is_there], np.int64)
 
     def names(self) -> Iterator[bytes]:
         """Each row's path as the table has it and as a manifest has it: bytes, without the root."""
@@ -272,8 +276,13 @@ class BoundImages:
         text.update(self._text)
         return text.hexdigest()
 
+    @property
+    def files_digest(self) -> str | None:
+        """32 hex digits over what a manifest says of each row's file; None where nothing is compared."""
+        return None if self.promises is None else self.promises.digest
+
     def settings(self) -> dict[str, Any]:
-        """A small description in JSON values."""
+        """A small description in JSON values; a manifest is no part of it, see `files_digest`."""
         return {
             "kind": "images",
             "column": self.images.column,
