@@ -40,7 +40,8 @@ class _Root:
         }
         digests = {part: hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for part, text in texts.items()}
         files = {
-            f"{FILES_PART}{field.role} {field.name}": getattr(field.bound, "files_digest", None) for field in self.fields
+            f"{FILES_PART}{field.role} {field.name}": getattr(field.bound, "files_digest", None)
+            for field in self.fields
         }
         return digests | {part: digest for part, digest in files.items() if digest is not None}
 

@@ -17,7 +17,7 @@ import hashlib
 import io
 import re
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -108,7 +108,7 @@ class Manifest:
         self.sizes, self.mtimes_ns = np.array(sizes, np.int64), np.array(mtimes, np.int64)
         self.checksums = np.frombuffer(bytes(sums), np.uint8).reshape(-1, CHECKSUM_BYTES)
         self.sizes.flags.writeable = self.mtimes_ns.flags.writeable = False
-        hashes = _hashes(self.path(place) for place in range(len(self)))
+        hashes = hashes_of(self.path(place) for place in range(len(self)))
         self._order = np.argsort(hashes, kind="stable")
         self._hashes = hashes[self._order]
         self._refuse_twice()
@@ -137,7 +137,7 @@ class Manifest:
         found = array("q")
         paths = iter(paths)
         while block := [path for path, _ in zip(paths, range(_BLOCK), strict=False)]:
-            hashes = _hashes(block)
+            hashes = hashes_of(block)
             starts = np.searchsorted(self._hashes, hashes, "left")
             stops = np.searchsorted(self._hashes, hashes, "right")
             for path, start, stop in zip(block, starts.tolist(), stops.tolist(), strict=True):
@@ -198,16 +198,47 @@ class Manifest:
         return -1
 
     def _refuse_twice(self) -> None:
-        again = self._hashes[1:] == self._hashes[:-1]
-        seen = {self.path(place) for place in self._order[:-1][again & ~np.insert(again[:-1], 0, False)].tolist()}
-        for place in self._order[1:][again].tolist():
-            path = self.path(place)
-            if path in seen:
-                raise ManifestError(f"the path {path!r:.200} comes twice, expected each file once: make it anew")
-            seen.add(path)
+        first = distinct(self._hashes_in_order(), self.path)
+        if len(first) < len(self):
+            again = int(np.setdiff1d(np.arange(len(self)), first)[0])
+            raise ManifestError(
+                f"the path {self.path(again)!r:.200} comes twice, expected each file once: make it anew"
+            )
+
+    def _hashes_in_order(self) -> np.ndarray:
+        hashes = np.empty_like(self._hashes)
+        hashes[self._order] = self._hashes
+        return hashes
 
 
-def _hashes(paths: Iterable[bytes]) -> np.ndarray:
+def distinct(hashes: np.ndarray, path_of: Callable[[int], bytes]) -> np.ndarray:
+    """The first place of each path, sorted.
+
+    Args:
+        hashes: uint64 `(n,)`, `hashes_of` the paths.
+        path_of: path at a place; asked only where hashes are equal.
+
+    Example:
+        >>> paths = [b"a", b"b", b"a"]
+        >>> distinct(hashes_of(paths), lambda place: paths[place]).tolist()
+        [0, 1]
+    """
+    order = np.argsort(hashes, kind="stable")
+    again = np.zeros(len(order), bool)
+    again[1:] = hashes[order][1:] == hashes[order][:-1]
+    kept = np.ones(len(order), bool)
+    run: set[bytes] = set()
+    for number in np.flatnonzero(again).tolist():
+        if not again[number - 1]:
+            run = {path_of(int(order[number - 1]))}
+        path = path_of(int(order[number]))
+        kept[number] = path not in run
+        run.add(path)
+    return np.sort(order[kept])
+
+
+def hashes_of(paths: Iterable[bytes]) -> np.ndarray:
+    """xxh3_64 of each path, uint64."""
     return np.array(array("Q", map(xxhash.xxh3_64_intdigest, paths)), np.uint64)
 
 

@@ -122,6 +122,11 @@ class Promises:
         way = "later" if seconds > 0 else "earlier"
         return Difference("time", f"it was modified {abs(seconds):,.3f} s {way} than the manifest says")
 
+    def checksum(self, number: int) -> bytes:
+        """xxh3_128 of a file's content, 16 bytes."""
+        checksum: bytes = self._checksums[number].tobytes()
+        return checksum
+
     def check_stat(self, number: int, found: os.stat_result, path: str) -> None:
         """Refuse a file of another size or time than promised.
 
@@ -138,7 +143,7 @@ class Promises:
         Raises:
             ChangedError: size or checksum differ.
         """
-        if self.contents and xxhash.xxh3_128_digest(content) != self._checksums[number].tobytes():
+        if self.contents and xxhash.xxh3_128_digest(content) != self.checksum(number):
             raise ChangedError(
                 f"the dataset changed: the content of {what} ({len(content):,} bytes) does not have the checksum that "
                 f"the manifest says, though size and time are as they were: damaged on disk? {self._advice()}",
@@ -186,7 +191,11 @@ class Promises:
 
 
 def bind_promises(
-    manifest_path: str | os.PathLike[str], mode: Verify, names: Iterable[bytes], path_of: Callable[[int], str], what: str
+    manifest_path: str | os.PathLike[str],
+    mode: Verify,
+    names: Iterable[bytes],
+    path_of: Callable[[int], str],
+    what: str,
 ) -> Promises:
     """What a manifest says of numbered files, after a look at each file.
 

@@ -203,7 +203,7 @@ class BoundImages:
         row = int(row)
         if not 0 <= row < len(self):
             raise TableError(f"row {row} was asked for, the table has rows 0 to {len(self) - 1}", row=row)
-        path = self._name(row)
+        path = self._given(row)
         return path if self._root is None else os.path.join(self._root, path)
 
     def read_bytes(self, row: int) -> bytes:
@@ -263,9 +263,13 @@ class BoundImages:
 
     def names(self) -> Iterator[bytes]:
         """Each row's path as the table has it and as a manifest has it: bytes, without the root."""
-        return (path_bytes(self._name(row)) for row in range(len(self)))
+        return map(self.name, range(len(self)))
 
-    def _name(self, row: int) -> str:
+    def name(self, row: int) -> bytes:
+        """A row's path as a manifest has it."""
+        return path_bytes(self._given(row))
+
+    def _given(self, row: int) -> str:
         return self._text[self._ends[row] : self._ends[row + 1]].decode("utf-8", "surrogatepass")
 
     def digest(self) -> str:

@@ -123,6 +123,11 @@ class BoundRows:
         self._key_name = None if key_column is None else key_column.name
         self._keys = None if key_column is None else key_column.to_numpy()
 
+    @property
+    def num_rows(self) -> int:
+        """Rows of the root table."""
+        return len(self._store_rows)
+
     def store_rows(self, rows: np.ndarray) -> np.ndarray:
         """Store rows of table rows: int64 `(n,)` to int64 `(n,)`."""
         return self._store_rows[rows]

@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
@@ -31,17 +31,22 @@ SELF_CHECKING = "Zarr v3 with the crc32c codec and HDF5 with fletcher32"
 _SHOWN = 5
 
 
+def in_memory(store: Store) -> bool:
+    """Whether the rows have no files: an array of the caller's."""
+    return all(getattr(store, name, None) is None for name in ("folder", "path", "source"))
+
+
 def places_of(store: Store) -> list[Path]:
     """Where the files of a store, and of its keys, lie: files or folders, absolute.
 
     Raises:
         PlanError: the store is no local file or folder.
     """
-    found = [_place(store.location)]
+    found = [None if in_memory(store) else _place(store.location)]
     if found[0] is None:
         raise PlanError(
-            f"a manifest covers local files, and the store {store.location} is none. Name a store by its path, or leave "
-            "out manifest="
+            f"a manifest covers local files, and the store {store.location} is none that is there. Name a store by its "
+            "path, or leave out manifest="
         )
     if store.keys is not None:
         found.append(_place(store.keys.location))
@@ -162,12 +167,13 @@ def _check_files(files: list[tuple[bytes, str]], places: list[Path], manifest: M
     ]
     new = [files[number][1] for number in np.flatnonzero(entries < 0).tolist()]
     missing = missing_of(files, places, manifest)
-    kinds = Counter(difference.kind for _, difference in wrong) + Counter({"missing": len(missing), "new": len(new)})
+    kinds: Counter[str] = Counter(difference.kind for _, difference in wrong)
+    kinds += Counter({"missing": len(missing), "new": len(new)})
     if kinds:
         first = [f"{path}: {difference.text}" for path, difference in wrong[:_SHOWN]]
         first += [f"{name}: it is missing" for name in missing[:_SHOWN]]
         first += [f"{path}: the manifest does not name it" for path in new[:_SHOWN]]
-        text = changed_text(cast(Counter[str], kinds), first[:_SHOWN], len(files) + len(missing))
+        text = changed_text(kinds, first[:_SHOWN], len(files) + len(missing))
         raise ChangedError(text, path=str(places[0]))
     return entries
 
