@@ -39,11 +39,10 @@ class _Root:
             f"{field.role} {field.name}": json.dumps(field.bound.settings(), sort_keys=True) for field in self.fields
         }
         digests = {part: hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for part, text in texts.items()}
-        files = {
-            f"{FILES_PART}{field.role} {field.name}": getattr(field.bound, "files_digest", None)
-            for field in self.fields
-        }
-        return digests | {part: digest for part, digest in files.items() if digest is not None}
+        for field in self.fields:
+            if files_digest := getattr(field.bound, "files_digest", None):
+                digests[f"{FILES_PART}{field.role} {field.name}"] = files_digest
+        return digests
 
 
 class Dataset:

@@ -57,14 +57,14 @@ class Entry(NamedTuple):
 
 
 def path_bytes(path: str) -> bytes:
-    """A path as a manifest has it.
+    r"""A path as a manifest has it.
 
     Raises:
         ManifestError: no file can have this name.
 
     Example:
-        >>> path_bytes("caf\\udce9.png")
-        b'caf\\xe9.png'
+        >>> path_bytes("caf\udce9.png")
+        b'caf\xe9.png'
     """
     try:
         return path.encode("utf-8", "surrogateescape")
@@ -293,7 +293,7 @@ def _entries(content: bytes) -> Iterator[Entry]:
 def _entry(fields: list[str]) -> Entry:
     if len(fields) == len(COLUMNS):
         path, size, mtime_ns, checksum = fields
-        if re.fullmatch("[0-9]{1,19}", size) and re.fullmatch("-?[0-9]{1,19}", mtime_ns):
-            if re.fullmatch("[0-9a-f]{32}", checksum):
-                return Entry(path_bytes(path), int(size), int(mtime_ns), bytes.fromhex(checksum))
+        numbers = re.fullmatch("[0-9]{1,19}", size) and re.fullmatch("-?[0-9]{1,19}", mtime_ns)
+        if numbers and re.fullmatch("[0-9a-f]{32}", checksum):
+            return Entry(path_bytes(path), int(size), int(mtime_ns), bytes.fromhex(checksum))
     raise ManifestError(f"{fields!r:.200} is no line of a manifest, expected {','.join(COLUMNS)}: make it anew")

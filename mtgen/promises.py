@@ -218,8 +218,8 @@ def bind_promises(
         shown = ", ".join(f"{what} {number}: {path_of(number)}" for number in unnamed[:_SHOWN].tolist())
         raise ManifestError(
             f"the manifest does not name the files of {len(unnamed):,} of {len(places):,} {what}s ({shown}"
-            f"{', ...' if len(unnamed) > _SHOWN else ''}); it names {len(manifest):,} files. Was it made from this table "
-            f"and folder? Make it anew (mtgen verify --make), or drop these {what}s",
+            f"{', ...' if len(unnamed) > _SHOWN else ''}); it names {len(manifest):,} files. Was it made from this "
+            f"table and folder? Make it anew (mtgen verify --make), or drop these {what}s",
             row=int(unnamed[0]) if what == "row" else None,
             path=location,
         )

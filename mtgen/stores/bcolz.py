@@ -236,8 +236,8 @@ class BcolzStore(ChunkedStore):
             raise error.at(path=self.location) from error.__cause__
         except OSError as error:
             raise StoreError(
-                f"chunk file {path} cannot be read ({too_many_files(error) or error}); it is {self._lost(chunk)}: check "
-                "the disk",
+                f"chunk file {path} cannot be read ({too_many_files(error) or error}); it is {self._lost(chunk)}: "
+                "check the disk",
                 path=self.location,
             ) from error
         self.promised.check_content(chunk, content, path, f"the file of {self._lost(chunk)}")

@@ -127,8 +127,8 @@ def promised(store: Store, manifest_path: str | os.PathLike[str], mode: Verify) 
     places = places_of(store)
     if mode == "read" and not isinstance(store, BcolzStore) and not checks_itself(store):
         raise PlanError(
-            f"verify='read' cannot check the content of {store.location}: only the chunk files of bcolz are compared at "
-            f"each read, and {SELF_CHECKING} check themselves. Use verify='open', which notices files of another size "
+            f"verify='read' cannot check the content of {store.location}: only the chunk files of bcolz are compared "
+            f"at each read, and {SELF_CHECKING} check themselves. Use verify='open', which notices files of another size "
             "or time, and compare contents by mtgen verify --manifest"
         )
     location = os.fspath(manifest_path)
@@ -146,8 +146,8 @@ def _check_files(files: list[tuple[bytes, str]], places: list[Path], manifest: M
     entries = manifest.find(name for name, _ in files)
     if (entries < 0).all():
         raise ManifestError(
-            f"the manifest names no file of the store {places[0].name!r}; it names {len(manifest):,} files. Was the store "
-            "renamed? Make the manifest anew, with the store (mtgen verify --make)",
+            f"the manifest names no file of the store {places[0].name!r}; it names {len(manifest):,} files. Was the "
+            "store renamed? Make the manifest anew, with the store (mtgen verify --make)",
             path=location,
         )
     known = np.flatnonzero(entries >= 0)
