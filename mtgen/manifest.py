@@ -285,7 +285,7 @@ def _entries(content: bytes) -> Iterator[Entry]:
                 continue
             yield _entry(fields if number else [])
     except csv.Error as error:
-        raise ManifestError(f"record {number + 1} of the manifest is no CSV: {error}") from error
+        raise ManifestError(f"the manifest is no CSV after record {number + 1}: {error}") from error
     if number == 0 and end + 1 == len(content):
         raise ManifestError(f"the manifest ends before its column names, expected {','.join(COLUMNS)}")
 

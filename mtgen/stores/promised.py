@@ -128,7 +128,7 @@ def promised(store: Store, manifest_path: str | os.PathLike[str], mode: Verify) 
     if mode == "read" and not isinstance(store, BcolzStore) and not checks_itself(store):
         raise PlanError(
             f"verify='read' cannot check the content of {store.location}: only the chunk files of bcolz are compared "
-            f"at each read, and {SELF_CHECKING} check themselves. Use verify='open', which notices files of another size "
+            f"at each read, and {SELF_CHECKING} check themselves. Use verify='open', which notices another size "
             "or time, and compare contents by mtgen verify --manifest"
         )
     location = os.fspath(manifest_path)
