@@ -216,16 +216,18 @@ class BcolzStore(ChunkedStore):
                     raise OSError("it is no regular file, but a folder, pipe or device")
                 if self.promised is not None:
                     self.promised.check_stat(chunk, file.stat, path)
+                if self.promised is not None and self.promised.contents and not header_only:
+                    content = file.read_whole()
+                    self.promised.check_content(chunk, content, path, f"the file of {self._lost(chunk)}")
+                    num_bytes, compressed_bytes = self._check_chunk(content[:32], file, chunk)
+                    return memoryview(content)[16 : 16 + compressed_bytes], num_bytes
                 num_bytes, compressed_bytes = self._check_chunk(file.read(min(32, file.stat.st_size)), file, chunk)
                 if header_only:
                     return b"", num_bytes
-                if self.promised is None or not self.promised.contents:
-                    file.go_to(16)
-                    source = file.read(compressed_bytes)
-                    file.check_same()
-                    return source, num_bytes
-                file.go_to(0)
-                content = file.read_whole()
+                file.go_to(16)
+                source = file.read(compressed_bytes)
+                file.check_same()
+                return source, num_bytes
         except FileNotFoundError as error:
             raise StoreError(
                 f"chunk file {path} is missing; meta/sizes promises {self.num_rows} rows, this is {self._lost(chunk)}: "
@@ -240,8 +242,6 @@ class BcolzStore(ChunkedStore):
                 "check the disk",
                 path=self.location,
             ) from error
-        self.promised.check_content(chunk, content, path, f"the file of {self._lost(chunk)}")
-        return memoryview(content)[16 : 16 + compressed_bytes], num_bytes
 
     def _lost(self, chunk: int) -> str:
         """What is lost with a chunk, in words."""

@@ -69,7 +69,7 @@ def write_hdf5(path: Path, *, fletcher32: bool) -> Path:
     return path
 
 
-# --- four bytes --------------------------------------------------------------------------------------------------------
+# --- four bytes -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("picture_format", FORMATS)
@@ -117,11 +117,9 @@ def test_changed_bytes_in_a_bcolz_chunk_are_found_with_chunk_and_rows(tmp_path: 
         report = verify(with_store(store), manifest, num_workers=0)
         assert [one.path for one in report.problems] == [str(path)]
         for arguments in ([7], [9, 5]):
-            with pytest.raises((ChangedError, StoreError)) as caught:
+            with pytest.raises(ChangedError, match="chunk 1, store rows 5 to 9") as caught:
                 read.fetch(arguments)
-            assert "chunk 1, store rows 5 to 9" in str(caught.value)
             assert caught.value.row == arguments[0]
-        assert isinstance(caught.value, ChangedError) or "header" in region
         np.testing.assert_array_equal(read.fetch([0, 11]).inputs["x"], FEATURES[[0, 11]])
         rewrite(path, before)
     np.testing.assert_array_equal(read.fetch(np.arange(NUM_ROWS)).inputs["x"], FEATURES)
@@ -199,7 +197,7 @@ def test_read_is_refused_where_nothing_could_compare(tmp_path: Path, suffix: str
     assert with_store(source, manifest=tmp_path / "manifest.csv").fetch([1]).rows.tolist() == [1]
 
 
-# --- fault 5: files replaced between index and training ----------------------------------------------------------------
+# --- fault 5: files replaced between index and training ---------------------------------------------------------------
 
 
 def replaced(path: Path) -> None:
@@ -265,7 +263,7 @@ def test_many_changed_files_are_counted_and_the_first_listed(tmp_path: Path) -> 
     assert "; and 3 more. Compare contents by mtgen verify --manifest" in text
 
 
-# --- fault 10: a store that was cut or has grown -----------------------------------------------------------------------
+# --- fault 10: a store that was cut or has grown ----------------------------------------------------------------------
 
 
 def test_a_store_that_was_cut_or_has_grown_is_found_at_opening(tmp_path: Path) -> None:
@@ -314,7 +312,7 @@ def test_a_chunk_changed_during_the_run_stops_it(tmp_path: Path) -> None:
             loader.batch(2)
 
 
-# --- fault 9: what is lost with a chunk --------------------------------------------------------------------------------
+# --- fault 9: what is lost with a chunk -------------------------------------------------------------------------------
 
 
 def test_a_corrupt_chunk_lists_the_rows_that_are_lost(tmp_path: Path) -> None:
@@ -344,7 +342,7 @@ def test_a_corrupt_inner_chunk_of_a_shard_lists_its_rows_alone(tmp_path: Path) -
     assert verify(with_store(store)).rows.tolist() == [6, 7, 8]
 
 
-# --- everything is read once -------------------------------------------------------------------------------------------
+# --- everything is read once ------------------------------------------------------------------------------------------
 
 
 def test_every_row_that_cannot_be_read_is_listed(tmp_path: Path) -> None:
@@ -390,7 +388,7 @@ def test_missing_rows_are_a_mask_to_take_by(tmp_path: Path) -> None:
         with_pictures(table, tmp_path, manifest=tmp_path / "manifest.csv")
 
 
-# --- a resumed run -----------------------------------------------------------------------------------------------------
+# --- a resumed run ----------------------------------------------------------------------------------------------------
 
 
 def test_a_manifest_may_come_and_go_but_not_change(tmp_path: Path) -> None:
@@ -423,7 +421,7 @@ def test_a_manifest_may_come_and_go_but_not_change(tmp_path: Path) -> None:
         loader(manifest=other).restore(given.state(2))
 
 
-# --- settings and refusals ---------------------------------------------------------------------------------------------
+# --- settings and refusals --------------------------------------------------------------------------------------------
 
 
 def test_settings_that_mean_nothing_are_refused(tmp_path: Path) -> None:
@@ -494,7 +492,7 @@ def test_copied_files_are_a_remark_and_new_or_missing_ones_problems(tmp_path: Pa
     assert "files of the manifest belong to no row and no store" in str(verify(alone, tmp_path / "manifest.csv"))
 
 
-# --- the command -------------------------------------------------------------------------------------------------------
+# --- the command ------------------------------------------------------------------------------------------------------
 
 
 def run(*arguments: object) -> Any:
