@@ -18,6 +18,7 @@ import io
 import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -136,7 +137,7 @@ class Manifest:
         """
         found = array("q")
         paths = iter(paths)
-        while block := [path for path, _ in zip(paths, range(_BLOCK), strict=False)]:
+        while block := list(islice(paths, _BLOCK)):
             hashes = hashes_of(block)
             starts = np.searchsorted(self._hashes, hashes, "left")
             stops = np.searchsorted(self._hashes, hashes, "right")

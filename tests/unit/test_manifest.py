@@ -103,3 +103,10 @@ def test_a_manifest_that_cannot_be_read_says_so(tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "pipe")
         with pytest.raises(ManifestError, match="folder or pipe"):
             read_manifest(tmp_path / "pipe")
+
+
+def test_find_lost_every_4097th_path() -> None:
+    paths = [b"%d" % number for number in range(20_000)]
+    manifest = Manifest(Entry(path, 0, 0, bytes(16)) for path in paths)
+    assert manifest.find(paths).tolist() == list(range(20_000))
+    assert manifest.find(iter(paths[::-1])).tolist() == list(range(20_000))[::-1]
