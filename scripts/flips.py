@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,6 +58,7 @@ def crop(number: int) -> Image.Image:
     return Image.fromarray(photograph[top : top + HEIGHT, left : left + WIDTH])
 
 
+@cache
 def encoded(name: str, number: int) -> bytes:
     """The cut in one format."""
     file = io.BytesIO()
