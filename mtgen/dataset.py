@@ -20,6 +20,7 @@ from mtgen.inputs.columns import BoundColumns, Target, Weight
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
 from mtgen.pending import Field, Role
+from mtgen.promises import FILES_PART
 from mtgen.sample import fetch
 from mtgen.spec import Spec
 from mtgen.table import check_complete, check_table, column, digest_values
@@ -38,7 +39,11 @@ class _Root:
         texts = {
             f"{field.role} {field.name}": json.dumps(field.bound.settings(), sort_keys=True) for field in self.fields
         }
-        return {part: hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for part, text in texts.items()}
+        digests = {part: hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for part, text in texts.items()}
+        for field in self.fields:
+            if files_digest := getattr(field.bound, "files_digest", None):
+                digests[f"{FILES_PART}{field.role} {field.name}"] = files_digest
+        return digests
 
 
 class Dataset:
@@ -136,6 +141,25 @@ class Dataset:
         if len(wanted) and not (wanted.min() >= 0 and wanted.max() < len(self.table)):
             raise PlanError(f"rows must lie in 0 to {len(self.table) - 1}, received {wanted.min()} to {wanted.max()}")
         return fetch(self.fields, wanted)
+
+    def missing(self) -> np.ndarray:
+        """Which rows lack a picture: a file that is not there, or a folder in its place. Opens nothing.
+
+        Returns:
+            bool `(len(table),)` over the root table; False for rows that are not in this dataset.
+
+        Example:
+            >>> table = pd.DataFrame({"file": ["images/011/07/100000.png", "gone.png"]})
+            >>> pictures = mtgen.Images("file", root="data_samples/digits", size=(8, 8))
+            >>> data = mtgen.Dataset(table, inputs={"image": pictures})
+            >>> data.missing().tolist(), data.take(~data.missing()).rows.tolist()
+            ([False, True], [0])
+        """
+        mask = np.zeros(len(self.table), bool)
+        for field in self.fields:
+            if isinstance(field.bound, BoundImages):
+                mask[field.bound.missing_rows(self.rows.tolist())] = True
+        return mask
 
     def take(self, rows: Iterable[int] | np.ndarray | pd.Series) -> Dataset:
         """The same dataset with fewer rows; rows keep their identity.
@@ -250,7 +274,8 @@ class Dataset:
         """Hex digests of the parts that decide the samples: `rows`, then each field by role and name.
 
         Column values, row mappings, paths and recipes are covered whole, stores by size and a sample of rows; the
-        bytes of pictures are not read.
+        bytes of pictures are not read. An input with a manifest adds a part of its own, `files of` and its role and
+        name: what the manifest says of its files.
         """
         return {"rows": digest_values(pd.Index(self.rows)), **self._root.digests}
 

@@ -5,6 +5,8 @@
     ├── AlignmentError  (ValueError)    a table row and a store row are not provably the same sample
     ├── StoreError      (OSError)       a store cannot be opened or read
     ├── DecodeError     (OSError)       a picture cannot be read or decoded
+    ├── ChangedError    (RuntimeError)  a file is not the one that was promised, or changed while it was read
+    ├── ManifestError   (ValueError)    a manifest that is damaged, or does not name the files asked for
     ├── PlanError       (ValueError)    settings that no order, split or batch can follow
     ├── StateError      (ValueError)    a state that does not belong to this loader
     ├── ModelError      (ValueError)    a model whose inputs or targets do not fit the loader
@@ -77,6 +79,17 @@ class StoreError(MtgenError, OSError):
 
 class DecodeError(MtgenError, OSError):
     """A picture cannot be read or decoded."""
+
+
+class ChangedError(MtgenError, RuntimeError):
+    """A file is not the one that was promised: it changed since the manifest was made, or while it was read.
+
+    Neither a `DecodeError` nor a `StoreError`, so that no policy for bad samples takes a changed dataset for one.
+    """
+
+
+class ManifestError(MtgenError, ValueError):
+    """A manifest that is damaged, of another version, or does not name the files asked for."""
 
 
 class PlanError(MtgenError, ValueError):

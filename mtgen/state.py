@@ -14,6 +14,7 @@ from typing import Any
 
 from mtgen.errors import PlanError, StateError
 from mtgen.plan import Batching, Shard
+from mtgen.promises import FILES_PART
 
 VERSION = 1
 """Version of the state's layout; raised when a field changes its meaning."""
@@ -90,7 +91,11 @@ def step_of(
     before = None if batching is None else _batching_of(state["settings"], batching)
     differing = [
         *differences("setting", state["settings"], settings, but=() if before is None else ("shard",)),
-        *differences("dataset part", state["dataset"], digests),
+        *differences(
+            "dataset part",
+            _without_lone_files(state["dataset"], digests),
+            _without_lone_files(digests, state["dataset"]),
+        ),
     ]
     if differing:
         raise StateError(
@@ -174,3 +179,10 @@ def differences(kind: str, before: object, now: Mapping[str, Any], *, but: tuple
         for name in names
         if before.get(name, absent) != now.get(name, absent)
     ]
+
+
+def _without_lone_files(digests: Any, other: Any) -> Any:
+    """Digests without what only one side's manifest says: a manifest may come or go, but not contradict another."""
+    if not isinstance(digests, Mapping) or not isinstance(other, Mapping):
+        return digests
+    return {part: digest for part, digest in digests.items() if part in other or not str(part).startswith(FILES_PART)}

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from mtgen import __version__
-from mtgen.cli import audit, info, selftest, show, train
+from mtgen.cli import audit, info, selftest, show, train, verify
 from mtgen.cli.options import expanded, plain_errors
 
 app = typer.Typer(
@@ -46,6 +46,7 @@ for _name, _command in (
     ("selftest", selftest.selftest),
     ("info", info.info),
     ("audit", audit.audit),
+    ("verify", verify.verify),
 ):
     app.command(_name)(plain_errors(expanded(_command)))
 

@@ -16,6 +16,8 @@ BUILT_IN = {
     "AlignmentError": ValueError,
     "StoreError": OSError,
     "DecodeError": OSError,
+    "ChangedError": RuntimeError,
+    "ManifestError": ValueError,
     "PlanError": ValueError,
     "StateError": ValueError,
     "ModelError": ValueError,
