@@ -1,4 +1,9 @@
-"""Make a folder that a reader sees whole or not at all, and that survives a power cut once it is there."""
+"""Make a folder that a reader sees whole or not at all, and that survives a power cut once it is there.
+
+All writing goes through `os.open`, `os.write`, `os.fsync` and `os.rename`, called as attributes of `os`: tests let each
+of these calls fail in turn. A failed fsync is never tried again, because the system may have dropped the pages that it
+could not write; what was to be published is withdrawn.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +11,14 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from mtgen.errors import StoreError
+
+PARTIAL = ".partial"
+"""End of the names of temporary folders; a writer that died leaves them, nobody else ever reads them."""
 
 
 @contextmanager
@@ -19,7 +28,7 @@ def new_folder(target: Path) -> Iterator[Path]:
         raise StoreError(
             "it exists already, nothing is overwritten: remove it or choose another path", path=str(target)
         )
-    folder = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
+    folder = temporary_beside(target)
     try:
         folder.mkdir()
     except OSError as error:
@@ -33,7 +42,8 @@ def new_folder(target: Path) -> Iterator[Path]:
         renamed = True
         sync_folder(target.parent)
     except BaseException as error:
-        shutil.rmtree(target if renamed else folder, ignore_errors=True)
+        with suppress(OSError):
+            remove_tree(target if renamed else folder)
         if isinstance(error, OSError) and not isinstance(error, StoreError):
             raise StoreError(
                 f"writing it failed ({error}), nothing of it was kept: check space and rights", path=str(target)
@@ -41,12 +51,58 @@ def new_folder(target: Path) -> Iterator[Path]:
         raise
 
 
+def temporary_beside(target: Path) -> Path:
+    """A name of its own beside `target`, hidden, and ending in `.partial`."""
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex}{PARTIAL}")
+
+
+class NewFile:
+    """A file that is written from front to back.
+
+    Args:
+        handle: descriptor that is open for writing; the caller closes it.
+    """
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def write(self, content: Any) -> int:
+        """Write all of a bytes-like object; returns its length in bytes."""
+        left = memoryview(content).cast("B")
+        length = len(left)
+        while left:
+            left = left[os.write(self._handle, left) :]
+        return length
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[NewFile]:
+    """A new file, flushed to disk at the end of the block; an exception in the block leaves it unfinished."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        yield NewFile(handle)
+        os.fsync(handle)
+    except BaseException:
+        os.close(handle)
+        raise
+    os.close(handle)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all in it; what fails once is tried once more, which an fsync never is."""
+    with suppress(OSError):
+        shutil.rmtree(folder)
+    if os.path.lexists(folder):
+        shutil.rmtree(folder)
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Write a new file and flush it to disk."""
-    with path.open("xb") as file:
+    with new_file(path) as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
