@@ -7,6 +7,7 @@ are handed out in the order in which Keras asks, whatever number it asks for.
 
 from __future__ import annotations
 
+import sys
 import threading
 import warnings
 from collections.abc import Mapping
@@ -44,6 +45,7 @@ class KerasDataset(keras.utils.PyDataset):
         self._pass: Pass | None = None
         self._asked: dict[int, int] = {}
         self._started = self._between = False
+        self._adapter: Any = None
 
     @property
     def num_batches(self) -> int:
@@ -74,6 +76,17 @@ class KerasDataset(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         """Called by Keras around passes."""
         self._between = True
+        # Keras's own object around this one, which it hands to nobody: it is who calls.
+        self._adapter = sys._getframe(1).f_locals.get("self")
+
+    @property
+    def can_leave_epoch(self) -> bool:
+        """Whether this version of Keras allows an epoch to be ended early and training to go on."""
+        return callable(getattr(self._adapter, "on_epoch_end", None))
+
+    def leave_epoch(self) -> None:
+        """Tell Keras that an epoch which `stop_training` ended is over; it forgets to, and refuses the next one."""
+        self._adapter.on_epoch_end()
 
     def __getitem__(self, index: int) -> Any:
         if not 0 <= index < len(self):
@@ -229,8 +242,7 @@ class Progress(keras.callbacks.Callback):
         self._structure: Structure | None = getattr(x, "structure", None)
         # Noted before Keras looks at batches: where a pass is a single batch, a look cannot be told from a pass.
         feed.trained_step = self.step
-        self._last_batch = -1
-        self._first_step = self.step
+        self._first_step = self._epoch_start = self.step
         self._waited = 0.0
 
     @property
@@ -275,15 +287,15 @@ class Progress(keras.callbacks.Callback):
                 "the same "
                 "dataset. Give validation, and every other loop, a loader.keras() of its own"
             )
-        self._last_batch = -1
+        self._epoch_start = step
         self._waited = self._feed.loader.stats().wait_seconds
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Count trained steps; `batch` jumps with `steps_per_execution`."""
         # With steps_per_execution the number runs past the end of an epoch that has a rest.
         batch = min(batch, (self.params.get("steps") or self._feed.num_batches) - 1)
-        self._feed.trained_step = self.step + batch - self._last_batch
-        self._last_batch = batch
+        # From the epoch's start, so that two callbacks on one dataset count each step once.
+        self._feed.trained_step = self._epoch_start + batch + 1
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add `data_wait`: seconds of this epoch in which training waited for batches."""
