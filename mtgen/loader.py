@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -342,6 +343,21 @@ class Loader:
         from mtgen.adapters import keras
 
         return keras.Progress(x)
+
+    def checkpoint(
+        self,
+        x: Any,
+        folder: str | os.PathLike[str],
+        *,
+        every_steps: int | None = None,
+        keep: int = 2,
+        resume: bool = True,
+        say: Callable[[str], None] = print,
+    ) -> Any:
+        """A Keras callback that saves and resumes a run; see `mtgen.adapters.checkpoint.Checkpoint`."""
+        from mtgen.adapters import checkpoint
+
+        return checkpoint.Checkpoint(x, folder, every_steps=every_steps, keep=keep, resume=resume, say=say)
 
     def predict(self, model: Any, **options: Any) -> Any:
         """Predictions as a DataFrame, each with its row; see `mtgen.adapters.keras.predict`."""

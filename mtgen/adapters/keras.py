@@ -7,6 +7,7 @@ are handed out in the order in which Keras asks, whatever number it asks for.
 
 from __future__ import annotations
 
+import sys
 import threading
 import warnings
 from collections.abc import Mapping
@@ -45,6 +46,7 @@ class KerasDataset(keras.utils.PyDataset):
         self._pass: Pass | None = None
         self._asked: dict[int, int] = {}
         self._started = self._between = False
+        self._adapter: Any = None
 
     @property
     def num_batches(self) -> int:
@@ -75,6 +77,17 @@ class KerasDataset(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         """Called by Keras around passes."""
         self._between = True
+        # Keras's own object around this one, which it hands to nobody: it is who calls.
+        self._adapter = sys._getframe(1).f_locals.get("self")
+
+    @property
+    def can_leave_epoch(self) -> bool:
+        """Whether this version of Keras allows an epoch to be ended early and training to go on."""
+        return callable(getattr(self._adapter, "on_epoch_end", None))
+
+    def leave_epoch(self) -> None:
+        """Tell Keras that an epoch which `stop_training` ended is over; it forgets to, and refuses the next one."""
+        self._adapter.on_epoch_end()
 
     def __getitem__(self, index: int) -> Any:
         if not 0 <= index < len(self):

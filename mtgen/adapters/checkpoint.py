@@ -1,0 +1,306 @@
+"""A Keras callback that saves a run and resumes it: model, optimizer, metrics and the loader's place together.
+
+Where in the loop things happen decides whether a resumed run is the same run:
+
+- A state is saved between two steps, when every callback has finished the one (`on_..._end`) and, where this callback
+  is the first in the list, none has begun the other: in `on_train_batch_begin`, `on_epoch_begin` and `on_train_end`.
+- Keras has a fixed number of steps per epoch. An epoch that is resumed in its middle is ended by `stop_training` after
+  its last step, and that is taken back before Keras looks at it to end training. A stop that another callback asked for
+  is another value, and stays.
+- What callbacks change when such an epoch begins (`reset_metrics`, a learning rate) was changed once before, so all
+  variables are put back once more before its first step.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mtgen import checkpoint as saved
+from mtgen.adapters import variables
+from mtgen.adapters.keras import Progress
+from mtgen.errors import ModelError, PlanError, StateError
+
+_FIELDS = {"loader", "fit", "history", "optimizer"}
+
+
+class _EpochEnd:
+    """What `stop_training` is set to at the end of an epoch that was resumed in its middle; true, as any object."""
+
+
+_EPOCH_END = _EpochEnd()
+
+
+class Checkpoint(Progress):
+    """Saves a run while it trains, and continues it where it was saved.
+
+    Give it to `fit` as the first callback. It saves at the end of each epoch, and every so many steps in between: all
+    variables of the model (weights, statistics, states of seed generators), of the optimizer and of the metrics, the
+    loader's state, and the history. When `fit` begins, the newest checkpoint that is whole is restored, if there is
+    one, and `fit(epochs=E)` trains what is left of E epochs: the very batches that come next. The history that `fit`
+    returns holds the epochs before as well.
+
+    Not restored: what other callbacks count themselves, such as the patience of EarlyStopping; random numbers without a
+    seed generator of their own; `fit(initial_epoch=...)` is replaced by the epoch of the checkpoint. What changes no
+    variable's shape and no setting of the optimizer, such as another loss, is not noticed.
+
+    Args:
+        x: what `loader.keras()` returned, given to `fit` too.
+        folder: where checkpoints are; one run has one folder.
+        every_steps: save whenever the number of trained steps passes a multiple of this, >= 1; None for epochs only.
+        keep: checkpoints kept, >= 1.
+        resume: False refuses a folder that has checkpoints, instead of continuing.
+        say: where a line about what was resumed, and about each damaged checkpoint, goes.
+
+    Raises:
+        PlanError: `every_steps` is no integer >= 1.
+        StateError: `keep` is no integer >= 1.
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        folder: str | os.PathLike[str],
+        *,
+        every_steps: int | None = None,
+        keep: int = 2,
+        resume: bool = True,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        super().__init__(x)
+        self._x = x
+        if every_steps is not None and (isinstance(every_steps, bool) or not isinstance(every_steps, int)):
+            raise PlanError(f"every_steps must be an integer >= 1 or None, received {every_steps!r}")
+        if every_steps is not None and every_steps < 1:
+            raise PlanError(f"every_steps must be an integer >= 1 or None, received {every_steps!r}")
+        self.checkpoints = saved.Checkpoints(folder, keep)
+        self.every_steps = every_steps
+        self._resume, self._say = resume, say
+        self._saved_step = self._before = self._epoch = 0
+        self._in_epoch = self._epoch_done = False
+        self._again: Mapping[str, Any] | None = None
+        self._resumed: saved.Checkpoint | None = None
+        self._optimizer: dict[str, Any] | None = None
+        self._started = False
+
+    @property
+    def step_in_epoch(self) -> int:
+        """Steps trained in Keras's current epoch, those before the run was resumed included."""
+        return self._before + self.step - self._epoch_start
+
+    # --- begin --------------------------------------------------------------------------------------------------------
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Take the folder, and restore the newest checkpoint where there is one.
+
+        Raises:
+            StateError: the checkpoint belongs to other data, settings, model or optimizer; names what differs.
+            StoreError: another run writes into the folder.
+            PlanError: settings of `fit` or `compile` that no checkpoint can follow.
+        """
+        self._check_steps()
+        self.checkpoints.close()
+        self.checkpoints.open()
+        try:
+            self._resumed = self._found()
+            if self._resumed is not None:
+                self._restore(self._resumed)
+            elif not self._started:
+                self._optimizer = variables.optimizer_settings(self.model)
+        except BaseException:
+            self.checkpoints.close()
+            raise
+        super().on_train_begin(logs)
+        self._saved_step, self._started = self.step, True
+        self._in_epoch = self._epoch_done = False
+
+    def _check_steps(self) -> None:
+        num_batches, asked = self._feed.num_batches, self.params.get("steps")
+        if asked != num_batches:
+            raise PlanError(
+                f"fit takes {asked} steps per epoch, the dataset has {num_batches}. With checkpoints they must agree: "
+                f"write loader.keras(steps_per_epoch={asked}) and leave steps_per_epoch out of fit"
+            )
+        execution = self.model.steps_per_execution
+        if self.every_steps is not None and num_batches % execution:
+            raise PlanError(
+                f"steps_per_execution={execution} does not divide the {num_batches} steps of an epoch, so a run saved "
+                "in the middle of an epoch could not be resumed there. Leave every_steps out, or choose another "
+                "steps_per_execution"
+            )
+
+    def _found(self) -> saved.Checkpoint | None:
+        if not self._resume:
+            steps = self.checkpoints.steps()
+            if steps and not self._started:
+                raise StateError(
+                    f"the folder has a checkpoint of step {steps[-1]}, and resume=False. Continue with resume=True, or "
+                    "choose another folder for a new run",
+                    path=str(self.checkpoints.folder),
+                )
+            return None
+        return self.checkpoints.latest()
+
+    def _restore(self, found: saved.Checkpoint) -> None:
+        for line in found.skipped:
+            self._say(f"{line}; it was left out")
+        state, model = found.state, self.model
+        if not isinstance(state, dict) or not set(state) >= _FIELDS:
+            raise StateError("the checkpoint was not saved by loader.checkpoint", path=str(found.path))
+        fit, num_batches = state["fit"], self._feed.num_batches
+        differing = self._differences(found, model)
+        if differing:
+            raise StateError(
+                "the checkpoint belongs to another run. Differing: "
+                + "; ".join(differing)
+                + ". Make them as they were, or choose another folder for a new run",
+                path=str(found.path),
+            )
+        left = num_batches - fit["step_in_epoch"]
+        if left % model.steps_per_execution and fit["step_in_epoch"]:
+            raise PlanError(
+                f"steps_per_execution={model.steps_per_execution} does not divide the {left} steps that are left of "
+                "the epoch: resume with steps_per_execution=1",
+                path=str(found.path),
+            )
+        if fit["step_in_epoch"] and not getattr(self._x, "can_leave_epoch", True):
+            raise ModelError(
+                "this version of Keras does not allow an epoch to be resumed in its middle. Use the version that the "
+                "run was saved with, and leave every_steps out"
+            )
+        self._feed.loader.restore(state["loader"])
+        groups = variables.groups(model, metrics=fit["step_in_epoch"] > 0)
+        variables.assign(groups, found.arrays)
+        self._again = found.arrays if fit["step_in_epoch"] else None
+        self._before, self._epoch, self._optimizer = fit["step_in_epoch"], fit["epoch"], state["optimizer"]
+        self._kept_epoch, model._initial_epoch = model._initial_epoch, fit["epoch"]
+        place = f"epoch {fit['epoch'] + 1}, {fit['step_in_epoch']} of its {num_batches} steps trained"
+        self._say(f"resumed after step {found.step} ({place}) from {found.path}")
+
+    def _differences(self, found: saved.Checkpoint, model: Any) -> list[str]:
+        """What of model, optimizer and `fit` is not as it was saved; the loader compares its own part."""
+        fit, num_batches = found.state["fit"], self._feed.num_batches
+        if fit["steps_per_epoch"] != num_batches:
+            return [f"steps per epoch were {fit['steps_per_epoch']} and are {num_batches}"]
+        if self._structure is not None:
+            variables.build(model, self._structure.signature(variables.symbolic))
+        differing = variables.differences(variables.groups(model, metrics=fit["step_in_epoch"] > 0), found.arrays)
+        settings, before = variables.optimizer_settings(model), found.state["optimizer"]
+        # An optimizer that has trained already has the learning rate that training gave it.
+        if settings is not None and before is not None and not int(model.optimizer.iterations):
+            differing += variables.setting_differences(before, settings)
+        return differing
+
+    # --- epochs and steps ---------------------------------------------------------------------------------------------
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Save what the epoch before left, or check that the right epoch begins."""
+        if self._resumed is not None:
+            self._check_epoch(epoch)
+            self._put_history()
+        elif self._epoch_done:
+            self._save(self._epoch + 1, 0)
+        if self._again is None:
+            self._before = 0
+        self._epoch, self._in_epoch, self._epoch_done = epoch, True, False
+        super().on_epoch_begin(epoch, logs)
+        if self._resumed is not None:
+            self._waited -= self._resumed.state.get("data_wait", 0.0)
+            self._resumed = None
+
+    def _check_epoch(self, epoch: int) -> None:
+        if epoch != self._epoch:
+            raise StateError(
+                f"fit begins with epoch {epoch}, the checkpoint is in epoch {self._epoch} (counted from 0): leave "
+                "initial_epoch out of fit"
+            )
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Save what the step before left, where it is time to; put variables back before the first resumed step."""
+        if self._again is not None:
+            variables.assign(variables.groups(self.model, metrics=True), self._again)
+            self._again = None
+        elif self._due():
+            self._save(self._epoch, self.step_in_epoch)
+
+    def _due(self) -> bool:
+        if self.every_steps is None or not 0 < self.step_in_epoch < self._feed.num_batches:
+            return False
+        return self.step // self.every_steps != self._saved_step // self.every_steps
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Count the step; end an epoch that was resumed in its middle after its last step."""
+        super().on_train_batch_end(batch, logs)
+        if self._before and self.step_in_epoch >= self._feed.num_batches:
+            model = self.model
+            if not model.stop_training:
+                model.stop_training = _EPOCH_END
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Save where training was stopped in the middle of an epoch, before validation uses the metrics."""
+        if self._in_epoch:
+            self._save_if_stopped()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Add `data_wait` to the logs, and take back what ended a resumed epoch."""
+        super().on_epoch_end(epoch, logs)
+        model = self.model
+        if model.stop_training is _EPOCH_END:
+            model.stop_training = False
+        self._save_if_stopped()
+        if self.step_in_epoch >= self._feed.num_batches:
+            self._epoch_done = True
+            if self._before:  # the pass goes on beyond the epoch: leave both
+                if hasattr(self._x, "leave_epoch"):
+                    self._x.leave_epoch()
+                self._feed.go_to(self.step)
+                self._first_step = self.step
+        self._in_epoch = False
+
+    def _save_if_stopped(self) -> None:
+        if 0 < self.step_in_epoch < self._feed.num_batches and self.step != self._saved_step:
+            self._save(self._epoch, self.step_in_epoch)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Save what the last epoch left, and give the folder back."""
+        if self._resumed is not None:  # nothing was left to train
+            self._put_history()
+            self._resumed = self._again = None
+        elif self._epoch_done:
+            self._save(self._epoch + 1, 0)
+        self._epoch_done = False
+        self.checkpoints.close()
+
+    # --- state --------------------------------------------------------------------------------------------------------
+
+    def _put_history(self) -> None:
+        """Epochs before go into the history that `fit` returns, and Keras's own `initial_epoch` counts again."""
+        model, resumed = self.model, self._resumed
+        model._initial_epoch = self._kept_epoch
+        history = getattr(model, "history", None)
+        if history is not None and resumed is not None:
+            history.epoch = list(resumed.state["history"]["epoch"])
+            history.history = {name: list(values) for name, values in resumed.state["history"]["logs"].items()}
+
+    def _save(self, epoch: int, step_in_epoch: int) -> None:
+        model = self.model  # on jax this brings the variables up to date, which costs: only here
+        history = getattr(model, "history", None)
+        logs = getattr(history, "history", {})
+        state = {
+            "loader": self.state(),
+            "fit": {"epoch": epoch, "step_in_epoch": step_in_epoch, "steps_per_epoch": self._feed.num_batches},
+            "history": {
+                "epoch": list(getattr(history, "epoch", [])),
+                "logs": {name: [_plain(value) for value in values] for name, values in logs.items()},
+            },
+            "optimizer": self._optimizer,
+            "data_wait": self._feed.loader.stats().wait_seconds - self._waited if step_in_epoch else 0.0,
+        }
+        arrays = variables.read(variables.groups(model, metrics=step_in_epoch > 0))
+        self.checkpoints.save(self.step, arrays, state)
+        self._saved_step = self.step
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else value
