@@ -242,7 +242,8 @@ class Progress(keras.callbacks.Callback):
         self._structure: Structure | None = getattr(x, "structure", None)
         # Noted before Keras looks at batches: where a pass is a single batch, a look cannot be told from a pass.
         feed.trained_step = self.step
-        self._first_step = self._epoch_start = self.step
+        self._last_batch = -1
+        self._first_step = self.step
         self._waited = 0.0
 
     @property
@@ -287,15 +288,15 @@ class Progress(keras.callbacks.Callback):
                 "the same "
                 "dataset. Give validation, and every other loop, a loader.keras() of its own"
             )
-        self._epoch_start = step
+        self._last_batch = -1
         self._waited = self._feed.loader.stats().wait_seconds
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Count trained steps; `batch` jumps with `steps_per_execution`."""
         # With steps_per_execution the number runs past the end of an epoch that has a rest.
         batch = min(batch, (self.params.get("steps") or self._feed.num_batches) - 1)
-        # From the epoch's start, so that two callbacks on one dataset count each step once.
-        self._feed.trained_step = self._epoch_start + batch + 1
+        self._feed.trained_step = self.step + batch - self._last_batch
+        self._last_batch = batch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add `data_wait`: seconds of this epoch in which training waited for batches."""
