@@ -14,6 +14,7 @@ Where in the loop things happen decides whether a resumed run is the same run:
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -70,24 +71,32 @@ class Checkpoint(Progress):
     ) -> None:
         super().__init__(x)
         self._x = x
-        if every_steps is not None and (isinstance(every_steps, bool) or not isinstance(every_steps, int)):
-            raise PlanError(f"every_steps must be an integer >= 1 or None, received {every_steps!r}")
-        if every_steps is not None and every_steps < 1:
+        whole = isinstance(every_steps, int) and not isinstance(every_steps, bool)
+        if every_steps is not None and (not whole or every_steps < 1):
             raise PlanError(f"every_steps must be an integer >= 1 or None, received {every_steps!r}")
         self.checkpoints = saved.Checkpoints(folder, keep)
         self.every_steps = every_steps
         self._resume, self._say = resume, say
-        self._saved_step = self._before = self._epoch = 0
-        self._in_epoch = self._epoch_done = False
-        self._again: Mapping[str, Any] | None = None
-        self._resumed: saved.Checkpoint | None = None
         self._optimizer: dict[str, Any] | None = None
+        self.start_step = 0
+        """The step at which the last `fit` began; not 0 where a run was resumed."""
+        self._offset = 0
+        self._signal: int | None = None
         self._started = False
+        self._reset()
+
+    def _reset(self) -> None:
+        """Where a `fit` stands before it begins."""
+        self._saved_step = self._epoch = self._before = 0
+        self._begin_step = self.step
+        self._in_epoch = self._epoch_done = False
+        self._resumed: saved.Checkpoint | None = None
+        self._again: Mapping[str, Any] | None = None
 
     @property
     def step_in_epoch(self) -> int:
         """Steps trained in Keras's current epoch, those before the run was resumed included."""
-        return self._before + self.step - self._epoch_start
+        return self._before + self.step - self._begin_step
 
     # --- begin --------------------------------------------------------------------------------------------------------
 
@@ -100,6 +109,7 @@ class Checkpoint(Progress):
             PlanError: settings of `fit` or `compile` that no checkpoint can follow.
         """
         self._check_steps()
+        self._reset()
         self.checkpoints.close()
         self.checkpoints.open()
         try:
@@ -112,8 +122,8 @@ class Checkpoint(Progress):
             self.checkpoints.close()
             raise
         super().on_train_begin(logs)
-        self._saved_step, self._started = self.step, True
-        self._in_epoch = self._epoch_done = False
+        self.start_step = self._saved_step = self._begin_step = self.step
+        self._started = True
 
     def _check_steps(self) -> None:
         num_batches, asked = self._feed.num_batches, self.params.get("steps")
@@ -145,11 +155,49 @@ class Checkpoint(Progress):
     def _restore(self, found: saved.Checkpoint) -> None:
         for line in found.skipped:
             self._say(f"{line}; it was left out")
-        state, model = found.state, self.model
+        state, loader, stood = found.state, self._feed.loader, self._feed.loader.step
         if not isinstance(state, dict) or not set(state) >= _FIELDS:
             raise StateError("the checkpoint was not saved by loader.checkpoint", path=str(found.path))
-        fit, num_batches = state["fit"], self._feed.num_batches
-        differing = self._differences(found, model)
+        loader.restore(state["loader"])
+        try:
+            epoch, step_in_epoch = self._place(state)
+            self._check(found, step_in_epoch)
+        except BaseException:
+            loader.step = stood
+            raise
+        model = self.model
+        variables.assign(variables.groups(model, metrics=step_in_epoch > 0), found.arrays)
+        self._again = found.arrays if step_in_epoch else None
+        self._before, self._epoch, self._optimizer = step_in_epoch, epoch, state["optimizer"]
+        self._kept_epoch, model._initial_epoch = model._initial_epoch, epoch
+        self._offset = found.step - loader.step  # not 0 where another number of shards counts other steps
+        place = f"epoch {epoch + 1}, {step_in_epoch} of its {self._feed.num_batches} steps trained"
+        self._say(f"resumed after step {found.step} ({place}) from {found.path}")
+
+    def _place(self, state: Mapping[str, Any]) -> tuple[int, int]:
+        """Keras's epoch, and the steps of it that were trained; the loader is where the state says."""
+        fit, num_batches, loader = state["fit"], self._feed.num_batches, self._feed.loader
+        if fit["steps_per_epoch"] == num_batches:
+            return fit["epoch"], fit["step_in_epoch"]
+        if fit["whole_epochs"] and num_batches == loader.steps_per_epoch:
+            # Another number of shards cuts the same epochs into other steps; the loader has said that it may.
+            epoch, step_in_epoch = divmod(loader.step, num_batches)
+            return fit["epoch"] + epoch - state["loader"]["epoch"], step_in_epoch
+        raise StateError(
+            f"a run with {fit['steps_per_epoch']} steps per epoch was saved, this one has {num_batches}: make "
+            "loader.keras(steps_per_epoch=...) as it was"
+        )
+
+    def _check(self, found: saved.Checkpoint, step_in_epoch: int) -> None:
+        """Refuse another model or optimizer, and an epoch that Keras cannot go on with."""
+        model = self.model
+        if self._structure is not None:
+            variables.build(model, self._structure.signature(variables.symbolic))
+        differing = variables.differences(variables.groups(model, metrics=step_in_epoch > 0), found.arrays)
+        settings, before = variables.optimizer_settings(model), found.state["optimizer"]
+        # An optimizer that has trained already has the learning rate that training gave it.
+        if settings is not None and before is not None and not int(model.optimizer.iterations):
+            differing += variables.setting_differences(before, settings)
         if differing:
             raise StateError(
                 "the checkpoint belongs to another run. Differing: "
@@ -157,40 +205,18 @@ class Checkpoint(Progress):
                 + ". Make them as they were, or choose another folder for a new run",
                 path=str(found.path),
             )
-        left = num_batches - fit["step_in_epoch"]
-        if left % model.steps_per_execution and fit["step_in_epoch"]:
+        left = self._feed.num_batches - step_in_epoch
+        if step_in_epoch and left % model.steps_per_execution:
             raise PlanError(
                 f"steps_per_execution={model.steps_per_execution} does not divide the {left} steps that are left of "
                 "the epoch: resume with steps_per_execution=1",
                 path=str(found.path),
             )
-        if fit["step_in_epoch"] and not getattr(self._x, "can_leave_epoch", True):
+        if step_in_epoch and not getattr(self._x, "can_leave_epoch", True):
             raise ModelError(
                 "this version of Keras does not allow an epoch to be resumed in its middle. Use the version that the "
                 "run was saved with, and leave every_steps out"
             )
-        self._feed.loader.restore(state["loader"])
-        groups = variables.groups(model, metrics=fit["step_in_epoch"] > 0)
-        variables.assign(groups, found.arrays)
-        self._again = found.arrays if fit["step_in_epoch"] else None
-        self._before, self._epoch, self._optimizer = fit["step_in_epoch"], fit["epoch"], state["optimizer"]
-        self._kept_epoch, model._initial_epoch = model._initial_epoch, fit["epoch"]
-        place = f"epoch {fit['epoch'] + 1}, {fit['step_in_epoch']} of its {num_batches} steps trained"
-        self._say(f"resumed after step {found.step} ({place}) from {found.path}")
-
-    def _differences(self, found: saved.Checkpoint, model: Any) -> list[str]:
-        """What of model, optimizer and `fit` is not as it was saved; the loader compares its own part."""
-        fit, num_batches = found.state["fit"], self._feed.num_batches
-        if fit["steps_per_epoch"] != num_batches:
-            return [f"steps per epoch were {fit['steps_per_epoch']} and are {num_batches}"]
-        if self._structure is not None:
-            variables.build(model, self._structure.signature(variables.symbolic))
-        differing = variables.differences(variables.groups(model, metrics=fit["step_in_epoch"] > 0), found.arrays)
-        settings, before = variables.optimizer_settings(model), found.state["optimizer"]
-        # An optimizer that has trained already has the learning rate that training gave it.
-        if settings is not None and before is not None and not int(model.optimizer.iterations):
-            differing += variables.setting_differences(before, settings)
-        return differing
 
     # --- epochs and steps ---------------------------------------------------------------------------------------------
 
@@ -201,10 +227,12 @@ class Checkpoint(Progress):
             self._put_history()
         elif self._epoch_done:
             self._save(self._epoch + 1, 0)
+            self._end_if_asked()
         if self._again is None:
             self._before = 0
         self._epoch, self._in_epoch, self._epoch_done = epoch, True, False
         super().on_epoch_begin(epoch, logs)
+        self._begin_step = self.step
         if self._resumed is not None:
             self._waited -= self._resumed.state.get("data_wait", 0.0)
             self._resumed = None
@@ -223,11 +251,32 @@ class Checkpoint(Progress):
             self._again = None
         elif self._due():
             self._save(self._epoch, self.step_in_epoch)
+        if not self._feed.num_batches % self._model.steps_per_execution:  # not self.model: that costs, see _save
+            self._end_if_asked()
 
     def _due(self) -> bool:
         if self.every_steps is None or not 0 < self.step_in_epoch < self._feed.num_batches:
             return False
         return self.step // self.every_steps != self._saved_step // self.every_steps
+
+    def save_and_exit(self, number: int = signal.SIGTERM, frame: Any = None) -> None:
+        """Ask for a checkpoint after the step that is under way, and for the end of the process then.
+
+        Any thread may call. It is a signal handler: `signal.signal(signal.SIGTERM, callback.save_and_exit)`. Where
+        `steps_per_execution` does not divide the epoch, and during validation, the end of the epoch is waited for.
+
+        Args:
+            number: of the signal; `fit` raises `SystemExit` with 128 + number, as shells have it.
+            frame: not looked at.
+        """
+        self._signal = number
+
+    def _end_if_asked(self) -> None:
+        if self._signal is not None:
+            number, self._signal = self._signal, None
+            self._save_if_stopped()
+            self.checkpoints.close()
+            raise SystemExit(128 + number)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Count the step; end an epoch that was resumed in its middle after its last step."""
@@ -269,7 +318,7 @@ class Checkpoint(Progress):
             self._resumed = self._again = None
         elif self._epoch_done:
             self._save(self._epoch + 1, 0)
-        self._epoch_done = False
+        self._end_if_asked()
         self.checkpoints.close()
 
     # --- state --------------------------------------------------------------------------------------------------------
@@ -289,7 +338,12 @@ class Checkpoint(Progress):
         logs = getattr(history, "history", {})
         state = {
             "loader": self.state(),
-            "fit": {"epoch": epoch, "step_in_epoch": step_in_epoch, "steps_per_epoch": self._feed.num_batches},
+            "fit": {
+                "epoch": epoch,
+                "step_in_epoch": step_in_epoch,
+                "steps_per_epoch": self._feed.num_batches,
+                "whole_epochs": self._feed.num_batches == self._feed.loader.steps_per_epoch,
+            },
             "history": {
                 "epoch": list(getattr(history, "epoch", [])),
                 "logs": {name: [_plain(value) for value in values] for name, values in logs.items()},
@@ -298,7 +352,7 @@ class Checkpoint(Progress):
             "data_wait": self._feed.loader.stats().wait_seconds - self._waited if step_in_epoch else 0.0,
         }
         arrays = variables.read(variables.groups(model, metrics=step_in_epoch > 0))
-        self.checkpoints.save(self.step, arrays, state)
+        self.checkpoints.save(self.step + self._offset, arrays, state)
         self._saved_step = self.step
 
 

@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 
 from mtgen.cli.backend import choose_backend
-from mtgen.training.settings import Fit, Samples
+from mtgen.training.settings import Fit, Run, Samples
 
 
 def train(
     samples: Samples,
     fit: Fit,
+    run: Run,
     ablate: Annotated[
         bool, typer.Option("--ablate", help="Train each input alone, both, and both with features shifted one row.")
     ] = False,
@@ -21,13 +22,18 @@ def train(
 
     Without options it trains on the handwritten digits in data_samples. With data of your own, give --table, then
     --image-column with --image-root and --size, or --features, or both, and --target.
+
+    With --run the run is saved as it goes on, and the same command with --resume continues it after any interruption.
     """
-    from mtgen.training import run
+    from mtgen.training import run as training
 
     choose_backend(typer.echo)
-    results = run.ablate(samples, fit, say=typer.echo) if ablate else [run.train(samples, fit, say=typer.echo)]
+    if ablate:
+        results = training.ablate(samples, fit, run, say=typer.echo)
+    else:
+        results = [training.train(samples, fit, run, say=typer.echo)]
     for result in results:
         typer.echo(str(result))
     if ablate:
-        typer.echo(run.conclusion(results))
-    typer.echo(run.waiting(results))
+        typer.echo(training.conclusion(results))
+    typer.echo(training.waiting(results))

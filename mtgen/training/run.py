@@ -18,7 +18,8 @@ from mtgen.loader import Loader
 from mtgen.metrics import Stats
 from mtgen.training.merged import Output, Scaling, Width, merged_model
 from mtgen.training.samples import make_dataset, make_splits, num_classes, with_inputs
-from mtgen.training.settings import Fit, Samples
+from mtgen.training.saving import check_run, checkpoint_callback, part_of, save_model, saved_on_sigterm
+from mtgen.training.settings import Fit, Run, Samples
 
 if TYPE_CHECKING:
     import keras
@@ -38,7 +39,7 @@ class Result:
         metric: `accuracy` or `mean absolute error`.
         test: the metric on the test split, evaluated once, after training.
         valid: the metric on the valid split after the last epoch.
-        num_rows: rows trained on, over all epochs.
+        num_rows: rows trained on, over all epochs, but for those before the run was resumed.
         num_test_rows: rows of the test split.
         seconds: time in `fit`.
         stats: what the train loader did meanwhile, batches that Keras only looked at included.
@@ -69,36 +70,50 @@ class Result:
 
 
 def train(
-    samples: Samples | None = None, fit: Fit | None = None, *, say: Say = print, bar: bool | None = None
+    samples: Samples | None = None,
+    fit: Fit | None = None,
+    run: Run | None = None,
+    *,
+    say: Say = print,
+    bar: bool | None = None,
 ) -> Result:
     """Train the model on the samples and evaluate it on the test split.
 
-    Call it from the main thread. It writes no file and sets no global seed: weights, order and split follow `fit.seed`.
+    Call it from the main thread. It sets no global seed: weights, order and split follow `fit.seed`. It writes files
+    only where `run` names a folder; while it fits then, SIGTERM saves a checkpoint and ends the process.
 
     Args:
         samples: what to train on; None takes the digits.
         fit: how.
+        run: where checkpoints and the model go; None for nowhere.
         say: where lines of progress go.
         bar: True for Keras's own progress bar, False for plain lines, None for a bar in a terminal.
 
     Raises:
         MtgenError: see `make_dataset` and `Loader`.
     """
-    samples, fit = samples or Samples(), fit or Fit()
+    samples, fit, run = samples or Samples(), fit or Fit(), run or Run()
+    check_run(run)
     parts = make_splits(make_dataset(samples), samples, seed=fit.seed)
     say(_described(parts["train"], parts["valid"], parts["test"]))
     names = tuple(parts["train"].input_specs)
-    return train_model(_name(names), dict(zip(parts.names, parts, strict=True)), fit, say=say, bar=bar)
+    return train_model(_name(names), dict(zip(parts.names, parts, strict=True)), fit, run, say=say, bar=bar)
 
 
 def ablate(
-    samples: Samples | None = None, fit: Fit | None = None, *, say: Say = print, bar: bool | None = None
+    samples: Samples | None = None,
+    fit: Fit | None = None,
+    run: Run | None = None,
+    *,
+    say: Say = print,
+    bar: bool | None = None,
 ) -> list[Result]:
     """Train four times on the same split with the same seed: each input alone, both, and both with features shifted.
 
     Args:
         samples: what to train on, with pictures and features; None takes the digits.
         fit: how.
+        run: where checkpoints and models go, each training in a folder of its own under it; None for nowhere.
         say: where lines of progress go.
         bar: see `train`.
 
@@ -108,7 +123,7 @@ def ablate(
     Raises:
         PlanError: the samples have one input only.
     """
-    samples, fit = samples or Samples(), fit or Fit()
+    samples, fit, run = samples or Samples(), fit or Fit(), run or Run()
     whole = make_dataset(samples)
     if len(whole.input_specs) < 2:
         raise PlanError(
@@ -123,12 +138,16 @@ def ablate(
         (("image", "features"), False),
         (("image", "features"), True),
     ]
+    named = [
+        (_name(names) + (", features shifted one row" if shifted else ""), names, shifted) for names, shifted in runs
+    ]
+    for name, _, _ in named:
+        check_run(part_of(run, name))
     results = []
-    for names, shifted in runs:
-        name = _name(names) + (", features shifted one row" if shifted else "")
+    for name, names, shifted in named:
         say(f"{name}:")
         other = {part: with_inputs(parts[part], names, samples, shifted=shifted) for part in parts.names}
-        results.append(train_model(name, other, fit, say=say, bar=bar))
+        results.append(train_model(name, other, fit, part_of(run, name), say=say, bar=bar))
     return results
 
 
@@ -136,6 +155,7 @@ def train_model(
     name: str,
     parts: Mapping[str, Dataset],
     fit: Fit,
+    run: Run | None = None,
     *,
     say: Say = print,
     bar: bool | None = None,
@@ -147,6 +167,7 @@ def train_model(
         name: of the result.
         parts: the three datasets.
         fit: how.
+        run: where checkpoints and the model go; None for nowhere.
         say: where lines of progress go.
         bar: see `train`.
         width: size of the model.
@@ -159,13 +180,15 @@ def train_model(
     model = merged_model(first.input_specs, output, scalings=scalings, seed=fit.seed, width=width)
     loaders = {part: make_loader(data, fit, shuffle=part == "train") for part, data in parts.items()}
     try:
-        return _fitted(name, model, loaders, fit, say, sys.stdout.isatty() if bar is None else bar)
+        return _fitted(name, model, loaders, fit, run or Run(), say, sys.stdout.isatty() if bar is None else bar)
     finally:
         for loader in loaders.values():
             loader.close()
 
 
-def _fitted(name: str, model: keras.Model, loaders: Mapping[str, Loader], fit: Fit, say: Say, bar: bool) -> Result:
+def _fitted(
+    name: str, model: keras.Model, loaders: Mapping[str, Loader], fit: Fit, run: Run, say: Say, bar: bool
+) -> Result:
     import keras
 
     steps = fit.epochs * loaders["train"].steps_per_epoch
@@ -174,34 +197,50 @@ def _fitted(name: str, model: keras.Model, loaders: Mapping[str, Loader], fit: F
     loss, metric = ("sparse_categorical_crossentropy", "accuracy") if classifies else ("mse", "mae")
     model.compile(keras.optimizers.Adam(rate), loss, metrics=[metric])
     lines = _plain_lines(loaders["train"], fit.epochs, metric, say)
+    x = loaders["train"].keras(model)
+    checkpoint = checkpoint_callback(run, loaders["train"], x, say)
     began = time.perf_counter()
-    history = model.fit(
-        loaders["train"].keras(model),
-        epochs=fit.epochs,
-        validation_data=loaders["valid"].keras(model),
-        verbose="auto" if bar else 0,
-        shuffle=False,
-        callbacks=[] if bar else [lines],
-    ).history
+    with saved_on_sigterm(checkpoint):
+        history = model.fit(
+            x,
+            epochs=fit.epochs,
+            validation_data=loaders["valid"].keras(model),
+            verbose="auto" if bar else 0,
+            shuffle=False,
+            callbacks=[*([] if checkpoint is None else [checkpoint]), *([] if bar else [lines])],
+        ).history
     seconds = time.perf_counter() - began
     if not math.isfinite(history["loss"][-1]):
         raise ModelError(
             f"the loss became {history['loss'][-1]} while training {name!r}: look for missing or huge values in the "
             "inputs, or lower --learning-rate"
         )
+    path = save_model(run, model)
+    if path is not None:
+        say(f"the model is in {path}")
     test = model.evaluate(loaders["test"].keras(model), verbose=0, return_dict=True)
     return Result(
         name=name,
         metric="accuracy" if classifies else "mean absolute error",
         test=float(test[metric]),
         valid=float(history[f"val_{metric}"][-1]),
-        num_rows=len(history["loss"]) * len(loaders["train"].dataset),
+        num_rows=_num_rows(loaders["train"], 0 if checkpoint is None else checkpoint.start_step, steps),
         num_test_rows=len(loaders["test"].dataset),
         seconds=seconds,
         stats=loaders["train"].stats(),
         history=history,
         model=model,
     )
+
+
+def _num_rows(loader: Loader, start: int, stop: int) -> int:
+    """Rows of the steps from `start` to before `stop`."""
+
+    def before(step: int) -> int:
+        epoch, step_in_epoch = divmod(step, loader.steps_per_epoch)
+        return epoch * len(loader.dataset) + step_in_epoch * loader.batch_size
+
+    return max(0, before(stop) - before(start))
 
 
 def make_loader(dataset: Dataset, fit: Fit, *, shuffle: bool) -> Loader:

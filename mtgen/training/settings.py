@@ -89,3 +89,24 @@ class Fit:
             raise PlanError(f"epochs must be >= 1, received {self.epochs}")
         if not 0 < self.learning_rate < math.inf:
             raise PlanError(f"the learning rate must be > 0, received {self.learning_rate}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Where a run keeps what it needs to be continued, and its result."""
+
+    run: Path | None = field(
+        default=None, metadata=_help("Folder of the run: checkpoints, and the trained model in the end.")
+    )
+    resume: bool = field(
+        default=False,
+        metadata=_help("Continue the run in that folder where it was saved; begin it where there is none."),
+    )
+    checkpoint_steps: int | None = field(
+        default=None, metadata=_help("Save every so many steps too, not only after each epoch.", min=1)
+    )
+
+    def __post_init__(self) -> None:
+        if self.run is None and (self.resume or self.checkpoint_steps is not None):
+            given = "--resume" if self.resume else "--checkpoint-steps"
+            raise PlanError(f"{given} without --run: name the folder of the run")
