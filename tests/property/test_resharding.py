@@ -99,6 +99,9 @@ def check_advice(
     assert earlier < step < later
     for one in (earlier, later):
         after[0].restore(before[0].state(one))
+    for one in range(earlier + 1, later):
+        with pytest.raises(StateError):
+            after[0].restore(before[0].state(one))
     listed = re.search(r"from this state with ([0-9, or]+)(, \.\.\.)? .*shards|$", text)
     assert listed
     for count in map(int, re.findall(r"\d+", listed[1])):
