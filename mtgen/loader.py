@@ -51,8 +51,8 @@ class Loader:
         drop_last: leave out the rest of each epoch that fills no batch.
         pad_last: fill the last batch with empty slots of weight 0; for loops of your own, `keras()` refuses it.
         num_workers: threads; None for one per usable core; 0 does all work in the caller's thread.
-        memory: most bytes that the loader holds, all its iterators together, or "auto": 1 GiB, less on a small
-            machine. `print(loader.forecast)` says what for.
+        memory: most bytes that one iteration over the loader holds, or "auto": 1 GiB, less on a small machine.
+            `print(loader.forecast)` says what for.
         on_error: what to do about a sample that cannot be read: `"raise"`, `"refill"` with another row, `"mask"` it
             with weight 0; or `OnError(...)`, which also holds the budget of bad rows, their report and retries.
         shard: this process's part of every step.
