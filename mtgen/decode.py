@@ -181,8 +181,8 @@ def _check_work(image: Any, data: bytes, picture_format: str, recipe: Recipe) ->
     """Refuse what costs far more than its pixels: a side without end, scan on scan, tiles larger than the picture."""
     if max(image.size) > MOST_SIDE:
         raise DecodeError(
-            f"the header says {image.size[0]} x {image.size[1]}, the longest side that is read is {MOST_SIDE:,} pixels: "
-            "refused before decoding; cut the picture"
+            f"the header says {image.size[0]} x {image.size[1]}, the longest side that is read is {MOST_SIDE:,} "
+            "pixels, whatever max_pixels is: refused before decoding; cut the picture"
         )
     if picture_format == "JPEG" and (scans := num_scans(data)) > MOST_SCANS:
         raise DecodeError(

@@ -25,6 +25,7 @@ from mtgen.pending import Job, Pending
 from mtgen.plan import Batching, Shard
 from mtgen.prefetch import Stream
 from mtgen.sampling.order import Blocks, Exact, Order, Sampler, Sequential
+from mtgen.settings import check_kind, check_whole
 from mtgen.workers import WorkerPool, default_num_workers
 
 
@@ -126,10 +127,15 @@ class Loader:
     ) -> None:
         if not isinstance(dataset, Dataset):
             raise PlanError(f"Loader needs a mtgen.Dataset, received {type(dataset).__name__}")
+        check_kind("on_error", on_error, str, "a text")
+        check_kind("shuffle", shuffle, str | bool | np.bool_, '"exact", "blocks" or False')
         if on_error != "raise":
             raise PlanError(f'on_error must be "raise", received {on_error!r}')
-        if isinstance(batch_size, np.integer):
-            batch_size = int(batch_size)
+        batch_size = check_whole("batch_size", batch_size, 1)
+        if prefetch is not None:
+            check_kind("prefetch", prefetch, Prefetch, "a mtgen.Prefetch(...) or None")
+        if sampler is not None:
+            check_kind("sampler", sampler, Sampler, "a sampler (with size, order and settings) or None")
         self.dataset = dataset
         seeds.key(seed, "order")  # a wrong seed is refused here, whatever the order
         self.seed = int(seed)
@@ -141,7 +147,7 @@ class Loader:
             batch_size=batch_size,
             drop_last=drop_last,
             pad_last=pad_last,
-            shard=shard or Shard(),
+            shard=Shard() if shard is None else shard,
         )
         self._plan = _StepPlan(dataset, self.sampler, self.seed, self.batching)
         self.num_workers = default_num_workers(num_workers)
@@ -241,7 +247,7 @@ class Loader:
         Args:
             epoch: integer >= 0.
         """
-        first = epoch * self.steps_per_epoch
+        first = check_whole("epoch", epoch) * self.steps_per_epoch
         return self.steps(first, first + self.steps_per_epoch)
 
     def steps(self, start: int | None = None, stop: int | None = None) -> Iterator[Batch]:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from mtgen import seeds
 from mtgen.errors import PlanError
+from mtgen.settings import check_kind
 
 
 def counts_of(shares: Mapping[str, float], num_rows: int) -> dict[str, int]:
@@ -32,6 +33,9 @@ def counts_of(shares: Mapping[str, float], num_rows: int) -> dict[str, int]:
         >>> counts_of({"train": .7, "valid": .15, "test": .15}, 1797)
         {'train': 1258, 'valid': 270, 'test': 269}
     """
+    check_kind("shares", shares, Mapping, 'a dict of name -> share, such as {"train": 0.8, "test": 0.2}')
+    for name in shares:
+        check_kind("the name of a split", name, str, "text")
     if not shares:
         raise PlanError('split needs shares by name, such as {"train": 0.8, "test": 0.2}; received none')
     for name, share in shares.items():

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mtgen.errors import StateError
+from mtgen.settings import shown
 
 VERSION = 1
 """Version of the state's layout; raised when a field changes its meaning."""
@@ -47,15 +48,15 @@ def step_of(state: object, *, steps_per_epoch: int, settings: Mapping[str, Any],
             difference.
     """
     if not isinstance(state, Mapping) or not set(state) >= _FIELDS:
-        raise StateError(f"expected a state made by loader.state(step), received {state!r:.200}")
-    if state["version"] != VERSION:
+        raise StateError(f"expected a state made by loader.state(step), received {shown(state)}")
+    if type(state["version"]) is not int or state["version"] != VERSION:
         raise StateError(
-            f"the state has version {state['version']!r}, this mtgen reads version {VERSION}; resume with the "
+            f"the state has version {state['version']!r:.100}, this mtgen reads version {VERSION}; resume with the "
             "mtgen that wrote it"
         )
     step = state["step"]
-    if isinstance(step, bool) or not isinstance(step, int) or step < 0:
-        raise StateError(f"the state's step must be an integer >= 0, received {step!r}")
+    if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step < 2**63:
+        raise StateError(f"the state's step must be an integer >= 0, received {shown(step)}")
     differing = [
         *_differences("setting", state["settings"], settings),
         *_differences("dataset part", state["dataset"], digests),
@@ -67,17 +68,18 @@ def step_of(state: object, *, steps_per_epoch: int, settings: Mapping[str, Any],
             + ". Make the loader as it was when the state was taken"
         )
     place = (state["epoch"], state["step_in_epoch"])
-    if place != divmod(step, steps_per_epoch):
+    if place != divmod(step, steps_per_epoch) or bool in map(type, place):
         raise StateError(
             f"the state contradicts itself: step {step} is (epoch, step_in_epoch) {divmod(step, steps_per_epoch)} with "
-            f"{steps_per_epoch} steps per epoch, the state says {place}. To go on elsewhere take loader.state(step)"
+            f"{steps_per_epoch} steps per epoch, the state says {place}. To go on elsewhere take "
+            "loader.state(step)"
         )
     return step
 
 
 def _differences(kind: str, before: object, now: Mapping[str, Any]) -> list[str]:
     if not isinstance(before, Mapping):
-        return [f"{kind}s are {before!r:.100}, expected a mapping"]
+        return [f"{kind}s are {shown(before)}, expected a mapping"]
     names = sorted({*map(str, before), *now})
     absent = "absent"
     return [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from mtgen.errors import TableError
+from mtgen.settings import check_kind, check_label
 
 
 def read_table(path: str | Path, **options: Any) -> pd.DataFrame:
@@ -33,8 +35,10 @@ def read_table(path: str | Path, **options: Any) -> pd.DataFrame:
         >>> read_table("data_samples/digits/table.csv").columns.tolist()
         ['id', 'imgpath', 'target']
     """
+    check_kind("path", path, str | os.PathLike, "the path of a .csv, .tsv or .parquet file", TableError)
+    check_kind("path", os.fspath(path), str, "a path of text", TableError)
     path = Path(path)
-    if not path.is_file():
+    if "\0" in str(path) or not path.is_file():
         raise TableError("there is no such file; a table is a .csv, .tsv or .parquet file", path=str(path))
     name = path.name.lower()
     try:
@@ -89,6 +93,7 @@ def column(table: pd.DataFrame, name: object, use: str) -> pd.Series:
     Raises:
         TableError: no such column; names the nearest ones.
     """
+    check_label(use, name, TableError)
     if name in table.columns:
         return table[name]
     names = [str(label) for label in table.columns]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mtgen.errors import TableError
+from mtgen.settings import check_kind
 from mtgen.spec import Spec
 from mtgen.table import check_complete, column, digest_values, first_rows
 
@@ -38,13 +39,13 @@ class Columns:
         Raises:
             TableError: a missing column or value, text, or a value the dtype cannot hold.
         """
-        names = [self.names] if isinstance(self.names, str) else list(self.names)
+        names = _names("Columns", self.names)
         if not names:
             raise TableError("Columns needs at least one column name, received none")
         dtype = _number_dtype(self.dtype)
         series = [column(table, name, "Columns") for name in names]
         values = np.stack([_numbers(one, dtype) for one in series], axis=1)
-        return BoundColumns(values, settings={"columns": names, "dtype": self.dtype}, digests=_digests(series))
+        return BoundColumns(values, settings={"columns": names, "dtype": str(dtype)}, digests=_digests(series))
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Target:
             TableError: a missing column or value, or values that are neither numbers nor text.
         """
         several = not isinstance(self.names, str)
-        names = list(self.names) if several else [self.names]
+        names = _names("targets", self.names)
         if not names:
             raise TableError("a target needs at least one column name, received none")
         series = [column(table, name, "targets") for name in names]
@@ -162,6 +163,16 @@ class BoundColumns:
         return {"kind": "columns", **self._settings, "digests": self._digests}
 
 
+def _names(use: str, names: object) -> list[Any]:
+    """One name or several as a list."""
+    if isinstance(names, str):
+        return [names]
+    check_kind(
+        use, names, Sequence | pd.Index | np.ndarray, "a column name or a list of them, as in ['a', 'b']", TableError
+    )
+    return list(names)  # type: ignore[call-overload]
+
+
 def _is_number(series: pd.Series) -> bool:
     kind = series.dtype
     real = pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_complex_dtype(kind)
@@ -170,9 +181,9 @@ def _is_number(series: pd.Series) -> bool:
 
 def _number_dtype(name: object) -> np.dtype:
     try:
-        dtype = np.dtype(name)  # type: ignore[call-overload]
-    except TypeError as error:
-        raise TableError(f"Columns: dtype={name!r} is no NumPy dtype, expected one such as 'float32'") from error
+        dtype = np.dtype(name if name is not None else "none")  # type: ignore[call-overload]
+    except Exception as error:  # NumPy parses a small language here: TypeError, SyntaxError, DeprecationWarning ...
+        raise TableError(f"Columns: dtype={name!r:.200} is no NumPy dtype, expected one such as 'float32'") from error
     if dtype.kind not in "biuf":
         raise TableError(f"Columns: dtype={name!r} holds no numbers or booleans, expected one such as 'float32'")
     return dtype

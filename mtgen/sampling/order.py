@@ -7,7 +7,7 @@ rows): nothing is stored between epochs, and any position can be asked for first
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class Order(Protocol):
         ...
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """A law over rows: immutable, picklable, decides and never reads."""
 
