@@ -141,20 +141,21 @@ def _fetch_chunk(
 ) -> Iterator[tuple[int, Exception | None]]:
     """Read the rows at some places, all of one chunk, into those places; yields each place with its error, if any.
 
-    A chunk that cannot be read is not asked for once more per row: over a network that could take as many time-outs.
+    A chunk that cannot be read is not asked for once more per row, unless the error names one: over a network that
+    could take as many time-outs.
     """
     found = bound.spec.empty(len(places))
     try:
         bound.fetch(rows[places], found)
-    except StoreError as error:
-        yield from ((int(place), error) for place in places)
-        return
-    except Exception:
+    except Exception as error:
+        if isinstance(error, StoreError) and error.row is None:
+            yield from ((int(place), error) for place in places)
+            return
         for place in places:
             try:
                 bound.fetch(rows[place : place + 1], values[place : place + 1])
-            except Exception as error:
-                yield int(place), error
+            except Exception as one:
+                yield int(place), one
             else:
                 yield int(place), None
         return

@@ -25,7 +25,7 @@ from mtgen.pending import Job, Pending
 from mtgen.plan import Batching, Shard
 from mtgen.prefetch import Stream
 from mtgen.sampling.order import Blocks, Exact, Order, Sampler, Sequential
-from mtgen.settings import check_kind, check_whole
+from mtgen.settings import check_flag, check_kind, check_whole
 from mtgen.workers import WorkerPool, default_num_workers
 
 
@@ -145,8 +145,8 @@ class Loader:
         self.batching = Batching(
             size=self.sampler.size(len(dataset)),
             batch_size=batch_size,
-            drop_last=drop_last,
-            pad_last=pad_last,
+            drop_last=check_flag("drop_last", drop_last),
+            pad_last=check_flag("pad_last", pad_last),
             shard=Shard() if shard is None else shard,
         )
         self._plan = _StepPlan(dataset, self.sampler, self.seed, self.batching)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mtgen.errors import PlanError
-from mtgen.settings import check_flag, check_kind, check_whole
+from mtgen.settings import check_kind, check_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,8 +119,6 @@ class Batching:
 
     def __post_init__(self) -> None:
         check_whole("batch_size", self.batch_size, 1)
-        check_flag("drop_last", self.drop_last)
-        check_flag("pad_last", self.pad_last)
         check_kind("shard", self.shard, Shard, "a Shard(index, count)")
         if self.size < 1:
             raise PlanError("the dataset has no rows, so there is no batch to make")

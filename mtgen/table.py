@@ -17,6 +17,9 @@ import pandas as pd
 from mtgen.errors import TableError
 from mtgen.settings import check_kind, check_label
 
+MOST_COMPARED = 2_000
+"""Columns that a wrong name is compared with, to propose the nearest one: some 100 microseconds each."""
+
 
 def read_table(path: str | Path, **options: Any) -> pd.DataFrame:
     """Read a table from a CSV or Parquet file.
@@ -96,7 +99,7 @@ def column(table: pd.DataFrame, name: object, use: str) -> pd.Series:
     check_label(use, name, TableError)
     if name in table.columns:
         return table[name]
-    names = [str(label) for label in table.columns]
+    names = [str(label) for label in table.columns[:MOST_COMPARED]]
     near = difflib.get_close_matches(str(name), names, n=3)
     hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"The columns are {names[:20]}"
     raise TableError(f"{use}: the table has no column {name!r}. {hint}")

@@ -24,6 +24,7 @@ from mtgen.inputs.links import Inside
 from mtgen.recipe import MAX_PIXELS, Recipe, named_recipe
 from mtgen.settings import check_flag, check_kind, shown
 from mtgen.spec import Spec
+from mtgen.table import MOST_COMPARED
 
 MAX_FILE_BYTES = 1 << 29
 """Largest file that is read as a picture, 512 MiB: more than an uncompressed picture of the most pixels takes."""
@@ -135,9 +136,13 @@ class Images:
             'pictures/b.png'
         """
         if self.column not in table.columns:
-            names = [str(name) for name in table.columns]
+            names = [str(name) for name in table.columns[:MOST_COMPARED]]
             near = difflib.get_close_matches(self.column, names, n=3)
-            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it has {', '.join(map(repr, names))}"
+            hint = (
+                f"did you mean {' or '.join(map(repr, near))}?"
+                if near
+                else f"it has {', '.join(map(repr, names[:20]))}"
+            )
             raise TableError(f"the table has no column {self.column!r} of image paths; {hint}")
         values = table[self.column]
         if isinstance(values, pd.DataFrame):

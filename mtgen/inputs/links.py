@@ -7,7 +7,7 @@ import stat
 from typing import Any
 
 MOST_FOLDERS = 1 << 16
-"""Folders whose real place is remembered; beyond, the oldest answers are forgotten, some 10 MiB of them."""
+"""Folders whose real place is remembered; beyond, all is forgotten and looked up anew: some 10 MiB."""
 
 
 class Inside:
@@ -41,18 +41,21 @@ class Inside:
         Args:
             path: a path that, read as text, is under the root.
         """
-        folder = os.path.dirname(path)
-        if folder not in self._folders:
-            if len(self._folders) >= MOST_FOLDERS:
-                self._folders = {}
-            self._folders[folder] = self._outside(folder)
-        outside = self._folders[folder]
-        if outside is not None:
-            return os.path.join(outside, os.path.basename(path))
         try:
             linked = stat.S_ISLNK(os.lstat(path).st_mode)
         except OSError:
             return None  # nothing there, or nothing to be seen; whoever opens it says so
+        folder = os.path.dirname(path)
+        folders = self._folders
+        try:
+            outside = folders[folder]
+        except KeyError:
+            outside = self._outside(folder)
+            if len(folders) >= MOST_FOLDERS:
+                folders = self._folders = {}
+            folders[folder] = outside
+        if outside is not None:
+            return os.path.join(outside, os.path.basename(path))
         return self._outside(path) if linked else None
 
     def _outside(self, path: str) -> str | None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mtgen.errors import AlignmentError, StoreError
+from mtgen.settings import check_flag
 from mtgen.spec import Spec
 from mtgen.stores import Store, open_store
 from mtgen.table import column, digest_values, first_rows, integer_values
@@ -31,6 +32,8 @@ class Rows:
         index: column with the store row of each table row; several table rows may share a store row.
         key: column to compare with the store's keys; None takes the column the keys are named after; False says
             that the keys are not to be compared.
+        finite: True refuses NaN and infinite values when they are read, naming row and place; False delivers them as
+            they are. Values are looked at as they come, a whole store is not searched beforehand.
 
     Example:
         >>> table = pd.DataFrame({"target": [0, 1]}, index=[2, 0])
@@ -42,6 +45,7 @@ class Rows:
     store: Any
     index: str | None = None
     key: str | Literal[False] | None = None
+    finite: bool = False
 
     def bind(self, table: pd.DataFrame) -> BoundRows:
         """Open the store and find the store row of every row of the root table.
@@ -52,6 +56,7 @@ class Rows:
             AlignmentError: store rows that cannot be told, lie outside the store, or whose keys differ or cannot be
                 compared exactly.
         """
+        check_flag("Rows(finite=...)", self.finite)
         store = self.store if isinstance(self.store, Store) else open_store(self.store)
         if store.dtype.kind not in "biuf":
             raise StoreError(
@@ -59,7 +64,7 @@ class Rows:
                 path=store.location,
             )
         store_rows = _from_column(table, self.index, store) if self.index is not None else _from_labels(table, store)
-        bound = BoundRows(store, store_rows, self._key_column(table, store))
+        bound = BoundRows(store, store_rows, self._key_column(table, store), finite=self.finite)
         bound.check_keys()
         return bound
 
@@ -92,11 +97,14 @@ class BoundRows:
     Any thread. Picklable when the store is.
     """
 
-    def __init__(self, store: Store, store_rows: np.ndarray, key_column: pd.Series | None) -> None:
+    def __init__(
+        self, store: Store, store_rows: np.ndarray, key_column: pd.Series | None, *, finite: bool = False
+    ) -> None:
         self.store = store
         self.spec = Spec(shape=store.row_shape, dtype=store.dtype)
         self.chunk_rows = store.chunk_rows
         self.compares_keys = key_column is not None
+        self._finite = finite and store.dtype.kind == "f"
         self._store_rows = store_rows
         self._key_name = None if key_column is None else key_column.name
         self._keys = None if key_column is None else key_column.to_numpy()
@@ -113,10 +121,12 @@ class BoundRows:
             out: `(n, *spec.shape)` of `spec.dtype`, C-contiguous, owned by the caller.
 
         Raises:
-            StoreError: the store cannot be read.
+            StoreError: the store cannot be read, or a value is not finite and that was to be refused.
             AlignmentError: a key differs.
         """
         self.store.read_rows(self._store_rows[rows], out)
+        if self._finite:
+            self._refuse_not_finite(rows, out)
         self._compare(rows)
 
     def check_keys(self) -> None:
@@ -127,6 +137,20 @@ class BoundRows:
         """
         for start in range(0, len(self._store_rows) if self.compares_keys else 0, _BLOCK_ROWS):
             self._compare(np.arange(start, min(start + _BLOCK_ROWS, len(self._store_rows))))
+
+    def _refuse_not_finite(self, rows: np.ndarray, values: np.ndarray) -> None:
+        good = np.isfinite(values).reshape(len(values), -1)
+        if good.all():
+            return
+        slot, place = (int(one) for one in np.argwhere(~good)[0])
+        value = values.reshape(len(values), -1)[slot, place]
+        raise StoreError(
+            f"the store's row {int(self._store_rows[rows[slot]])} has {value} at place {place} of {good.shape[1]}, and "
+            f"finite=True refuses such values ({int((~good).any(1).sum())} of {len(rows)} rows read have some). Mend "
+            "the store, leave the row out of the table, or say finite=False",
+            row=int(rows[slot]),
+            path=self.store.location,
+        )
 
     def settings(self) -> dict[str, Any]:
         """What was asked for, as small JSON, with digests of the mapping and of a sample of the store."""

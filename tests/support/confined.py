@@ -1,11 +1,11 @@
 """Work on hostile bytes in a process of its own: little memory, little time, and a native crash is only a result.
 
-`confined(work, cases)` starts one Python process, which forks for every case, so that a case costs milliseconds. Each
-fork limits its own address space (`RLIMIT_AS`) and processor time, runs one function and tells how it ended.
+`Confined` is one Python process, which forks for every case, so that a case costs milliseconds. Each fork limits its own address space (`RLIMIT_AS`) and processor time, runs one function and tells how it ended.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -40,20 +40,43 @@ class Outcome:
     seconds: float = 0.0
 
 
-def confined(
-    work: str, cases: Mapping[str, Any], *, memory_bytes: int = 512 * MEBIBYTE, cpu_seconds: int = 20
-) -> dict[str, Outcome]:
-    """Run `module:function` on every case, each in a fork with at most so much more memory and time."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tests.support.confined", work, str(memory_bytes), str(cpu_seconds)],
-        input=pickle.dumps(dict(cases)),
-        capture_output=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    return {name: Outcome(**one) for name, one in json.loads(done.stdout.splitlines()[-1]).items()}
+class Confined:
+    """A process that forks for every case: `with Confined("module:function") as run: run(case)`.
+
+    Args:
+        work: `module:function`; a `warm` in the module is called once, to import what every case needs.
+        memory_bytes: most address space that a case may add.
+        cpu_seconds: most processor time of a case.
+    """
+
+    def __init__(self, work: str, *, memory_bytes: int = 512 * MEBIBYTE, cpu_seconds: int = 20) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "tests.support.confined", work, str(memory_bytes), str(cpu_seconds)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+
+    def __call__(self, case: Any) -> Outcome:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        pickle.dump(case, stdin)
+        stdin.flush()
+        return Outcome(**json.loads(stdout.readline()))
+
+    def __enter__(self) -> Confined:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.communicate()
+
+
+def confined(work: str, cases: Mapping[str, Any], **limits: int) -> dict[str, Outcome]:
+    """Run `module:function` on every case; see `Confined`."""
+    with Confined(work, **limits) as run:
+        return {name: run(case) for name, case in cases.items()}
 
 
 def _resident() -> int:
@@ -98,14 +121,17 @@ def _in_fork(work: Any, case: Any, memory_bytes: int, cpu_seconds: int) -> Outco
 
 
 def main() -> None:
-    """Read pickled cases from standard input, print outcomes as one line of JSON."""
-    module, _, name = sys.argv[1].partition(":")
-    work = getattr(importlib.import_module(module), name)
-    outcomes = {
-        case: vars(_in_fork(work, value, int(sys.argv[2]), int(sys.argv[3])))
-        for case, value in pickle.load(sys.stdin.buffer).items()
-    }
-    print(json.dumps(outcomes))
+    """Read pickled cases from standard input until it ends; print each outcome as a line of JSON."""
+    module_name, _, name = sys.argv[1].partition(":")
+    module = importlib.import_module(module_name)
+    getattr(module, "warm", lambda: None)()
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a decoder prints is no answer
+    with contextlib.suppress(EOFError):
+        while True:
+            case = pickle.load(sys.stdin.buffer)
+            outcome = _in_fork(getattr(module, name), case, int(sys.argv[2]), int(sys.argv[3]))
+            print(json.dumps(vars(outcome)), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,17 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from mtgen.recipe import named_recipe
-from tests.support.pictures import encode, noise, pixels, png, png_chunk
+from mtgen.recipe import FORMATS, named_recipe
+from tests.support.pictures import clean, encode, noise, pixels, png, png_chunk
 
 HUGE_BYTES = 1 << 27
 """What the compressed bombs inflate to: 128 MiB, far more than the process they are opened in may take."""
+
+
+def warm() -> None:
+    """Import every decoder once, before the forks."""
+    for picture_format in FORMATS:
+        clean(encode(noise(4, 4, 3), picture_format), (4, 4))
 
 
 def decode_case(case: bytes | tuple[bytes, dict[str, object]]) -> str:

@@ -19,26 +19,9 @@ import mtgen
 from mtgen.errors import MtgenError, StoreError
 from mtgen.stores import open_store
 from mtgen.stores.bcolz import BcolzStore
+from tests.support.hostile_stores import VALUES, carray
 
-VALUES = (np.arange(30 * 4) % 97).reshape(30, 4).astype("f4")
 PIPES = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
-
-
-def carray(folder: Path, values: np.ndarray = VALUES, chunk_rows: int = 8) -> Path:
-    """A carray folder, written here byte by byte."""
-    from numcodecs import blosc
-
-    (folder / "meta").mkdir(parents=True)
-    (folder / "data").mkdir()
-    (folder / "meta" / "sizes").write_text(json.dumps({"shape": list(values.shape), "nbytes": values.nbytes}))
-    storage = {"dtype": str(values.dtype), "chunklen": chunk_rows, "expectedlen": len(values), "dflt": 0, "cparams": {}}
-    (folder / "meta" / "storage").write_text(json.dumps(storage))
-    (folder / "__attrs__").write_text("{}")
-    for chunk in range(-(-len(values) // chunk_rows)):
-        part = np.ascontiguousarray(values[chunk * chunk_rows : (chunk + 1) * chunk_rows])
-        packed = b"blpk\x01\0\0\0" + struct.pack("<q", 1) + blosc.compress(part, b"lz4", 5, 1)
-        (folder / "data" / f"__{chunk}.blp").write_bytes(packed)
-    return folder
 
 
 def rows_of(source: Any) -> np.ndarray:
