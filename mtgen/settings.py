@@ -13,18 +13,23 @@ import numpy as np
 from mtgen.errors import MtgenError, PlanError
 
 
+def short(value: object) -> str:
+    """A value's `repr` for a message: cut, and never an error of its own."""
+    try:
+        text = repr(value)
+    except Exception:  # nested too deeply, more digits than Python writes, or an object of the user's own
+        text = "something that cannot be shown"
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
 def shown(value: object) -> str:
-    """A value for a message: its `repr`, cut, and never an error of its own.
+    """A value and its type, for a message.
 
     Example:
         >>> shown("False")
         "'False' (str)"
     """
-    try:
-        text = repr(value)
-    except Exception:  # nested too deeply, more digits than Python writes, or an object of the user's own
-        text = "something that cannot be shown"
-    return f"{text if len(text) <= 200 else text[:200] + '...'} ({type(value).__name__})"
+    return f"{short(value)} ({type(value).__name__})"
 
 
 def check_whole(name: str, value: Any, least: int = 0) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mtgen.errors import StateError
-from mtgen.settings import shown
+from mtgen.settings import short, shown
 
 VERSION = 1
 """Version of the state's layout; raised when a field changes its meaning."""
@@ -51,7 +51,7 @@ def step_of(state: object, *, steps_per_epoch: int, settings: Mapping[str, Any],
         raise StateError(f"expected a state made by loader.state(step), received {shown(state)}")
     if type(state["version"]) is not int or state["version"] != VERSION:
         raise StateError(
-            f"the state has version {state['version']!r:.100}, this mtgen reads version {VERSION}; resume with the "
+            f"the state has version {short(state['version'])}, this mtgen reads version {VERSION}; resume with the "
             "mtgen that wrote it"
         )
     step = state["step"]
@@ -68,10 +68,10 @@ def step_of(state: object, *, steps_per_epoch: int, settings: Mapping[str, Any],
             + ". Make the loader as it was when the state was taken"
         )
     place = (state["epoch"], state["step_in_epoch"])
-    if place != divmod(step, steps_per_epoch) or bool in map(type, place):
+    if place != divmod(step, steps_per_epoch) or {*map(type, place)} != {int}:
         raise StateError(
             f"the state contradicts itself: step {step} is (epoch, step_in_epoch) {divmod(step, steps_per_epoch)} with "
-            f"{steps_per_epoch} steps per epoch, the state says {place}. To go on elsewhere take "
+            f"{steps_per_epoch} steps per epoch, the state says {short(place)}. To go on elsewhere take "
             "loader.state(step)"
         )
     return step
@@ -83,7 +83,7 @@ def _differences(kind: str, before: object, now: Mapping[str, Any]) -> list[str]
     names = sorted({*map(str, before), *now})
     absent = "absent"
     return [
-        f"{kind} {name!r} was {before.get(name, absent)!r} and is {now.get(name, absent)!r}"
+        f"{kind} {name!r} was {short(before.get(name, absent))} and is {short(now.get(name, absent))}"
         for name in names
         if before.get(name, absent) != now.get(name, absent)
     ]

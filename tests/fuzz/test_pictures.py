@@ -1,4 +1,4 @@
-"""Damaged pictures through `decode`, each in a process of its own: pixels or a DecodeError, in bounded time and memory."""
+"""Damaged pictures through `decode`, each in a process of its own: pixels or a DecodeError, soon, in little memory."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Work on hostile bytes in a process of its own: little memory, little time, and a native crash is only a result.
 
-`Confined` is one Python process, which forks for every case, so that a case costs milliseconds. Each fork limits its own address space (`RLIMIT_AS`) and processor time, runs one function and tells how it ended.
+`Confined` is one Python process, which forks for every case, so that a case costs milliseconds. Each fork limits its
+own address space (`RLIMIT_AS`) and processor time, runs one function and tells how it ended.
 """
 
 from __future__ import annotations
