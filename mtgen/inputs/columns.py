@@ -85,6 +85,8 @@ class Target:
             codes, values = pd.factorize(_class_values(series[0]), sort=True)
             classes, array = tuple(map(str, values)), codes.astype(np.int32)
         else:
+            for one in series:
+                _check_numbers(one, "A target of several columns is of numbers; text alone is targets={name: column}")
             kind = _target_dtype(series)
             columns = [_numbers(one, kind) for one in series]
             array = np.stack(columns, axis=1) if several else columns[0]
@@ -211,13 +213,19 @@ def _target_dtype(series: list[pd.Series]) -> np.dtype:
     return np.dtype("int32" if fits else "int64")
 
 
-def _numbers(series: pd.Series, dtype: np.dtype) -> np.ndarray:
-    check_complete(series, "Columns")
+_ENCODE = "Mend single values in the table; text that names kinds is encoded, as by pandas.Categorical(...).codes"
+
+
+def _check_numbers(series: pd.Series, fix: str) -> None:
     if not _is_number(series):
         raise TableError(
-            f"column {series.name!r} holds {series.dtype}, expected numbers ({_first_text(series)}). "
-            "Mend single values in the table; text that names kinds is encoded, as by pandas.Categorical(...).codes"
+            f"column {series.name!r} holds {series.dtype}, expected numbers ({_first_text(series)}). {fix}"
         )
+
+
+def _numbers(series: pd.Series, dtype: np.dtype) -> np.ndarray:
+    check_complete(series, "Columns")
+    _check_numbers(series, _ENCODE)
     wanted = series.to_numpy()
     if wanted.dtype.kind == "f" and np.isnan(wanted).any():
         # Columns backed by Arrow tell NaN from a missing value, and pandas says of it that it is there.

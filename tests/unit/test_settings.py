@@ -63,6 +63,9 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (dataset, {"targets": {"y": 5}}, "targets must be a column name or a list"),
     (dataset, {"targets": {"y": None}}, "received None"),
     (dataset, {"targets": {"y": []}}, "at least one column"),
+    # Found by fuzzing: a ValueError of int().
+    (dataset, {"targets": {"y": ["p"]}}, r"'p' holds .*, expected numbers .*several columns is of numbers"),
+    (dataset, {"targets": {"y": ["a", "p"]}}, "'p' holds .*, expected numbers"),
     (dataset, {"weight": 5}, "weight must be a column, or a dict"),
     (dataset, {"weight": ["a"]}, "weight must be a column, or a dict"),
     (dataset, {"targets": "y", "weight": {"y": ["a"]}}, "name of one column"),
@@ -131,6 +134,9 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (dataset().split, {"shares": {1: 0.5, 2: 0.5}}, "the name of a split must be text"),
     (dataset().split, {"shares": {"a": "0.5", "b": 0.5}}, "the share of split 'a' must be a number"),
     (dataset().split, {"shares": {"a": np.nan, "b": 0.5}}, "must be a number"),
+    (dataset().split, {"shares": {"a": -(2**63) - 1}}, "must be a number"),  # found by fuzzing: beyond NumPy's integers
+    (dataset().split, {"shares": {"a": 10**400, "b": 0.5}}, "must be a number"),
+    (dataset().split, {"shares": {"a": np.inf, "b": 0.5}}, "must be a number"),
     (dataset().split, {"shares": {"a": 0.5, "b": 0.5}, "stratify": ["y"]}, "stratify must be the name of one column"),
     (dataset().split, {"shares": {"a": 0.5, "b": 0.5}, "stratify": True}, "stratify: the table has no column True"),
     (dataset().split, {"shares": {"a": 0.5, "b": 0.5}, "group": []}, "group must be the name of one column"),
