@@ -30,6 +30,7 @@ from mtgen.quarantine import Quarantine
 from mtgen.room import Room
 from mtgen.sampling.order import Blocks, Exact, Sampler, Sequential
 from mtgen.sampling.permutation import order_bytes
+from mtgen.settings import check_flag, check_kind, check_whole
 from mtgen.step_plan import StepPlan
 from mtgen.workers import WorkerPool, default_num_workers
 
@@ -87,9 +88,14 @@ class Loader:
     ) -> None:
         if not isinstance(dataset, Dataset):
             raise PlanError(f"Loader needs a mtgen.Dataset, received {type(dataset).__name__}")
+        check_kind("on_error", on_error, str | OnError, '"raise", "refill", "mask" or a mtgen.OnError(...)')
+        check_kind("shuffle", shuffle, str | bool | np.bool_, '"exact", "blocks" or False')
         self.on_error = on_error if isinstance(on_error, OnError) else OnError(policy=on_error)
-        if isinstance(batch_size, np.integer):
-            batch_size = int(batch_size)
+        batch_size = check_whole("batch_size", batch_size, 1)
+        if prefetch is not None:
+            check_kind("prefetch", prefetch, Prefetch, "a mtgen.Prefetch(...) or None")
+        if sampler is not None:
+            check_kind("sampler", sampler, Sampler, "a sampler (with size, order and settings) or None")
         self.dataset = dataset
         seeds.key(seed, "order")  # a wrong seed is refused here, whatever the order
         self.seed = int(seed)
@@ -99,9 +105,9 @@ class Loader:
         self.batching = Batching(
             size=self.sampler.size(len(dataset)),
             batch_size=batch_size,
-            drop_last=drop_last,
-            pad_last=pad_last,
-            shard=shard or Shard(),
+            drop_last=check_flag("drop_last", drop_last),
+            pad_last=check_flag("pad_last", pad_last),
+            shard=Shard() if shard is None else shard,
         )
         self._plan = StepPlan(dataset, self.sampler, self.seed, self.batching, self.on_error)
         self.num_workers = default_num_workers(num_workers)
@@ -207,7 +213,7 @@ class Loader:
         Args:
             epoch: integer >= 0.
         """
-        first = epoch * self.steps_per_epoch
+        first = check_whole("epoch", epoch) * self.steps_per_epoch
         return self.steps(first, first + self.steps_per_epoch)
 
     def steps(self, start: int | None = None, stop: int | None = None) -> Iterator[Batch]:

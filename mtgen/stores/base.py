@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import stat
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, BinaryIO, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -117,6 +118,28 @@ def native_dtype(dtype: Any, location: str) -> np.dtype:
         )
     native: np.dtype = known if extension else known.newbyteorder("=")
     return native
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file for reading; a pipe or device in its place is refused, where `open` would wait for ever.
+
+    Raises:
+        OSError: as `open` does.
+        StoreError: no regular file.
+    """
+
+    def opener(name: str, flags: int) -> int:
+        handle = os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # of a folder `open` itself says so
+            os.close(handle)
+            raise StoreError(
+                f"{os.fspath(path)} is no regular file (a pipe or device?): copy the store again, or write it anew",
+                path=os.fspath(path),
+            )
+        return handle
+
+    return open(path, "rb", opener=opener)
 
 
 def load_package(name: str, install: str, location: str) -> Any:

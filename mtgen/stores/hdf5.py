@@ -6,6 +6,7 @@ dataset into a `.npy` or Zarr store.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,10 +66,24 @@ class HDF5Store(OpenStore):
             dataset = self.file.get(inside)
             if not isinstance(dataset, _h5py(self.location).Dataset):
                 raise StoreError(f"the file has no dataset {inside!r}", path=str(path))
+            self._refuse_elsewhere(dataset)
             self._take(dataset)
         except BaseException:
             self.file.close()
             raise
+
+    def _refuse_elsewhere(self, dataset: Any) -> None:
+        """Refuse values that lie in other files, which the file names and the user did not."""
+        named = os.path.realpath(dataset.file.filename) != os.path.realpath(self.file.filename)
+        if named or dataset.external or dataset.is_virtual:
+            where = [one[0] for one in dataset.external or []] or [dataset.file.filename]
+            if dataset.is_virtual:
+                where = sorted({source.file_name for source in dataset.virtual_sources()})
+            raise StoreError(
+                f"the values lie in other files ({', '.join(map(repr, where[:5]))}), and only the file that was named "
+                "is read. If these are meant, open the dataset by h5py and pass it: open_store(h5py.File(...)[name])",
+                path=self.location,
+            )
 
     @classmethod
     def around(cls, dataset: Any) -> HDF5Store:
