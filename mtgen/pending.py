@@ -12,6 +12,7 @@ import numpy as np
 from mtgen.batch import Batch
 from mtgen.errors import MtgenError, StoreError
 from mtgen.spec import Spec
+from mtgen.waits import Latch
 
 NO_SLOT = -1
 """Slot of an error that no single sample is to blame for; it comes before all others."""
@@ -52,7 +53,7 @@ class Pending:
         self.buffers = [one.spec.empty(num_slots) for one in fields]
         for buffer in self.buffers:
             buffer[len(rows) :] = 0
-        self.done = threading.Event()
+        self.done = Latch()
         self.skipped = False
         self.count_bad: Callable[[int], None] | None = None
         self._lock = threading.Lock()
