@@ -24,11 +24,15 @@ class Callers:
         self._doing: dict[int, tuple[str, float]] = {}
 
     def submit(self, ticket: Ticket, jobs: Iterable[Job]) -> None:
-        """Keep jobs until `attend` asks for them; those of tickets that were given up are dropped."""
+        """Keep jobs until `attend` asks for them."""
+        with self._lock:
+            self._entries.update((Entry(ticket, job), None) for job in jobs)
+
+    def tidy(self) -> None:
+        """Drop the jobs that nobody wants any more, and with them their batches."""
         with self._lock:
             for entry in [one for one in self._entries if one.worker is None and not one.wanted]:
                 del self._entries[entry]
-            self._entries.update((Entry(ticket, job), None) for job in jobs)
 
     def attend(self, pending: Pending) -> None:
         """Do the batch's jobs that no other thread has begun, in order.
@@ -38,17 +42,25 @@ class Callers:
         Raises:
             Only what is no `Exception`, such as KeyboardInterrupt; the batches it hit are marked as skipped.
         """
-        while not pending.done.is_set() and (entry := self._claim(pending)) is not None:
-            try:
+        try:
+            while not pending.done.is_set() and (entry := self._claim(pending)) is not None:
                 entry.job.perform(self._note)
-            except BaseException:
-                for one in entry.job.serves:
-                    one.skipped = True
-                raise
-            finally:
-                # Single calls into C: an interrupt comes before or after, and if before, `_claim` finds out.
                 self._entries.pop(entry, None)
                 self._doing.pop(threading.get_ident(), None)
+        except BaseException:
+            self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        """This thread was interrupted: whoever waits for what it had begun shall begin anew."""
+        self._doing.pop(threading.get_ident(), None)
+        with self._lock:
+            begun = [entry for entry in self._entries if entry.worker == threading.get_ident()]
+            for entry in begun:
+                self._entries.pop(entry, None)
+        for one in {one: None for entry in begun for one in entry.job.serves}:
+            one.skipped = True
+            one.done.set()
 
     def _claim(self, pending: Pending) -> Entry | None:
         with self._lock:

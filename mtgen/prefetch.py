@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from mtgen.batch import Batch
 from mtgen.callers import Callers
@@ -31,7 +31,7 @@ class _Ahead:
     """What a stream has under way in one process."""
 
     def __init__(self, pool: WorkerPool | None, seconds: float) -> None:
-        self.crew = pool or Callers()
+        self.crew: WorkerPool | Callers = pool or Callers()
         self.turn = Turns(seconds, "plan the next batches")
         self.ticket = Ticket()
         self.ready: dict[int, Pending] = {}
@@ -45,6 +45,18 @@ class _Ahead:
         self.ready.clear()
         self.end = step
         self.ramp = 1
+        self.tidy()
+
+    def forget(self, steps: Iterable[int]) -> None:
+        """Let go of batches that nobody will ask for."""
+        for step in steps:
+            self.ready.pop(step).skipped = True
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Without workers nobody takes the jobs of batches that were given up; their buffers would stay."""
+        if isinstance(self.crew, Callers):
+            self.crew.tidy()
 
 
 class Stream:
@@ -96,8 +108,7 @@ class Stream:
         with ahead.turn:
             if step not in ahead.ready:
                 ahead.go_to(step)
-            for earlier in [ready for ready in ahead.ready if ready < step]:
-                del ahead.ready[earlier]
+            ahead.forget([ready for ready in ahead.ready if ready < step])
 
     def get(self, step: int) -> tuple[Batch, float]:
         """The batch of one step and the seconds waited for it.
@@ -149,8 +160,8 @@ class Stream:
     def _make_room(self, ahead: _Ahead, step: int, num_steps: int) -> None:
         """Forget the oldest batches that nobody asked for, where more would be held than was forecast."""
         most = self._forecast.depth + self._forecast.window
-        while ahead.ready and len(ahead.ready) + num_steps > most and min(ahead.ready) < step:
-            del ahead.ready[min(ahead.ready)]
+        num_more = max(0, len(ahead.ready) + num_steps - most)
+        ahead.forget(sorted(ready for ready in ahead.ready if ready < step)[:num_more])
 
     def _submit(self, ahead: _Ahead, steps: Sequence[int], ticket: Ticket) -> list[Pending]:
         pendings, jobs = self._make_window(steps)

@@ -64,9 +64,10 @@ class Entry:
 
     @property
     def wanted(self) -> bool:
-        """Whether somebody still holds the ticket, and did not withdraw it."""
+        """Whether somebody still holds the ticket, did not withdraw it, and wants one of the batches."""
         ticket = self._ticket()
-        return ticket is not None and not ticket.withdrawn
+        served = self.job.serves
+        return ticket is not None and not ticket.withdrawn and not (served and all(one.skipped for one in served))
 
     def fail(self, why: str) -> None:
         """Tell the batches that this job will not be finished."""
@@ -228,8 +229,11 @@ class _Crew:
         until = time.monotonic() + seconds
         if self.pid == os.getpid():
             for worker in list(self.workers):
-                if worker.thread.ident != threading.get_ident():
-                    worker.ended.wait(max(0.0, until - time.monotonic()))
+                if worker.thread.ident == threading.get_ident() or not worker.ended.wait(until - time.monotonic()):
+                    continue
+                if worker.thread.ident is not None:
+                    # Now that it is at its end, an interrupt within can do no harm.
+                    worker.thread.join(max(0.0, until - time.monotonic()))
         return max(0.0, until - time.monotonic())
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import StoreError
-from mtgen.stores.base import ChunkedStore, OpenStore, ProcessLock, load_package
+from mtgen.stores.base import ChunkedStore, OpenStore, load_package
+from mtgen.waits import ProcessTurns
 
 
 def _blosc2(location: str) -> Any:
@@ -64,7 +65,7 @@ class Blosc2Store(ChunkedStore):
         self.set_shape(tuple(array.shape), array.dtype)
         self.chunk_rows = max(int(array.blocks[0]), 1)
         self.array = array
-        self.lock = ProcessLock()
+        self.lock = ProcessTurns(f"read {self.location}")
 
     def reopening(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
         """See `OpenStore.reopening`; an array in memory travels as its compressed frame."""
@@ -75,7 +76,7 @@ class Blosc2Store(ChunkedStore):
     def read_chunk(self, chunk: int) -> np.ndarray:
         """See `ChunkedStore.read_chunk`."""
         start, stop = self.chunk_span(chunk)
-        with self.lock:
+        with self.lock.here:
             self.check_open()
             try:
                 return np.asarray(self.array[start:stop])
@@ -87,7 +88,7 @@ class Blosc2Store(ChunkedStore):
 
     def close(self) -> None:
         """See `Store.close`."""
-        with self.lock:
+        with self.lock.here:
             super().close()
             self.array = None
 
