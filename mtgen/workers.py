@@ -14,11 +14,11 @@ import _thread
 import atexit
 import logging
 import os
-import queue
 import sys
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import count
@@ -77,17 +77,31 @@ class Entry:
 
 
 class _Worker:
-    """A thread and what it is doing."""
+    """A thread and what it is doing.
+
+    Attributes:
+        wake: what it waits for while it is idle, else None.
+        coming: whether it was started or woken, and has not yet looked for a job.
+        ended: opened when it is done for ever.
+    """
 
     def __init__(self, crew: _Crew, name: str) -> None:
         self.thread = threading.Thread(target=_work, args=(crew, self), name=name, daemon=True)
         self.doing = ("start", time.monotonic())
-        self.idle = True
+        self.wake: Latch | None = None
+        self.coming = True
         self.ended = Latch()
 
     def note(self, what: str) -> None:
         """Say what comes next; for the report."""
         self.doing = (what, time.monotonic())
+
+    def call(self) -> None:
+        """Wake it, if it is idle; under the crew's lock."""
+        wake, self.wake = self.wake, None
+        if wake is not None:
+            self.coming = True
+            wake.set()
 
     def gone(self, idents: set[int]) -> bool:
         """Whether the thread is none of those that the interpreter has."""
@@ -104,14 +118,14 @@ class _Crew:
     """What pool and threads share. Threads do not hold the pool itself, so that it can be collected.
 
     `lock` guards all of it and is never held while a job runs or a file is open. It is reentrant because a collector
-    may run within.
+    may run within. `entries` are the open jobs in order, `queue` those that nobody has begun.
     """
 
     def __init__(self, number: int, num_workers: int) -> None:
         self.number, self.num_workers = number, num_workers
         self.pid = os.getpid()
-        self.jobs: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()
         self.lock = threading.RLock()
+        self.queue: deque[Entry] = deque()
         self.entries: dict[Entry, None] = {}
         self.workers: dict[_Worker, None] = {}
         self.stopped = False
@@ -126,20 +140,21 @@ class _Crew:
             for job in jobs:
                 entry = Entry(ticket, job)
                 # In this order: interrupted in between, it is in the queue and nobody's, and will be dropped.
-                self.jobs.put(entry)
+                self.queue.append(entry)
                 self.entries[entry] = None
-            self.hire()
+            self.call()
         return True
 
-    def hire(self) -> None:
-        """Start threads while jobs wait for one; under the lock."""
-        # Counted anew each time: a running count would be wrong for ever after one interrupt.
-        num_unclaimed = sum(entry.worker is None for entry in self.entries)
-        num_idle = sum(worker.idle for worker in self.workers)
-        while num_idle < num_unclaimed and len(self.workers) < self.num_workers and not self.stopped:
+    def call(self) -> None:
+        """Wake or start threads while jobs wait for one; under the lock."""
+        num_needed = len(self.queue) - sum(worker.coming for worker in self.workers)
+        for worker in [worker for worker in self.workers if worker.wake is not None][: max(0, num_needed)]:
+            worker.call()
+            num_needed -= 1
+        while num_needed > 0 and len(self.workers) < self.num_workers and not self.stopped:
             worker = _Worker(self, f"mtgen-{self.number}-worker-{next(self._places) % self.num_workers}")
             self.workers[worker] = None
-            num_idle += 1
+            num_needed -= 1
             try:
                 # Thread.start waits for the thread, and an interrupt meanwhile would leave it hanging for ever.
                 _thread.start_new_thread(_start, (self, worker))
@@ -147,14 +162,26 @@ class _Crew:
                 self.not_started(worker, error)
                 return
 
-    def claim(self, entry: Entry, worker: _Worker) -> bool:
-        """Whether the job is this worker's; one that was queued twice is done once."""
+    def claim(self, worker: _Worker) -> Entry | None:
+        """The next job, now this worker's. Without any, the worker is told to wait, or to go."""
         with self.lock:
-            worker.idle = False
-            if entry.worker is not None or entry not in self.entries:
-                return False
-            entry.worker = worker
-            return True
+            worker.coming = False
+            while self.queue:
+                entry = self.queue.popleft()
+                if entry in self.entries and entry.worker is None:
+                    entry.worker = worker
+                    return entry
+            if self.stopped:
+                self.workers.pop(worker, None)
+            else:
+                worker.wake = Latch()
+            return None
+
+    def retire(self, worker: _Worker) -> None:
+        """Let a worker go that was not woken; under the lock, under which it would be."""
+        with self.lock:
+            if worker.wake is not None:
+                self.workers.pop(worker, None)
 
     def close(self, entry: Entry) -> None:
         """The job is over and its batches know."""
@@ -175,11 +202,9 @@ class _Crew:
             lost = [entry for entry in self.entries if entry.worker is worker] if known else []
             for entry in lost:
                 self.entries.pop(entry, None)
-            # It may have taken one more from the queue. One too many there does no harm, see `claim`.
-            for entry in self.entries:
-                if entry.worker is None:
-                    self.jobs.put(entry)
-            self.hire()
+            # It may have taken one more from the queue.
+            self.queue = deque(entry for entry in self.entries if entry.worker is None)
+            self.call()
         why = f"worker thread {worker.thread.name} ended while it was to {worker.doing[0]!r} ({_text(error)})"
         for entry in lost:
             _log.warning("%s", why)
@@ -208,7 +233,7 @@ class _Crew:
         for worker in gone:
             self.died(worker, RuntimeError("the thread is gone"))
         with self.lock:
-            self.hire()
+            self.call()
 
     def serves(self, pending: Pending) -> bool:
         """Whether a job is open that fills this batch."""
@@ -221,8 +246,8 @@ class _Crew:
             return
         with self.lock:
             self.stopped = True
-            for _ in self.workers:
-                self.jobs.put(None)
+            for worker in self.workers:
+                worker.call()
 
     def await_end(self, seconds: float) -> float:
         """Wait until the threads are gone, for at most so many seconds; gives back how many are left."""
@@ -325,7 +350,7 @@ def _start(crew: _Crew, worker: _Worker) -> None:
 
 def _work(crew: _Crew, worker: _Worker) -> None:
     try:
-        while worker in crew.workers and _one_round(crew, worker):
+        while _one_round(crew, worker):
             pass
     except BaseException as error:
         # Memory is short, or the thread was ended from outside; jobs keep what they raise to themselves.
@@ -335,28 +360,21 @@ def _work(crew: _Crew, worker: _Worker) -> None:
 
 
 def _one_round(crew: _Crew, worker: _Worker) -> bool:
-    """Wait for a job and do it; whether to come again. A function, so that nothing keeps the job's batch alive."""
-    worker.note("wait for work")
-    worker.idle = True
-    try:
-        entry = crew.jobs.get(timeout=IDLE_SECONDS)
-    except queue.Empty:
-        with crew.lock:
-            # Looked at under the lock that submit holds: either it sees this thread gone, or this sees its job.
-            if not crew.jobs.empty():
-                return True
-            crew.workers.pop(worker, None)
-            return False
+    """Do a job, or wait for one; whether to come again. A function, so that nothing keeps the job's batch alive."""
+    entry = crew.claim(worker)
     if entry is None:
-        return False
-    if crew.claim(entry, worker):
-        if crew.stopped or not entry.wanted:
-            entry.job.skip()
-        else:
-            # What is no Exception, such as the SystemExit of a foreign array, ends a job, not a worker.
-            with suppress(BaseException):
-                entry.job.perform(worker.note)
-        crew.close(entry)
+        worker.note("wait for work")
+        # No queue.SimpleQueue: its `get` waits for ever where its time ends just when another thread was faster.
+        if (wake := worker.wake) is not None and not wake.wait(IDLE_SECONDS):
+            crew.retire(worker)
+        return worker in crew.workers
+    if crew.stopped or not entry.wanted:
+        entry.job.skip()
+    else:
+        # What is no Exception, such as the SystemExit of a foreign array, ends a job, not a worker.
+        with suppress(BaseException):
+            entry.job.perform(worker.note)
+    crew.close(entry)
     return True
 
 

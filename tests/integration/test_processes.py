@@ -69,8 +69,9 @@ def check_end(ended: Ended, how: str, case: object) -> None:
     assert not ended.left, (case, ended)
     if how in ("exception", "thread_exception"):
         last = "ValueError: of the consumer" if how == "exception" else "ZeroDivisionError: of a thread"
-        assert ended.errors.strip().endswith(last), (case, ended)
-        assert ended.errors.count("Traceback") == 1, (case, ended)
+        # One that comes out of a read is that of a sample, with step and row behind it.
+        assert last in ended.errors.strip().splitlines()[-1], (case, ended)
+        assert "Exception ignored" not in ended.errors, (case, ended)
     elif how == "SIGINT":
         assert ended.errors.strip().endswith("KeyboardInterrupt"), (case, ended)
         assert ended.errors.count("Traceback") == 1, (case, ended)
@@ -138,7 +139,8 @@ def test_many_epochs_hold_no_more_and_no_more(folder: Path, children: Children) 
     )
     # A batch that stays is some hundred bytes, a thread 60 KB and more, a file descriptor is seen by its number.
     assert slope < (2_000_000 if not SOAK else 64_000)
-    assert half[:, 2].max() <= 1 + 3 * 2
+    # Three pools of two; those that were closed while they start are away in a moment.
+    assert half[:, 2].max() <= 1 + 2 * 3 * 2
     assert half[:, 3].max() <= samples[:5, 3].max() + 2
 
 

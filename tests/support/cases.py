@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import itertools
 import json
@@ -32,6 +33,8 @@ from tests.support.waiting import threads_gone, worker_threads
 
 NUM_ROWS = 24
 KINDS = ["pictures", "bcolz", "zarr", "hdf5"]
+PLANNED = 7
+"""The last step that workers have planned when the first batch is there."""
 HOLD_SECONDS = 10.0
 """Longest hold of a thread in mid-phase; it is let go as soon as the end begins."""
 
@@ -77,6 +80,13 @@ def check_right(batches: Collection[mtgen.Batch]) -> None:
             assert values.astype(np.float32).tobytes() == expected[name].astype(np.float32).tobytes(), (name, batch.step)
 
 
+def check_threads_gone() -> None:
+    """No thread of mtgen is left after two seconds; else where each one stands."""
+    if not threads_gone():
+        faulthandler.dump_traceback(all_threads=True)
+        raise AssertionError(f"threads are left: {worker_threads()}")
+
+
 def open_files() -> list[str]:
     """What the file descriptors of this process stand for, but for pipes and the like, which have no name."""
     found = []
@@ -101,7 +111,7 @@ class Phase:
         if phase == "plan":
             make_window = loader._StepPlan.make_window
             loader._StepPlan.make_window = (  # type: ignore[method-assign]
-                lambda plan, recorder, steps: (self._hold(0 not in steps), make_window(plan, recorder, steps))[1]
+                lambda plan, recorder, steps: (self._hold(steps[0] > (PLANNED if one.num_workers else 0)), make_window(plan, recorder, steps))[1]
             )
         elif phase == "read":
             read_bytes, fetch = BoundImages.read_bytes, BoundRows.fetch
@@ -164,8 +174,10 @@ def end_case(folder: str, kind: str, num_workers: int, phase: str, how: str) -> 
         gc.collect()
     before = open_files()
     _end(folder, kind, num_workers, phase, how)
+    if kept:
+        return
     gc.collect()
-    assert threads_gone(), worker_threads()
+    check_threads_gone()
     assert open_files() == before, (before, open_files())
     assert not os.listdir(f"{folder}/temporary")
     print("nothing left")
@@ -178,19 +190,22 @@ def _end(folder: str, kind: str, num_workers: int, phase: str, how: str) -> None
     iterator = one.epoch(0)
     if how == "open_iterator":
         kept.append(iterator)
-    check_right([next(iterator)])
     try:
+        check_right([next(iterator)])
         if phase == "idle":
             next(iterator)
             end()
         elif how in ENDS and not (num_workers and phase != "plan"):
             list(iterator)  # strikes in the middle
         else:
+            consumer = threading.Thread(target=_consume, args=(iterator, how))
             if not num_workers or phase == "plan":
-                threading.Thread(target=_consume, args=(iterator, how), daemon=True).start()
+                consumer.start()
             assert held.reached.wait(HOLD_SECONDS)
             held.leaving.set()
             end()
+            if consumer.ident:
+                consumer.join(HOLD_SECONDS)
     except KeyboardInterrupt:
         if how == "SIGINT":
             raise
@@ -213,14 +228,16 @@ def _end(folder: str, kind: str, num_workers: int, phase: str, how: str) -> None
 
 
 def _consume(iterator: Iterator[mtgen.Batch], how: str) -> None:
-    for _ in iterator:
-        if how == "thread_exception":
+    for batch in iterator:
+        if how == "thread_exception" and (batch.step or 0) > 4:
             raise ZeroDivisionError("of a thread")
 
 
 def loops(folder: str, kind: str, num_workers: int, how: str) -> None:
     """Epochs without end, some left early, until the signal; then whole ones."""
     workers.IDLE_SECONDS = 0.01  # threads come and go
+    # Of a file that was just opened by this thread when the signal came; it is closed with its last reference.
+    warnings.filterwarnings("ignore", "unclosed file", ResourceWarning)
     one = make_loader(folder, kind, num_workers)
     expected = [content(batch) for batch in one.epoch(0)]
     choice = random.Random(0)
@@ -238,7 +255,7 @@ def loops(folder: str, kind: str, num_workers: int, how: str) -> None:
             raise
     assert [content(batch) for batch in one.epoch(0)] == expected
     one.close()
-    assert threads_gone(), worker_threads()
+    check_threads_gone()
     print("whole")
 
 
@@ -261,7 +278,8 @@ def soak(folder: str, num_epochs: int) -> None:
             if choice.random() < 0.01:
                 one.close()
             if choice.random() < 0.01:
-                make_loader(folder, "bcolz", 1).batch(3)
+                with make_loader(folder, "bcolz", 1) as other:
+                    other.batch(3)
         except ZeroDivisionError:
             pass
         if epoch % (num_epochs // 50) == 0:
@@ -293,7 +311,9 @@ def no_files(folder: str) -> None:
     one = make_loader(folder, "pictures", 2)
     expected = [content(batch) for batch in one.epoch(0)]
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1, hard))
+    free = os.dup(1)  # the least number that is free
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
     try:
         list(one.epoch(2))
     except MtgenError as error:
@@ -306,24 +326,23 @@ def no_files(folder: str) -> None:
 
 def little_memory(folder: str, kind: str, num_workers: int) -> None:
     """Again and again too little memory, each time a bit more: an error, never a hang, and the loader works on."""
-    rows = np.arange(3000)
+    rows = np.arange(120)
     table = pd.DataFrame({"path": [f"{row % NUM_ROWS}.png" for row in rows], "number": rows})
-    inputs: dict[str, Any] = {"number": mtgen.Columns("number"), "array": mtgen.Rows(np.ones((3000, 3000), "f4"))}
+    inputs: dict[str, Any] = {"number": mtgen.Columns("number"), "array": mtgen.Rows(np.ones((120, 75_000), "f4"))}
     if kind == "pictures":
         inputs["image"] = mtgen.Images("path", root=f"{folder}/pictures", size=(200, 200))
     data = mtgen.Dataset(table, inputs)
-    one = mtgen.Loader(data, 300, num_workers=num_workers, prefetch=Prefetch(window=1, depth=2, stall_seconds=15))
+    one = mtgen.Loader(data, 12, num_workers=num_workers, prefetch=Prefetch(window=1, depth=2, stall_seconds=15))
     expected = [hash(batch.inputs["array"].tobytes()) for batch in one.epoch(0)]
     failed, whole = 0, 0
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    for more in range(0, 60):
+    for more in range(0, 200, 6):
         one.close()
         held, wrong = [], None
-        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more * (1 << 21), hard))
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more * (1 << 20), hard))
         try:
-            for batch in one.epoch(0):
-                held.append(batch)
+            held.extend(one.steps(0, 40))  # 3.6 MB each
         except (MtgenError, MemoryError, RuntimeError) as error:
             wrong = error
         finally:
@@ -348,6 +367,11 @@ def forks(folder: str, kind: str, num_workers: int, uses: bool) -> None:
         stream = one.stream()
         for _ in range(number):
             stream.get(next(iterator).step or 0)
+        if kind == "zarr":
+            # Python 3.11 itself may hang in a child that is forked just when a thread comes or goes, and TensorStore's
+            # come and go with each read.
+            for ahead in (stream, iterator._stream):  # type: ignore[attr-defined]
+                assert all(pending.done.wait(10) for pending in (ahead._ready if ahead else {}).values())
         child = os.fork()
         if child == 0:
             if not uses:
