@@ -330,14 +330,14 @@ def little_memory(folder: str, kind: str, num_workers: int) -> None:
     table = pd.DataFrame({"path": [f"{row % NUM_ROWS}.png" for row in rows], "number": rows})
     inputs: dict[str, Any] = {"number": mtgen.Columns("number"), "array": mtgen.Rows(np.ones((120, 75_000), "f4"))}
     if kind == "pictures":
-        inputs["image"] = mtgen.Images("path", root=f"{folder}/pictures", size=(200, 200))
+        inputs["image"] = mtgen.Images("path", root=f"{folder}/pictures", size=(50, 50))
     data = mtgen.Dataset(table, inputs)
     one = mtgen.Loader(data, 12, num_workers=num_workers, prefetch=Prefetch(window=1, depth=2, stall_seconds=15))
     expected = [hash(batch.inputs["array"].tobytes()) for batch in one.epoch(0)]
     failed, whole = 0, 0
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    for more in range(0, 200, 6):
+    for more in [*range(0, 120, 12), *range(120, 600, 80)]:
         one.close()
         held, wrong = [], None
         resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more * (1 << 20), hard))
@@ -362,7 +362,7 @@ def forks(folder: str, kind: str, num_workers: int, uses: bool) -> None:
     warnings.simplefilter("ignore")
     one = make_loader(folder, kind, num_workers)
     expected = [content(batch) for batch in one.epoch(0)]
-    for number in range(6):
+    for number in (0, 1, 4):
         iterator = one.epoch(0)
         stream = one.stream()
         for _ in range(number):
