@@ -228,9 +228,10 @@ def _picture_jobs(number: int, bound: BoundImages, pending: Pending, reader: _Re
                 started = middle = time.perf_counter()
                 try:
                     path = bound.path(row)
-                    note(f"read and decode {path}")
+                    note(f"read {path}")
                     data = reader.read_bytes(bound, row)
                     middle = time.perf_counter()
+                    note(f"decode {path}")
                     decode(data, bound.recipe, pending.buffers[number][slot], facts, reader.room)
                     facts["extension_mismatch"] += extension_mismatch(path, data)
                 except Exception as error:

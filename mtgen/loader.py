@@ -17,6 +17,7 @@ from mtgen import seeds
 from mtgen import state as states
 from mtgen.audit import Audit, Plan, audit
 from mtgen.batch import Batch
+from mtgen.batches import Batches
 from mtgen.config import OnError, Prefetch
 from mtgen.dataset import Dataset
 from mtgen.errors import PlanError
@@ -136,7 +137,7 @@ class Loader:
         self._room = Room(pictures, self.prefetch.stall_seconds) if pictures else None
         self._pool = WorkerPool(self.num_workers) if self.num_workers else None
         # At most one; taking from and adding to a deque needs no lock, which a fork could leave locked.
-        self._idle_streams: deque[Stream] = deque()
+        self._idle_streams: deque[Stream] = deque(maxlen=1)
 
     def __getstate__(self) -> dict[str, Any]:
         running = {"_checked_model", "_recorder", "_quarantine", "_room", "_pool", "_idle_streams"}
@@ -229,24 +230,7 @@ class Loader:
         step = self.step if start is None else start
         for one in (step,) if stop is None else (step, stop):
             self._plan.place(one)
-        return self._iterate(int(step), stop)
-
-    def _iterate(self, step: int, stop: int | None) -> Iterator[Batch]:
-        try:
-            stream = self._idle_streams.pop()
-        except IndexError:
-            stream = self.stream()
-        stream.seek(step)
-        try:
-            while stop is None or step < stop:
-                yield self.take_from(stream, step)
-                step += 1
-        except BaseException:
-            stream.close()
-            raise
-        # Kept for the next epoch, whose first batches it has under way.
-        self._close_idle()
-        self._idle_streams.append(stream)
+        return Batches(self.take_from, self.stream, self._idle_streams, int(step), stop)
 
     def _close_idle(self) -> None:
         while self._idle_streams:

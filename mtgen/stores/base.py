@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import stat
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, BinaryIO, Protocol, Self, runtime_checkable
@@ -160,24 +159,6 @@ def load_package(name: str, install: str, location: str) -> Any:
             f"reading it needs the package {name}, which cannot be imported ({error}): pip install '{install}'",
             path=location,
         ) from error
-
-
-class ProcessLock:
-    """A lock that a forked child has free, whoever held it in the parent.
-
-    For libraries whose reads must not overlap. Any thread; use it as `with lock:`.
-    """
-
-    def __init__(self) -> None:
-        self._held = (os.getpid(), threading.Lock())
-
-    def __enter__(self) -> None:
-        if self._held[0] != os.getpid():
-            self._held = (os.getpid(), threading.Lock())
-        self._held[1].acquire()
-
-    def __exit__(self, *exception: object) -> None:
-        self._held[1].release()
 
 
 class OpenStore(ABC):

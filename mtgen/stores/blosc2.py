@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import StoreError
-from mtgen.stores.base import ChunkedStore, OpenStore, ProcessLock, load_package
+from mtgen.stores.base import ChunkedStore, OpenStore, load_package
+from mtgen.waits import ProcessTurns
 
 
 def _blosc2(location: str) -> Any:
@@ -66,7 +67,7 @@ class Blosc2Store(ChunkedStore):
         self._check_grid(array)
         self.chunk_rows = max(int(array.blocks[0]), 1)
         self.array = array
-        self.lock = ProcessLock()
+        self.lock = ProcessTurns(f"read {self.location}")
 
     def _check_grid(self, array: Any) -> None:
         """Refuse a shape that the chunks cannot hold: blosc2 walks such a grid for ever, and holds the GIL."""
@@ -94,7 +95,7 @@ class Blosc2Store(ChunkedStore):
     def read_chunk(self, chunk: int) -> np.ndarray:
         """See `ChunkedStore.read_chunk`."""
         start, stop = self.chunk_span(chunk)
-        with self.lock:
+        with self.lock.here:
             self.check_open()
             try:
                 return np.asarray(self.array[start:stop])
@@ -106,7 +107,7 @@ class Blosc2Store(ChunkedStore):
 
     def close(self) -> None:
         """See `Store.close`."""
-        with self.lock:
+        with self.lock.here:
             super().close()
             self.array = None
 

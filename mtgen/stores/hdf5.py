@@ -15,8 +15,9 @@ import numpy as np
 
 from mtgen import plan
 from mtgen.errors import StoreError
-from mtgen.stores.base import OpenStore, ProcessLock, load_package
+from mtgen.stores.base import OpenStore, load_package
 from mtgen.stores.container import Container
+from mtgen.waits import ProcessTurns
 
 
 def _h5py(location: str) -> Any:
@@ -111,7 +112,7 @@ class HDF5Store(OpenStore):
         self.chunk_rows = int(dataset.chunks[0]) if dataset.chunks else 1
         self.attributes = _texts(dataset.attrs)
         self.dataset = dataset
-        self.lock = ProcessLock()
+        self.lock = ProcessTurns(f"read {self.location}")
 
     def reopening(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
         """See `OpenStore.reopening`; refused for a dataset that is in no file on disk."""
@@ -124,7 +125,7 @@ class HDF5Store(OpenStore):
 
     def fill(self, rows: np.ndarray, out: np.ndarray) -> None:
         """See `OpenStore.fill`; reads the wanted span of each chunk, or single rows where there are no chunks."""
-        with self.lock:
+        with self.lock.here:
             self.check_open()
             try:
                 if self.chunk_rows == 1:
@@ -144,7 +145,7 @@ class HDF5Store(OpenStore):
 
     def close(self) -> None:
         """See `Store.close`; waits for a read that is under way."""
-        with self.lock:
+        with self.lock.here:
             if self.file is not None:
                 self.file.close()
         super().close()

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import StoreError
-from mtgen.stores.base import OpenStore, ProcessLock, load_package
+from mtgen.stores.base import OpenStore, load_package
 from mtgen.stores.container import KEY_ATTRIBUTE, KEY_MEMBER, Container
+from mtgen.waits import ProcessTurns
 
 EXACT_FLOAT = 2**53  # whole numbers up to here are exact in float64
 
@@ -51,7 +52,7 @@ class ParquetStore(OpenStore):
         self.path = str(Path(path).absolute())
         self.location = f"{path}::{inside}"
         self.inside = inside
-        self.lock = ProcessLock()
+        self.lock = ProcessTurns(f"read {self.location}")
         self.file = _open_file(path)
         try:
             self._understand(inside)
@@ -143,7 +144,7 @@ class ParquetStore(OpenStore):
         groups = np.searchsorted(self.starts, rows[order], side="right") - 1
         for group in np.unique(groups).tolist():
             slots = order[groups == group]
-            with self.lock:
+            with self.lock.here:
                 self.check_open()
                 table = self._read_group(group, self.columns)
             start = int(self.starts[group])
@@ -205,7 +206,7 @@ class ParquetStore(OpenStore):
 
     def close(self) -> None:
         """See `Store.close`; waits for a read that is under way."""
-        with self.lock:
+        with self.lock.here:
             self.file.close()
         super().close()
 

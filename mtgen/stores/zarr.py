@@ -34,8 +34,22 @@ MEMBER = re.compile(r"[\w.\- ]+(/[\w.\- ]+)*")  # a name inside a group: no way 
 METADATA = ["zarr.json", ".zarray", ".zgroup", "attributes.json"]
 
 
+_user: list[int] = []
+"""The process in which TensorStore was first used, once it was. Its threads are in no forked child of that one."""
+
+
 def _tensorstore(location: str) -> Any:
-    return load_package("tensorstore", "tensorstore", location)
+    package = load_package("tensorstore", "tensorstore", location)
+    if not _user:
+        _user.append(os.getpid())
+    if _user[0] != os.getpid():
+        raise StoreError(
+            f"TensorStore was used in process {_user[0]} before this one was forked from it, and would end this one. "
+            'Start processes by "spawn" or "forkserver" (multiprocessing.set_start_method), or open the store after '
+            "the fork only",
+            path=location,
+        )
+    return package
 
 
 def _plain(error: BaseException) -> str:
