@@ -26,7 +26,7 @@ from mtgen.inputs.rows import BoundRows
 from mtgen.memory import Forecast, budget_bytes, forecast
 from mtgen.metrics import Recorder, Stats
 from mtgen.plan import Batching, Shard
-from mtgen.prefetch import Stream
+from mtgen.prefetch import Ration, Stream
 from mtgen.quarantine import Quarantine
 from mtgen.room import Room
 from mtgen.sampling.order import Blocks, Exact, Sampler, Sequential
@@ -53,7 +53,7 @@ class Loader:
         drop_last: leave out the rest of each epoch that fills no batch.
         pad_last: fill the last batch with empty slots of weight 0; for loops of your own, `keras()` refuses it.
         num_workers: threads; None for one per usable core; 0 does all work in the caller's thread.
-        memory: most bytes that one iteration over the loader holds, or "auto": 1 GiB, less on a small machine.
+        memory: most bytes that the loader holds, all iterators together, or "auto": 1 GiB, less on a small machine.
             `print(loader.forecast)` says what for.
         on_error: what to do about a sample that cannot be read: `"raise"`, `"refill"` with another row, `"mask"` it
             with weight 0; or `OnError(...)`, which also holds the budget of bad rows, their report and retries.
@@ -136,11 +136,12 @@ class Loader:
         pictures = self.forecast.picture_bytes
         self._room = Room(pictures, self.prefetch.stall_seconds) if pictures else None
         self._pool = WorkerPool(self.num_workers) if self.num_workers else None
+        self._ration = Ration(self.forecast)
         # At most one; taking from and adding to a deque needs no lock, which a fork could leave locked.
         self._idle_streams: deque[Stream] = deque(maxlen=1)
 
     def __getstate__(self) -> dict[str, Any]:
-        running = {"_checked_model", "_recorder", "_quarantine", "_room", "_pool", "_idle_streams"}
+        running = {"_checked_model", "_recorder", "_quarantine", "_room", "_pool", "_ration", "_idle_streams"}
         return {name: value for name, value in self.__dict__.items() if name not in running}
 
     def __setstate__(self, settings: dict[str, Any]) -> None:
@@ -188,7 +189,7 @@ class Loader:
 
     def _stream(self, held: Forecast) -> Stream:
         make_window = partial(self._plan.make_window, self._recorder, self._quarantine, self._room)
-        return Stream(make_window, self._pool, held, self.prefetch.stall_seconds)
+        return Stream(make_window, self._pool, held, self._ration, self.prefetch.stall_seconds)
 
     def batch(self, step: int) -> Batch:
         """The batch of one step, read now. Pure: asking again gives the same bytes in new arrays.

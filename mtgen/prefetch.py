@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import time
+import weakref
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 from mtgen.batch import Batch
 from mtgen.callers import Callers
@@ -31,6 +33,7 @@ class _Ahead:
     """What a stream has under way in one process."""
 
     def __init__(self, pool: WorkerPool | None, seconds: float) -> None:
+        self.pid = os.getpid()
         self.crew: WorkerPool | Callers = pool or Callers()
         self.turn = Turns(seconds, "plan the next batches")
         self.ticket = Ticket()
@@ -59,6 +62,37 @@ class _Ahead:
             self.crew.tidy()
 
 
+class Ration:
+    """Batches that all streams of a loader may have under way together, so that they share one budget.
+
+    Any thread. A stream gets its part of them, or what the others leave; one batch, that which is asked for, always.
+
+    Args:
+        forecast: window and depth of the loader.
+
+    Attributes:
+        num_batches: all there are.
+    """
+
+    def __init__(self, forecast: Forecast) -> None:
+        self.num_batches = forecast.depth + forecast.window
+        # Plain references: a WeakSet calls back when one goes, and an interrupt in there would be lost.
+        self._all: list[weakref.ref[_Ahead]] = []
+
+    def enter(self, ahead: _Ahead) -> None:
+        """Count one more; it leaves when it is forgotten."""
+        for gone in [one for one in self._all if one() is None]:
+            with suppress(ValueError):  # another thread was faster
+                self._all.remove(gone)
+        self._all.append(weakref.ref(ahead))
+
+    def part(self, ahead: _Ahead) -> int:
+        """Batches that one may have under way now."""
+        known = [one for one in (one() for one in list(self._all)) if one is not None and one.pid == ahead.pid]
+        others = [len(one.ready) for one in known if one is not ahead and one.ready]
+        return max(1, min(self.num_batches // (len(others) + 1), self.num_batches - sum(others)))
+
+
 class Stream:
     """Batches by step, with the following steps under way.
 
@@ -69,15 +103,22 @@ class Stream:
         make_window: plans a window of steps.
         pool: the loader's workers, or None to do all work in the caller's thread.
         forecast: window and depth.
+        ration: what all streams of the loader have together.
         stall_seconds: longest wait for one batch.
     """
 
     def __init__(
-        self, make_window: MakeWindow, pool: WorkerPool | None, forecast: Forecast, stall_seconds: float
+        self,
+        make_window: MakeWindow,
+        pool: WorkerPool | None,
+        forecast: Forecast,
+        ration: Ration,
+        stall_seconds: float,
     ) -> None:
         self._make_window = make_window
         self._pool = pool
         self._forecast = forecast
+        self._ration = ration
         self._stall_seconds = stall_seconds
         self._of_process: dict[int, _Ahead] = {}
 
@@ -90,6 +131,7 @@ class Stream:
         found = self._of_process.get(os.getpid())
         if found is None:
             found = self._of_process.setdefault(os.getpid(), _Ahead(self._pool, self._stall_seconds))
+            self._ration.enter(found)
             for parent in set(self._of_process) - {os.getpid()}:
                 self._of_process.pop(parent, None)
         return found
@@ -144,9 +186,13 @@ class Stream:
 
     def _work_ahead(self, ahead: _Ahead, step: int) -> None:
         """Plan windows until `depth` steps beyond `step` are under way; the first windows are short to start fast."""
+        part = self._ration.part(ahead)
         while ahead.end <= step + (self._forecast.depth if self._pool else 0):
-            num_steps = min(ahead.ramp, self._forecast.window)
-            self._make_room(ahead, step, num_steps)
+            asked = sum(ready >= step for ready in ahead.ready)
+            num_steps = min(ahead.ramp, self._forecast.window, max(part - asked, ahead.end == step))
+            if not num_steps:
+                return
+            self._make_room(ahead, step, part - num_steps)
             steps = range(ahead.end, ahead.end + num_steps)
             try:
                 ahead.ready.update(zip(steps, self._submit(ahead, steps, ahead.ticket), strict=True))
@@ -157,10 +203,9 @@ class Stream:
             ahead.end += num_steps
             ahead.ramp = min(2 * ahead.ramp, self._forecast.window)
 
-    def _make_room(self, ahead: _Ahead, step: int, num_steps: int) -> None:
-        """Forget the oldest batches that nobody asked for, where more would be held than was forecast."""
-        most = self._forecast.depth + self._forecast.window
-        num_more = max(0, len(ahead.ready) + num_steps - most)
+    def _make_room(self, ahead: _Ahead, step: int, most: int) -> None:
+        """Forget the oldest batches that nobody asked for, where more are held than `most`."""
+        num_more = max(0, len(ahead.ready) - most)
         ahead.forget(sorted(ready for ready in ahead.ready if ready < step)[:num_more])
 
     def _submit(self, ahead: _Ahead, steps: Sequence[int], ticket: Ticket) -> list[Pending]:
