@@ -243,7 +243,7 @@ def _stacked(series: pd.Series) -> np.ndarray:
     if values.dtype.kind == "f":
         with np.errstate(over="ignore"):
             kept = values.astype(np.float32)
-        broken = ~_unchanged(values, kept) | np.isnan(values)
+        broken = ~_unchanged(values, kept) | ~np.isfinite(values)
     else:
         fits = np.iinfo(np.int32).min <= values.min() and values.max() <= np.iinfo(np.int32).max
         kept = values.astype(np.int32 if fits else np.int64)
@@ -252,8 +252,8 @@ def _stacked(series: pd.Series) -> np.ndarray:
     if broken.any():
         row = int(np.flatnonzero(broken)[0])
         raise TableError(
-            f"targets: column {series.name!r} has {series.iloc[row]!r:.100}, with NaN or numbers that {kept.dtype} "
-            f"cannot hold. Wrong in {first_rows(broken)}",
+            f"targets: column {series.name!r} has {series.iloc[row]!r:.100}, with NaN, infinity or numbers "
+            f"that {kept.dtype} cannot hold. Wrong in {first_rows(broken)}",
             row=row,
         )
     return kept
@@ -289,6 +289,13 @@ def _numbers(series: pd.Series, dtype: np.dtype) -> np.ndarray:
         row = int(np.flatnonzero(np.isnan(wanted))[0])
         raise TableError(
             f"column {series.name!r} has NaN in {first_rows(np.isnan(wanted))}; fill it in, or drop", row=row
+        )
+    if wanted.dtype.kind == "f" and np.isinf(wanted).any():
+        row = int(np.flatnonzero(np.isinf(wanted))[0])
+        raise TableError(
+            f"column {series.name!r} has {wanted[row]!s} in {first_rows(np.isinf(wanted))}, from which no model "
+            f"learns; clip it, as by table[{series.name!r}].clip(-1e9, 1e9), or drop",
+            row=row,
         )
     with np.errstate(all="ignore"):
         values = wanted.astype(dtype)

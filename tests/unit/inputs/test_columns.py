@@ -54,7 +54,6 @@ def test_what_fits_is_kept(dtype: str, source: str) -> None:
         (1e300, "float64", "float32"),
         (1e19, "float64", "int64"),
         (2.0**63, "float64", "int64"),
-        (float("inf"), "float64", "int32"),
         (70_000, "int64", "float16"),
     ],
 )
@@ -86,9 +85,8 @@ def test_integers_are_exact_or_refused(source: str, dtype: str, data: st.DataObj
         assert int(bound.take(np.array([0]))[0, 0]) == number
 
 
-def test_floats_may_be_rounded_and_infinite_ones_kept() -> None:
-    bound = Columns("a").bind(frame(a=[0.1, float("inf"), -float("inf")]))
-    assert values(bound) == [[float(np.float32(0.1))], [float("inf")], [-float("inf")]]
+def test_floats_may_be_rounded() -> None:
+    assert values(Columns("a").bind(frame(a=[0.1, 0, 1]))) == [[float(np.float32(0.1))], [0.0], [1.0]]
 
 
 @pytest.mark.parametrize("dtype", ["float33", "object", "str", "datetime64[s]", "complex64"])
@@ -183,7 +181,7 @@ def test_classes_out_of_something_else_are_refused(column: Any, kind: str) -> No
         ([[[1], [2]], [[3], [4]], [[5], [6]]], "int32", (2, 1)),
         ([[2**40], [1], [2]], "int64", (1,)),
         ([[True], [False], [True]], "int32", (1,)),
-        ([[1e30], [float("inf")], [0]], "float32", (1,)),
+        ([[1e30], [1.5], [0]], "float32", (1,)),
     ],
 )
 def test_lists_of_one_shape_are_one_target(column: Any, dtype: str, shape: tuple[int, ...]) -> None:
@@ -200,8 +198,12 @@ def test_lists_of_one_shape_are_one_target(column: Any, dtype: str, shape: tuple
         ([[1, 2], [[1], [2, 3]]], r"Wrong in 1 row \(1\)"),
         ([["x"], ["y"]], r"Wrong in 2 rows \(0, 1\). Labels go in OneHot"),
         ([[], []], r"at least one, and integers within int64. Wrong in 2 rows"),
-        ([[0.5], [float("nan")]], r"has \[nan\], with NaN or numbers that float32 cannot hold. Wrong in 1 row \(1\)"),
-        ([[0.5], [1e300]], r"has \[1e\+300\], with NaN or numbers that float32 cannot hold"),
+        (
+            [[0.5], [float("nan")]],
+            r"infinity or numbers that float32 cannot hold. Wrong in 1 row \(1\)",
+        ),
+        ([[0.5], [float("inf")]], r"has \[inf\], with NaN, infinity or numbers that float32 cannot hold"),
+        ([[0.5], [1e300]], r"has \[1e\+300\], with NaN, infinity or numbers that float32 cannot hold"),
         ([[1], [2**64 - 1]], r"integers within int64. Wrong in 1 row \(1\)"),
     ],
 )
@@ -219,7 +221,9 @@ def test_lists_are_part_of_the_state() -> None:
 # --- weights ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wrong", [-1.0, float("inf")])
-def test_a_weight_is_finite_and_not_negative(wrong: float) -> None:
-    with pytest.raises(TableError, match=r"weights are finite and >= 0\. Wrong in 1 row \(1\) \[row 1\]"):
+@pytest.mark.parametrize(
+    ("wrong", "message"), [(-1.0, r"weights are finite and >= 0\. Wrong in 1"), (float("inf"), "has inf in 1")]
+)
+def test_a_weight_is_finite_and_not_negative(wrong: float, message: str) -> None:
+    with pytest.raises(TableError, match=message + r" row \(1\).* \[row 1\]"):
         Weight("a").bind(frame(a=[1.0, wrong, 2.0]))

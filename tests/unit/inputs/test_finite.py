@@ -59,6 +59,17 @@ def test_a_weight_that_is_not_finite_is_refused(value):
         mtgen.Dataset(pd.DataFrame({"a": [1.0, value]}), inputs={"a": mtgen.Columns("a")}, targets="a", weight="a")
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+@pytest.mark.parametrize("role", ["inputs", "targets"])
+def test_infinity_in_a_column_is_refused_when_the_dataset_is_made(role, value):
+    table = pd.DataFrame({"a": [1.0, 2.0, value, 3.0], "b": range(4)})
+    settings = {"inputs": {"b": mtgen.Columns("b")}, "targets": "b"}
+    settings[role] = {"a": mtgen.Columns("a")} if role == "inputs" else "a"
+    with pytest.raises(TableError, match=r"column 'a' has -?inf in 1 row \(2\), from which no model learns") as caught:
+        mtgen.Dataset(table, **settings)
+    assert caught.value.row == 2
+
+
 @pytest.mark.parametrize("role", ["inputs", "targets"])
 def test_nan_in_a_column_is_refused_when_the_dataset_is_made(role):
     table = pd.DataFrame({"a": [1.0, 2.0, np.nan, np.nan], "b": range(4)})
