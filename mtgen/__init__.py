@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mtgen import compat, errors, testing
     from mtgen.batch import Batch
-    from mtgen.config import Prefetch
+    from mtgen.config import OnError, Prefetch
+    from mtgen.dataframe.loader import from_dataframe
     from mtgen.dataset import Dataset, Splits
     from mtgen.errors import MtgenError
+    from mtgen.inputs.classes import ClassNumbers, OneHot
     from mtgen.inputs.columns import Columns
     from mtgen.inputs.images import Images
     from mtgen.inputs.rows import Rows
     from mtgen.loader import Loader
+    from mtgen.order_log import OrderLog
     from mtgen.plan import Shard
     from mtgen.recipe import Recipe
     from mtgen.stores import open_store
@@ -26,11 +29,15 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Batch",
+    "ClassNumbers",
     "Columns",
     "Dataset",
     "Images",
     "Loader",
     "MtgenError",
+    "OnError",
+    "OneHot",
+    "OrderLog",
     "Prefetch",
     "Recipe",
     "Rows",
@@ -38,6 +45,7 @@ __all__ = [
     "Splits",
     "compat",
     "errors",
+    "from_dataframe",
     "open_store",
     "read_table",
     "testing",
@@ -45,16 +53,21 @@ __all__ = [
 
 _HOMES = {
     "Batch": "mtgen.batch",
+    "ClassNumbers": "mtgen.inputs.classes",
     "Columns": "mtgen.inputs.columns",
     "Dataset": "mtgen.dataset",
     "Images": "mtgen.inputs.images",
     "Loader": "mtgen.loader",
     "MtgenError": "mtgen.errors",
+    "OnError": "mtgen.config",
+    "OneHot": "mtgen.inputs.classes",
+    "OrderLog": "mtgen.order_log",
     "Prefetch": "mtgen.config",
     "Recipe": "mtgen.recipe",
     "Rows": "mtgen.inputs.rows",
     "Shard": "mtgen.plan",
     "Splits": "mtgen.dataset",
+    "from_dataframe": "mtgen.dataframe.loader",
     "open_store": "mtgen.stores",
     "read_table": "mtgen.table",
 }

@@ -1,8 +1,10 @@
-"""Settings that change how fast batches come, never what is in them."""
+"""Settings of a running loader: how far it works ahead, and what it does about samples that cannot be read."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from typing import Literal
 
 from mtgen.errors import PlanError
 
@@ -39,3 +41,66 @@ class Prefetch:
                 f"Prefetch(stall_seconds=...) must be a number > 0 and at most {MOST_STALL_SECONDS:,} (no wait is "
                 f"unbounded), received {self.stall_seconds!r}"
             )
+
+
+MOST_RETRIES = 20
+"""Twenty doublings of any pause are longer than a run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnError:
+    """What a loader does about a sample that cannot be read: a picture or a chunk that is missing or damaged.
+
+    Whatever is chosen, errors that may pass (a network file system that stumbles) are retried first, and a sample
+    that is not provably the right one (`AlignmentError`, `ChangedError`) always stops the run.
+
+    Args:
+        policy: `"raise"`: the batch raises. `"refill"`: another row takes the place of the bad one, drawn by the same
+            law, always the same one; no other slot changes. `"mask"`: the slot is all zeros and has weight 0.
+        max_errors: distinct bad rows that are put up with: a number of rows, or a share of the dataset's rows below
+            1 (at least one row). One more raises `BudgetError`.
+        report: CSV file to which each bad row is added once: row, path, error, step. None keeps the list in
+            `loader.quarantine` only.
+        num_retries: how often a read is tried again after an error that may pass, such as EIO, ESTALE or HTTP 503.
+        retry_seconds: pause before the first of them; doubles each time.
+
+    Raises:
+        PlanError: anything out of range.
+
+    Example:
+        >>> OnError(policy="refill", max_errors=0.001).most_bad_rows(50_000)
+        50
+    """
+
+    policy: Literal["raise", "refill", "mask"] = "raise"
+    max_errors: int | float = 0.01
+    report: str | os.PathLike[str] | None = None
+    num_retries: int = 3
+    retry_seconds: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.policy not in ("raise", "refill", "mask"):
+            raise PlanError(f'on_error must be "raise", "refill" or "mask", received {self.policy!r}')
+        number = isinstance(self.max_errors, int | float) and not isinstance(self.max_errors, bool)
+        whole = number and (isinstance(self.max_errors, int) or self.max_errors < 1)
+        if not number or not whole or self.max_errors < 0:
+            raise PlanError(
+                "OnError(max_errors=...) must be a number of rows >= 0 (an integer) or a share of all rows from 0 to "
+                f"below 1, received {self.max_errors!r}"
+            )
+        if self.report is not None and not isinstance(self.report, str | os.PathLike):
+            raise PlanError(f"OnError(report=...) must be the path of a CSV file or None, received {self.report!r}")
+        retries = self.num_retries
+        if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= MOST_RETRIES:
+            raise PlanError(
+                f"OnError(num_retries=...) must be an integer from 0 to {MOST_RETRIES}, received {retries!r}"
+            )
+        pause = self.retry_seconds
+        if isinstance(pause, bool) or not isinstance(pause, int | float) or not 0 <= pause <= 60:
+            raise PlanError(f"OnError(retry_seconds=...) must be a number from 0 to 60, received {pause!r}")
+
+    def most_bad_rows(self, num_rows: int) -> int:
+        """Distinct bad rows put up with in a dataset of `num_rows` rows."""
+        if isinstance(self.max_errors, int):
+            return self.max_errors
+        return max(1, int(self.max_errors * num_rows)) if self.max_errors else 0

@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from mtgen.encoded import early_size, format_of, orientation_of
 from mtgen.errors import DecodeError, MtgenError, PlanError
 from mtgen.placement import Placement, place
 from mtgen.recipe import Recipe
+from mtgen.room import Room
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -44,7 +46,13 @@ FACTS = (
 _MODES = {"rgb": "RGB", "grayscale": "L", "rgba": "RGBA"}
 
 
-def decode(data: bytes, recipe: Recipe, out: np.ndarray, facts: MutableMapping[str, int] | None = None) -> None:
+def decode(
+    data: bytes,
+    recipe: Recipe,
+    out: np.ndarray,
+    facts: MutableMapping[str, int] | None = None,
+    room: Room | None = None,
+) -> None:
     """Decode one picture into `out`.
 
     Any thread, many at once. The caller owns `data`, `out` and `facts` and keeps other threads off these `out` and
@@ -55,11 +63,12 @@ def decode(data: bytes, recipe: Recipe, out: np.ndarray, facts: MutableMapping[s
         recipe: everything that decides the pixels.
         out: array of `recipe.spec.shape` and `recipe.spec.dtype`, writable, of any strides: a slot of a batch.
         facts: counts by name from `FACTS`, to which this picture is added; None counts nothing.
+        room: where to take the bytes that the picture needs before it is small; None takes them without asking.
 
     Raises:
         DecodeError: the bytes are no picture the recipe allows, or a broken one; the text says what was wrong and
             the cause is chained.
-        PlanError: `out` does not fit the recipe.
+        PlanError: `out` does not fit the recipe, or the picture not the room.
 
     Example:
         >>> import io, numpy, PIL.Image
@@ -77,7 +86,7 @@ def decode(data: bytes, recipe: Recipe, out: np.ndarray, facts: MutableMapping[s
     picture_format = _allowed_format(data, recipe)
     found: list[str] = []
     try:
-        pixels = _pixels(data, picture_format, recipe, found)
+        pixels = _pixels(data, picture_format, recipe, found, room)
     except (MtgenError, MemoryError):
         raise
     except Exception as cause:  # hostile bytes raise anything out of a decoder: OSError, SyntaxError, struct.error ...
@@ -109,7 +118,7 @@ def _allowed_format(data: bytes, recipe: Recipe) -> str:
     return found
 
 
-def _pixels(data: bytes, picture_format: str, recipe: Recipe, found: list[str]) -> np.ndarray:
+def _pixels(data: bytes, picture_format: str, recipe: Recipe, found: list[str], room: Room | None) -> np.ndarray:
     """The picture as `(height, width)` or `(height, width, channels)`, upright and of its final size."""
     if size := early_size(data, picture_format):
         _check_pixels(size, recipe)
@@ -123,11 +132,22 @@ def _pixels(data: bytes, picture_format: str, recipe: Recipe, found: list[str]) 
         wanted = image.size[0] // placement.shrink, image.size[1] // placement.shrink
         if image.draft(None, wanted) is None:  # a JPEG that Pillow will not scale
             placement = place(image.size, recipe, turn=turn)
-    image.load()
-    if not jpeg:  # after loading: PNG may hold EXIF behind the pixels, and Pillow has turned TIFF by then
-        turn = _orientation(image, recipe, found) if picture_format != "TIFF" else 1
-        placement = place(image.size, recipe, turn=turn)
-    return np.asarray(_resized(_turned(_in_mode(image, sixteen_bit, recipe, found), turn), placement, recipe))
+    with nullcontext() if room is None else room.take(_needed_bytes(image, turn, recipe)):
+        image.load()
+        if not jpeg:  # after loading: PNG may hold EXIF behind the pixels, and Pillow has turned TIFF by then
+            turn = _orientation(image, recipe, found) if picture_format != "TIFF" else 1
+            placement = place(image.size, recipe, turn=turn)
+        return np.asarray(_resized(_turned(_in_mode(image, sixteen_bit, recipe, found), turn), placement, recipe))
+
+
+_PIXEL_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
+"""Bytes that Pillow holds per pixel; four in all other modes, RGB among them."""
+
+
+def _needed_bytes(image: Image, turn: int, recipe: Recipe) -> int:
+    """Bytes that a picture takes at full size: as it is loaded, and its copies in other colours and upright."""
+    copies = (image.mode != _MODES[recipe.color]) + (_has_alpha(image) and recipe.alpha != "keep") + (turn > 1)
+    return image.size[0] * image.size[1] * (_PIXEL_BYTES.get(image.mode, 4) + 4 * copies)
 
 
 @functools.cache

@@ -5,9 +5,12 @@
     ├── AlignmentError  (ValueError)    a table row and a store row are not provably the same sample
     ├── StoreError      (OSError)       a store cannot be opened or read
     ├── DecodeError     (OSError)       a picture cannot be read or decoded
+    ├── ChangedError    (RuntimeError)  a file is not the one that was promised, or changed while it was read
+    ├── ManifestError   (ValueError)    a manifest that is damaged, or does not name the files asked for
     ├── PlanError       (ValueError)    settings that no order, split or batch can follow
     ├── StateError      (ValueError)    a state that does not belong to this loader
     ├── ModelError      (ValueError)    a model whose inputs or targets do not fit the loader
+    ├── BudgetError     (RuntimeError)  more bad samples than allowed
     └── StallError      (TimeoutError)  a wait passed its deadline
 
 Each message says what was received, what was expected and how to fix it. Where there is one, the row, path and
@@ -78,6 +81,17 @@ class DecodeError(MtgenError, OSError):
     """A picture cannot be read or decoded."""
 
 
+class ChangedError(MtgenError, RuntimeError):
+    """A file is not the one that was promised: it changed since the manifest was made, or while it was read.
+
+    Neither a `DecodeError` nor a `StoreError`, so that no policy for bad samples takes a changed dataset for one.
+    """
+
+
+class ManifestError(MtgenError, ValueError):
+    """A manifest that is damaged, of another version, or does not name the files asked for."""
+
+
 class PlanError(MtgenError, ValueError):
     """Settings that no order, split or batch can follow."""
 
@@ -88,6 +102,10 @@ class StateError(MtgenError, ValueError):
 
 class ModelError(MtgenError, ValueError):
     """A model whose inputs or targets do not fit what the loader delivers."""
+
+
+class BudgetError(MtgenError, RuntimeError):
+    """More samples could not be read than `OnError(max_errors=...)` allows."""
 
 
 class StallError(MtgenError, TimeoutError):

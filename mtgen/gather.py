@@ -1,7 +1,7 @@
 """Fill batches: read plans run into buffers, pictures decoded into their slots.
 
-Two ways to the same bytes: `fetch` reads one sample after the other and is what the tests compare with; `window_jobs`
-cuts a window of upcoming batches into jobs that threads run side by side. Buffers are made here and filled below;
+`window_jobs` cuts a window of upcoming batches into jobs that threads run side by side; the plain way to the same
+bytes, one sample after the other, is `mtgen.sample.fetch`. Buffers are made with the pending batches and filled below;
 every hop carries the slot, so nothing is sorted afterwards.
 """
 
@@ -14,15 +14,18 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from mtgen import plan
-from mtgen.batch import Batch
+from mtgen.config import OnError
 from mtgen.decode import decode
 from mtgen.encoded import extension_mismatch
-from mtgen.errors import DecodeError, MtgenError, StoreError
+from mtgen.errors import DecodeError, StoreError
 from mtgen.inputs.columns import BoundColumns
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
 from mtgen.metrics import Recorder
 from mtgen.pending import Field, Job, Note, Pending
+from mtgen.retry import retrying
+from mtgen.room import Room
+from mtgen.sample import named
 
 PIECE_BYTES = 4 << 20
 """Decompressed bytes one job takes on: some milliseconds of work, so threads stay even and scratch stays small."""
@@ -37,60 +40,71 @@ def chunked(one: Field) -> bool:
 
 
 def scratch_bytes(fields: Sequence[Field]) -> int:
-    """Bytes one job needs beside the batches, at most: a piece of a window and the chunk it is cut from."""
-    chunks = [one.bound.chunk_rows * one.spec.row_bytes for one in fields if chunked(one)]
-    return max((max(PIECE_BYTES, chunk) + chunk for chunk in chunks), default=0)
-
-
-def fetch(fields: Sequence[Field], rows: np.ndarray) -> Batch:
-    """Read the samples of `rows` one after the other in the caller's thread.
-
-    Raises:
-        The first error in the order of rows, then of fields.
+    """Bytes one job needs beside the batches, at most: a piece of a window, the chunk it is cut from, and the same
+    chunk compressed; for its keys likewise.
     """
-    pending = Pending(fields, rows, len(rows), None, None)
-    for slot, row in enumerate(rows):
-        for one, buffer in zip(fields, pending.buffers, strict=True):
-            try:
-                if isinstance(one.bound, BoundImages):
-                    decode(one.bound.read_bytes(int(row)), one.bound.recipe, buffer[slot], None)
-                else:
-                    one.bound.fetch(rows[slot : slot + 1], buffer[slot : slot + 1])
-            except MtgenError as error:
-                raise error.at(row=int(row), path=_path(one, int(row))) from error.__cause__
-            except Exception as error:
-                kind = DecodeError if isinstance(one.bound, BoundImages) else StoreError
-                raise _named(error, _path(one, int(row)), kind).at(row=int(row)) from error
-    return pending.batch()
+    return max((_piece_bytes(one.bound, one.spec.row_bytes) for one in fields if chunked(one)), default=0)
 
 
-def window_jobs(pendings: Sequence[Pending], recorder: Recorder) -> list[Job]:
+def _piece_bytes(bound: BoundRows, row_bytes: int) -> int:
+    chunk = bound.chunk_rows * row_bytes
+    keys = bound.store.keys if bound.compares_keys else None
+    return max(PIECE_BYTES, chunk) + 2 * chunk + (2 * keys.chunk_rows * keys.dtype.itemsize if keys is not None else 0)
+
+
+def cache_bytes(fields: Sequence[Field]) -> int:
+    """Bytes that the fields' stores keep for themselves."""
+    stores = {id(one.bound.store): one.bound.store for one in fields if isinstance(one.bound, BoundRows)}
+    keys = {id(store.keys): store.keys for store in stores.values() if store.keys is not None}
+    return sum(getattr(store, "cache_bytes", 0) for store in (stores | keys).values())
+
+
+def decodes(fields: Sequence[Field]) -> bool:
+    """Whether there are pictures to decode."""
+    return any(isinstance(one.bound, BoundImages) for one in fields)
+
+
+def window_jobs(
+    pendings: Sequence[Pending], recorder: Recorder, on_error: OnError | None = None, room: Room | None = None
+) -> list[Job]:
     """The jobs that fill a window of batches, in the order in which they should start.
 
     Stores that are read in chunks come first, planned over the whole window so that each chunk is decompressed once;
     then, batch by batch, rows that can be read alone, columns, and pictures in small groups.
     """
     fields = pendings[0].fields
+    reader = _Reader(recorder, on_error or OnError(), room)
     jobs: list[Job] = []
     for number, one in enumerate(fields):
         if chunked(one):
-            jobs += _piece_jobs(number, one.bound, pendings, recorder)
+            jobs += _piece_jobs(number, one.bound, pendings, reader)
     for pending in pendings:
         jobs.append(_assemble_job(pending, recorder))
         for number, one in enumerate(fields):
             if isinstance(one.bound, BoundRows) and not chunked(one):
-                jobs += _row_jobs(number, one, pending, recorder)
+                jobs += _row_jobs(number, one, pending, reader)
             elif isinstance(one.bound, BoundImages):
-                jobs += _picture_jobs(number, one.bound, pending, recorder)
-    for pending in pendings:
-        pending.count_bad = recorder.add_bad
+                jobs += _picture_jobs(number, one.bound, pending, reader)
     for job in jobs:
         for pending in job.serves:
             pending.expect(1)
     return jobs
 
 
-def _piece_jobs(number: int, bound: BoundRows, pendings: Sequence[Pending], recorder: Recorder) -> list[Job]:
+class _Reader:
+    """How jobs read: with retries, counted, and with room for large pictures."""
+
+    def __init__(self, recorder: Recorder, on_error: OnError, room: Room | None) -> None:
+        self.recorder, self._on_error, self.room = recorder, on_error, room
+
+    def fetch(self, bound: BoundRows, rows: np.ndarray, out: np.ndarray) -> None:
+        retrying(lambda: bound.fetch(rows, out), self._on_error, self.recorder.add_retry)
+
+    def read_bytes(self, bound: BoundImages, row: int) -> bytes:
+        return retrying(lambda: bound.read_bytes(row), self._on_error, self.recorder.add_retry)
+
+
+def _piece_jobs(number: int, bound: BoundRows, pendings: Sequence[Pending], reader: _Reader) -> list[Job]:
     rows = np.concatenate([pending.rows for pending in pendings])
     owners = np.repeat(np.arange(len(pendings)), [len(pending.rows) for pending in pendings])
     slots = np.concatenate([np.arange(len(pending.rows)) for pending in pendings])
@@ -102,9 +116,9 @@ def _piece_jobs(number: int, bound: BoundRows, pendings: Sequence[Pending], reco
         def run(note: Note, piece: np.ndarray = piece) -> None:
             note(f"gather {len(piece)} rows of {bound.store.location}")
             started = time.perf_counter()
-            _gather_piece(number, bound, pendings, rows[piece], owners[piece], slots[piece])
+            _gather_piece(number, bound, pendings, rows[piece], owners[piece], slots[piece], reader)
             compared = len(piece) if bound.compares_keys else 0
-            recorder.add_stage("gather", time.perf_counter() - started, keys_compared=compared)
+            reader.recorder.add_stage("gather", time.perf_counter() - started, keys_compared=compared)
 
         jobs.append(Job(run=run, serves=served))
     return jobs
@@ -117,10 +131,11 @@ def _gather_piece(
     rows: np.ndarray,
     owners: np.ndarray,
     slots: np.ndarray,
+    reader: _Reader,
 ) -> None:
     values = bound.spec.empty(len(rows))
     try:
-        bound.fetch(rows, values)
+        reader.fetch(bound, rows, values)
         readable = np.ones(len(rows), bool)
     except Exception:
         # Chunk by chunk, so that only the batches with a bad row fail.
@@ -130,7 +145,7 @@ def _gather_piece(
                 if error is None:
                     readable[place] = True
                 else:
-                    pendings[owners[place]].fail(int(slots[place]), number, _named(error, bound.store.location))
+                    pendings[owners[place]].fail(int(slots[place]), number, named(error, bound.store.location))
     for owner in np.unique(owners[readable]):
         mine = readable & (owners == owner)
         pendings[owner].buffers[number][slots[mine]] = values[mine]
@@ -162,7 +177,7 @@ def _fetch_chunk(
     yield from ((int(place), None) for place in places)
 
 
-def _row_jobs(number: int, one: Field, pending: Pending, recorder: Recorder) -> list[Job]:
+def _row_jobs(number: int, one: Field, pending: Pending, reader: _Reader) -> list[Job]:
     bound: BoundRows = one.bound
     group = max(1, PIECE_BYTES // max(1, one.spec.row_bytes))
     jobs = []
@@ -173,15 +188,15 @@ def _row_jobs(number: int, one: Field, pending: Pending, recorder: Recorder) -> 
             note(f"gather {slots.stop - slots.start} rows of {bound.store.location}")
             started = time.perf_counter()
             try:
-                bound.fetch(pending.rows[slots], pending.buffers[number][slots])
+                reader.fetch(bound, pending.rows[slots], pending.buffers[number][slots])
             except Exception:
                 for slot in range(slots.start, slots.stop):
                     try:
                         bound.fetch(pending.rows[slot : slot + 1], pending.buffers[number][slot : slot + 1])
                     except Exception as error:
-                        pending.fail(slot, number, _named(error, bound.store.location))
+                        pending.fail(slot, number, named(error, bound.store.location))
             compared = slots.stop - slots.start if bound.compares_keys else 0
-            recorder.add_stage("gather", time.perf_counter() - started, keys_compared=compared)
+            reader.recorder.add_stage("gather", time.perf_counter() - started, keys_compared=compared)
 
         jobs.append(Job(run=run, serves=(pending,)))
     return jobs
@@ -199,7 +214,7 @@ def _assemble_job(pending: Pending, recorder: Recorder) -> Job:
     return Job(run=run, serves=(pending,))
 
 
-def _picture_jobs(number: int, bound: BoundImages, pending: Pending, recorder: Recorder) -> list[Job]:
+def _picture_jobs(number: int, bound: BoundImages, pending: Pending, reader: _Reader) -> list[Job]:
     jobs = []
     for start in range(0, len(pending.rows), GROUP_PICTURES):
         slots = range(start, min(start + GROUP_PICTURES, len(pending.rows)))
@@ -213,32 +228,17 @@ def _picture_jobs(number: int, bound: BoundImages, pending: Pending, recorder: R
                 try:
                     path = bound.path(row)
                     note(f"read and decode {path}")
-                    data = bound.read_bytes(row)
+                    data = reader.read_bytes(bound, row)
                     middle = time.perf_counter()
-                    decode(data, bound.recipe, pending.buffers[number][slot], facts)
+                    decode(data, bound.recipe, pending.buffers[number][slot], facts, reader.room)
                     facts["extension_mismatch"] += extension_mismatch(path, data)
                 except Exception as error:
-                    pending.fail(slot, number, _named(error, path, DecodeError))
+                    pending.fail(slot, number, named(error, path, DecodeError))
                 read_seconds += middle - started
                 decode_seconds += time.perf_counter() - middle
-            recorder.add_stage("read", read_seconds)
-            recorder.add_stage("decode", decode_seconds)
-            recorder.add_facts(+facts)
+            reader.recorder.add_stage("read", read_seconds)
+            reader.recorder.add_stage("decode", decode_seconds)
+            reader.recorder.add_facts(+facts)
 
         jobs.append(Job(run=run, serves=(pending,)))
     return jobs
-
-
-def _named(error: Exception, path: str | None, kind: type[MtgenError] = StoreError) -> MtgenError:
-    """The error with its path; one that is not ours is wrapped, because backends may keep nothing but the text."""
-    if isinstance(error, MtgenError):
-        return error.at(path=path)
-    wrapped = kind(f"{type(error).__name__}: {error}", path=path)
-    wrapped.__cause__ = error
-    return wrapped
-
-
-def _path(one: Field, row: int) -> str | None:
-    if isinstance(one.bound, BoundImages):
-        return one.bound.path(row)
-    return one.bound.store.location if isinstance(one.bound, BoundRows) else None

@@ -4,76 +4,34 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from mtgen import seeds
 from mtgen import state as states
+from mtgen.audit import Audit, Plan, audit
 from mtgen.batch import Batch
-from mtgen.config import Prefetch
+from mtgen.config import OnError, Prefetch
 from mtgen.dataset import Dataset
 from mtgen.errors import PlanError
-from mtgen.gather import chunked, scratch_bytes, window_jobs
+from mtgen.gather import cache_bytes, chunked, decodes, scratch_bytes
 from mtgen.inputs.rows import BoundRows
 from mtgen.memory import Forecast, budget_bytes, forecast
 from mtgen.metrics import Recorder, Stats
-from mtgen.pending import Job, Pending
 from mtgen.plan import Batching, Shard
 from mtgen.prefetch import Stream
-from mtgen.sampling.order import Blocks, Exact, Order, Sampler, Sequential
+from mtgen.quarantine import Quarantine
+from mtgen.room import Room
+from mtgen.sampling.order import Blocks, Exact, Sampler, Sequential
+from mtgen.sampling.permutation import order_bytes
+from mtgen.step_plan import StepPlan
 from mtgen.workers import WorkerPool, default_num_workers
-
-
-class _StepPlan:
-    """Which rows a step holds. Apart from the loader, so that streams do not keep the loader alive."""
-
-    def __init__(self, dataset: Dataset, sampler: Sampler, seed: int, batching: Batching) -> None:
-        self.dataset, self.sampler, self.seed, self.batching = dataset, sampler, seed, batching
-        # Made here, so that a sampler that cannot follow its settings is refused here.
-        self._kept_order = (0, self._make_order(0))
-
-    def _make_order(self, epoch: int) -> Order:
-        return self.sampler.order(len(self.dataset), seed=self.seed, epoch=epoch)
-
-    def order(self, epoch: int) -> Order:
-        """The order of an epoch; the last one is kept, because making it may cost more than asking it."""
-        kept_epoch, order = self._kept_order
-        if epoch != kept_epoch:
-            order = self._make_order(epoch)
-            self._kept_order = epoch, order
-        return order
-
-    def place(self, step: int) -> tuple[int, int]:
-        """Epoch, and step in that epoch."""
-        if isinstance(step, bool) or not isinstance(step, int | np.integer) or step < 0:
-            raise PlanError(f"a step is an integer >= 0, received {step!r}")
-        return divmod(int(step), self.batching.steps_per_epoch)
-
-    def rows(self, step: int) -> np.ndarray:
-        """Rows of the step's filled slots."""
-        epoch, step_in_epoch = self.place(step)
-        places = self.order(epoch).at(self.batching.positions(step_in_epoch))
-        if len(places) and not 0 <= places.min() <= places.max() < len(self.dataset):
-            raise PlanError(
-                f"the sampler {self.sampler!r} gave places {places.min()} to {places.max()}, the dataset has places "
-                f"0 to {len(self.dataset) - 1}",
-                step=step,
-            )
-        return self.dataset.rows[places]
-
-    def make_window(self, recorder: Recorder, steps: Sequence[int]) -> tuple[list[Pending], list[Job]]:
-        """Pending batches of the steps, and the jobs that fill them."""
-        pendings = []
-        for step in steps:
-            epoch, step_in_epoch = self.place(step)
-            num_slots = self.batching.num_slots(step_in_epoch)
-            pendings.append(Pending(self.dataset.fields, self.rows(step), num_slots, int(step), epoch))
-        return pendings, window_jobs(pendings, recorder)
 
 
 class Loader:
@@ -93,8 +51,10 @@ class Loader:
         drop_last: leave out the rest of each epoch that fills no batch.
         pad_last: fill the last batch with empty slots of weight 0; for loops of your own, `keras()` refuses it.
         num_workers: threads; None for one per usable core; 0 does all work in the caller's thread.
-        memory: most bytes for batches and scratch, or "auto".
-        on_error: "raise": a sample that cannot be read raises at its batch.
+        memory: most bytes that one iteration over the loader holds, or "auto": 1 GiB, less on a small machine.
+            `print(loader.forecast)` says what for.
+        on_error: what to do about a sample that cannot be read: `"raise"`, `"refill"` with another row, `"mask"` it
+            with weight 0; or `OnError(...)`, which also holds the budget of bad rows, their report and retries.
         shard: this process's part of every step.
         prefetch: how far to work ahead.
 
@@ -121,14 +81,13 @@ class Loader:
         pad_last: bool = False,
         num_workers: int | None = None,
         memory: int | Literal["auto"] = "auto",
-        on_error: Literal["raise"] = "raise",
+        on_error: Literal["raise", "refill", "mask"] | OnError = "raise",
         shard: Shard | None = None,
         prefetch: Prefetch | None = None,
     ) -> None:
         if not isinstance(dataset, Dataset):
             raise PlanError(f"Loader needs a mtgen.Dataset, received {type(dataset).__name__}")
-        if on_error != "raise":
-            raise PlanError(f'on_error must be "raise", received {on_error!r}')
+        self.on_error = on_error if isinstance(on_error, OnError) else OnError(policy=on_error)
         if isinstance(batch_size, np.integer):
             batch_size = int(batch_size)
         self.dataset = dataset
@@ -144,7 +103,7 @@ class Loader:
             pad_last=pad_last,
             shard=shard or Shard(),
         )
-        self._plan = _StepPlan(dataset, self.sampler, self.seed, self.batching)
+        self._plan = StepPlan(dataset, self.sampler, self.seed, self.batching, self.on_error)
         self.num_workers = default_num_workers(num_workers)
         self.prefetch = prefetch or Prefetch()
         self.forecast: Forecast = forecast(
@@ -155,6 +114,9 @@ class Loader:
             num_workers=self.num_workers,
             chunked=any(map(chunked, dataset.fields)),
             asked=self.prefetch,
+            order_bytes=order_bytes(self.batching.size),
+            cache_bytes=cache_bytes(dataset.fields),
+            decodes=decodes(dataset.fields),
         )
         self.step = 0
         self.num_restores = 0
@@ -163,12 +125,15 @@ class Loader:
 
     def _start_afresh(self) -> None:
         self._recorder = Recorder()
+        self._quarantine = Quarantine(self.on_error, len(self.dataset))
+        pictures = self.forecast.picture_bytes
+        self._room = Room(pictures, self.prefetch.stall_seconds) if pictures else None
         self._pool = WorkerPool(self.num_workers) if self.num_workers else None
         # At most one; taking from and adding to a deque needs no lock, which a fork could leave locked.
         self._idle_streams: deque[Stream] = deque()
 
     def __getstate__(self) -> dict[str, Any]:
-        running = {"_checked_model", "_recorder", "_pool", "_idle_streams"}
+        running = {"_checked_model", "_recorder", "_quarantine", "_room", "_pool", "_idle_streams"}
         return {name: value for name, value in self.__dict__.items() if name not in running}
 
     def __setstate__(self, settings: dict[str, Any]) -> None:
@@ -215,7 +180,7 @@ class Loader:
         return self._stream(self.forecast)
 
     def _stream(self, held: Forecast) -> Stream:
-        make_window = partial(self._plan.make_window, self._recorder)
+        make_window = partial(self._plan.make_window, self._recorder, self._quarantine, self._room)
         return Stream(make_window, self._pool, held, self.prefetch.stall_seconds)
 
     def batch(self, step: int) -> Batch:
@@ -313,7 +278,8 @@ class Loader:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on where a state was taken: sets `self.step`, from which `steps()` and `keras()` start.
 
-        Workers, memory and prefetch may differ from those of the run that took the state.
+        Workers, memory and prefetch may differ from those of the run that took the state, and with care the shard:
+        see `mtgen.state.step_of`.
 
         Raises:
             StateError: the state is damaged, or belongs to other data, seed or settings; names what differs.
@@ -323,12 +289,35 @@ class Loader:
             steps_per_epoch=self.steps_per_epoch,
             settings=self.settings(),
             digests=self.dataset.digests,
+            batching=self.batching,
         )
         self.num_restores += 1
+
+    def quarantine(self) -> pd.DataFrame:
+        """The rows that could not be read so far, each once: columns row, path, error and step.
+
+        Whatever `on_error` says; rows drawn in place of a bad one that could not be read either are listed too.
+
+        Example:
+            >>> data = mtgen.Dataset(pd.DataFrame({"a": range(5)}), inputs={"a": mtgen.Columns("a")})
+            >>> loader = Loader(data, 2); batches = list(loader.epoch(0)); len(loader.quarantine())
+            0
+        """
+        return self._quarantine.frame()
 
     def stats(self) -> Stats:
         """Where the time went so far."""
         return self._recorder.stats()
+
+    def audit(self, epochs: int | Iterable[int] = 1) -> Audit:
+        """Steps, rows, digest and coverage of epochs, nothing read; see `mtgen.audit.audit`."""
+        return audit(Plan(self.sampler, self.seed, self.batching, self.dataset.rows), epochs)
+
+    def order_log(self, x: Any, folder: Any) -> Any:
+        """A Keras callback that logs the rows of trained steps; see `mtgen.adapters.order_log.OrderLogger`."""
+        from mtgen.adapters import order_log
+
+        return order_log.OrderLogger(x, folder)
 
     def check(self, model: Any) -> None:
         """Say before training which names, shapes or dtypes of a Keras model do not fit.

@@ -1,9 +1,9 @@
-"""How many batches fit into the memory budget: arithmetic, made before the first read."""
+"""What a loader will hold, part by part, and how many batches fit its budget: arithmetic, before the first read."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from mtgen.config import Prefetch
@@ -22,16 +22,26 @@ HELD_BATCHES = 2
 """Batches with the consumer: the one it works on and the one it just asked for."""
 
 
+PICTURE_SHARE = 4
+"""One part in so many of the budget is kept for pictures at full size; they get what batches leave over besides."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """What a loader will hold at most, and the window and depth that keep it so.
+    """What a loader will hold at most, part by part, and the window and depth that keep it so.
+
+    `print(loader.forecast)` shows the sum. The table, its paths and the rows' places are the dataset's and were there
+    before; batches that the consumer keeps are the consumer's.
 
     Args:
         window: steps planned together.
         depth: steps ready or in work beyond the one handed out.
         batch_bytes: one batch, all inputs, targets and weights.
-        scratch_bytes: buffers of one worker while it reads a store; decoded pictures before resizing come on top.
+        scratch_bytes: buffers of one worker while it reads a store.
         num_workers: worker threads.
+        order_bytes: orders of epochs that are kept.
+        cache_bytes: what stores keep for themselves.
+        picture_bytes: pictures at full size, all workers together; a worker waits where there is too little left.
     """
 
     window: int
@@ -39,6 +49,9 @@ class Forecast:
     batch_bytes: int
     scratch_bytes: int
     num_workers: int
+    order_bytes: int = 0
+    cache_bytes: int = 0
+    picture_bytes: int = 0
 
     @property
     def num_batches(self) -> int:
@@ -46,14 +59,26 @@ class Forecast:
         return HELD_BATCHES + self.depth + self.window - 1
 
     @property
+    def parts(self) -> dict[str, int]:
+        """Part -> bytes."""
+        return {
+            "batches": self.num_batches * self.batch_bytes,
+            "scratch": max(self.num_workers, 1) * self.scratch_bytes,
+            "orders": self.order_bytes,
+            "caches of stores": self.cache_bytes,
+            "pictures at full size": self.picture_bytes,
+        }
+
+    @property
     def total_bytes(self) -> int:
         """Everything together."""
-        return self.num_batches * self.batch_bytes + max(self.num_workers, 1) * self.scratch_bytes
+        return sum(self.parts.values())
 
     def __str__(self) -> str:
+        rest = [f" + {name} {size:,} bytes" for name, size in list(self.parts.items())[2:] if size]
         return (
             f"{self.num_batches} batches x {self.batch_bytes:,} bytes + {max(self.num_workers, 1)} workers x "
-            f"{self.scratch_bytes:,} bytes = {self.total_bytes:,} bytes"
+            f"{self.scratch_bytes:,} bytes{''.join(rest)} = {self.total_bytes:,} bytes"
         )
 
 
@@ -72,7 +97,16 @@ def budget_bytes(memory: int | Literal["auto"]) -> int:
 
 
 def forecast(
-    budget: int, *, batch_bytes: int, scratch_bytes: int, num_workers: int, chunked: bool, asked: Prefetch
+    budget: int,
+    *,
+    batch_bytes: int,
+    scratch_bytes: int,
+    num_workers: int,
+    chunked: bool,
+    asked: Prefetch,
+    order_bytes: int = 0,
+    cache_bytes: int = 0,
+    decodes: bool = False,
 ) -> Forecast:
     """Choose window and depth so that everything fits the budget.
 
@@ -85,6 +119,9 @@ def forecast(
         num_workers: >= 0; with 0 nothing is prepared ahead beyond the window.
         chunked: whether any store must decompress several rows to give one.
         asked: what the user fixed.
+        order_bytes: orders that are kept.
+        cache_bytes: caches of stores.
+        decodes: whether there are pictures; they get what is left, at least a share of `1 / PICTURE_SHARE`.
 
     Raises:
         PlanError: not even the smallest choice fits, or what the user fixed does not; shows the sum.
@@ -93,6 +130,7 @@ def forecast(
         >>> forecast(10_000, batch_bytes=1_000, scratch_bytes=0, num_workers=2, chunked=True, asked=Prefetch()).window
         4
     """
+    picture_bytes = budget // PICTURE_SHARE if decodes else 0
 
     def made(window: int, depth: int) -> Forecast:
         return Forecast(
@@ -101,11 +139,15 @@ def forecast(
             batch_bytes=batch_bytes,
             scratch_bytes=scratch_bytes,
             num_workers=num_workers,
+            order_bytes=order_bytes,
+            cache_bytes=cache_bytes,
+            picture_bytes=picture_bytes,
         )
 
-    spare = (budget - max(num_workers, 1) * scratch_bytes) // max(batch_bytes, 1) - HELD_BATCHES
-    most_window = asked.window or (WINDOW_STEPS if chunked and num_workers else 1)
     best = made(asked.window or 1, asked.depth if asked.depth is not None else min(num_workers, 1))
+    fixed = best.total_bytes - best.parts["batches"]
+    spare = (budget - fixed) // max(batch_bytes, 1) - HELD_BATCHES
+    most_window = asked.window or (WINDOW_STEPS if chunked and num_workers else 1)
     for window in range(best.window, most_window + 1):
         wanted_depth = max(window, DEPTH_STEPS) if num_workers else 0
         depth = asked.depth if asked.depth is not None else max(best.depth, min(wanted_depth, spare - window + 1))
@@ -116,4 +158,4 @@ def forecast(
             f"memory={budget:,} bytes is too little: {best}. Give more memory, a smaller batch_size, fewer workers"
             + ("" if asked == Prefetch(stall_seconds=asked.stall_seconds) else ", or a smaller Prefetch")
         )
-    return best
+    return replace(best, picture_bytes=picture_bytes + budget - best.total_bytes) if decodes else best

@@ -16,7 +16,8 @@ class Stats:
     Args:
         num_batches: batches handed to the consumer.
         num_rows: rows in them, empty slots not counted.
-        num_bad_rows: rows whose picture or chunk could not be read.
+        num_bad_rows: slots of batches asked for whose picture or chunk could not be read.
+        num_retries: reads tried again after an error that may pass.
         wait_seconds: time the consumer waited for batches.
         stage_seconds: time workers spent per stage, summed over threads: `read` (bytes of pictures), `decode`
             (pixels), `gather` (rows of stores), `assemble` (columns of the table).
@@ -27,6 +28,7 @@ class Stats:
     num_batches: int = 0
     num_rows: int = 0
     num_bad_rows: int = 0
+    num_retries: int = 0
     wait_seconds: float = 0.0
     stage_seconds: dict[str, float] = field(default_factory=dict)
     num_keys_compared: int = 0
@@ -34,8 +36,9 @@ class Stats:
 
     def __str__(self) -> str:
         stages = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in self.stage_seconds.items())
+        retried = f", {self.num_retries} reads retried" if self.num_retries else ""
         return (
-            f"{self.num_batches} batches, {self.num_rows} rows, {self.num_bad_rows} bad; consumer waited "
+            f"{self.num_batches} batches, {self.num_rows} rows, {self.num_bad_rows} bad{retried}; consumer waited "
             f"{self.wait_seconds:.2f} s; workers: {stages or 'nothing yet'}"
         )
 
@@ -74,6 +77,11 @@ class Recorder:
         with self._lock:
             self._counts["bad_rows"] += num_rows
 
+    def add_retry(self) -> None:
+        """Add one read that is tried again."""
+        with self._lock:
+            self._counts["retries"] += 1
+
     def add_handed(self, num_rows: int, wait_seconds: float) -> None:
         """Add one batch handed to the consumer, and how long it waited for it."""
         with self._lock:
@@ -88,6 +96,7 @@ class Recorder:
                 num_batches=self._counts["batches"],
                 num_rows=self._counts["rows"],
                 num_bad_rows=self._counts["bad_rows"],
+                num_retries=self._counts["retries"],
                 num_keys_compared=self._counts["keys_compared"],
                 wait_seconds=self._wait_seconds,
                 stage_seconds=dict(self._stages),

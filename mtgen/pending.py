@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-from mtgen.batch import Batch
-from mtgen.errors import MtgenError, StoreError
+from mtgen.batch import BadSample, Batch
+from mtgen.errors import BudgetError, DecodeError, MtgenError, StoreError
 from mtgen.spec import Spec
 
 NO_SLOT = -1
@@ -54,7 +55,12 @@ class Pending:
             buffer[len(rows) :] = 0
         self.done = threading.Event()
         self.skipped = False
-        self.count_bad: Callable[[int], None] | None = None
+        self.always_weighted = False
+        self.repair: Callable[[Pending, Note], None] | None = None
+        self.on_bad: Callable[[Sequence[BadSample]], None] | None = None
+        self.tried: list[BadSample] = []
+        self._delivered = rows
+        self._repaired: dict[int, BadSample] = {}
         self._lock = threading.Lock()
         self._open_jobs = 0
         self._errors: list[tuple[int, int, BaseException]] = []
@@ -63,47 +69,101 @@ class Pending:
         """Count jobs to wait for; before any of them runs."""
         self._open_jobs += num_jobs
 
-    def finish(self) -> None:
-        """One job is over, well or badly."""
+    def finish(self, note: Note) -> None:
+        """One job is over, well or badly; the last one repairs what can be repaired."""
         with self._lock:
             self._open_jobs -= 1
             if self._open_jobs:
                 return
-        if self.num_bad and self.count_bad is not None:
-            self.count_bad(self.num_bad)
-        self.done.set()
+        try:
+            if self._errors and self.repair is not None and not self.skipped:
+                self.repair(self, note)
+        except Exception as error:
+            self.fail(NO_SLOT, 0, error)
+        except BaseException as error:
+            self.fail(NO_SLOT, 0, StoreError(f"the work was ended by {type(error).__name__}: {error}"))
+            raise
+        finally:
+            self.done.set()
 
     def fail(self, slot: int, field_number: int, error: BaseException) -> None:
         """Keep an error with its slot."""
         with self._lock:
             self._errors.append((slot, field_number, error))
 
+    def errors_by_slot(self) -> dict[int, list[BaseException]]:
+        """What went wrong in each slot, in slot order, then in the order of fields."""
+        found: dict[int, list[BaseException]] = {}
+        for slot, _, error in sorted(self._errors, key=lambda entry: entry[:2]):
+            found.setdefault(slot, []).append(error)
+        return found
+
+    def replace(self, slot: int, row: int) -> None:
+        """The slot holds another row now, and is whole."""
+        self._forgive(slot)
+        self._delivered = self._delivered.copy()
+        self._delivered[slot] = row
+
+    def mask(self, slot: int) -> None:
+        """Make the slot an empty one: all zeros, of weight 0."""
+        self._forgive(slot)
+        for buffer in self.buffers:
+            buffer[slot] = 0
+        self._delivered = self._delivered.copy()
+        self._delivered[slot] = -1
+
+    def _forgive(self, slot: int) -> None:
+        with self._lock:
+            self._repaired[slot] = self._bad_sample(slot)
+            self._errors = [entry for entry in self._errors if entry[0] != slot]
+
+    def _bad_sample(self, slot: int) -> BadSample:
+        _, _, error = min((entry for entry in self._errors if entry[0] == slot), key=lambda entry: entry[:2])
+        text = error.message if isinstance(error, MtgenError) else f"{type(error).__name__}: {error}"
+        return BadSample(
+            row=int(self.rows[slot]), path=getattr(error, "path", None), error=text, step=self.step, slot=slot
+        )
+
+    @property
+    def bad(self) -> tuple[BadSample, ...]:
+        """Rows that could not be read, in slot order, then those tried in their place."""
+        unread = {slot for slot, _, error in self._errors if isinstance(error, DecodeError | StoreError)}
+        failed = {slot: self._bad_sample(slot) for slot in unread if slot >= 0}
+        return (*(one for _, one in sorted((self._repaired | failed).items())), *self.tried)
+
     @property
     def num_bad(self) -> int:
         """Slots with an error."""
-        return len({slot for slot, _, _ in self._errors})
+        return len({slot for slot, _, _ in self._errors} | set(self._repaired))
 
     def batch(self) -> Batch:
         """The batch, once `done` is set.
 
         Raises:
             The first error in the order of slots, then of fields.
+            What `on_bad` raises, such as `BudgetError`.
         """
+        bad, on_bad = self.bad, self.on_bad or (lambda bad: None)
         if self._errors:
+            # What stops the run is this error, not that it was one more than allowed.
+            with suppress(BudgetError):
+                on_bad(bad)
             slot, _, error = min(self._errors, key=lambda entry: entry[:2])
             raise self._placed(error, None if slot == NO_SLOT else int(self.rows[slot]))
+        on_bad(bad)
         by_role: dict[str, dict[str, np.ndarray]] = {"input": {}, "target": {}, "weight": {}}
         for one, buffer in zip(self.fields, self.buffers, strict=True):
             by_role[one.role][one.name] = buffer
         rows = np.full(self.num_slots, -1, np.int64)
-        rows[: len(self.rows)] = self.rows
+        rows[: len(self.rows)] = self._delivered
         return Batch(
             inputs=by_role["input"],
             targets=by_role["target"],
-            weight=self._weight(by_role["weight"]),
+            weight=self._weight(by_role["weight"], (rows >= 0).astype(np.float32)),
             rows=rows,
             step=self.step,
             epoch=self.epoch,
+            bad=bad,
         )
 
     def _placed(self, error: BaseException, row: int | None) -> MtgenError:
@@ -118,12 +178,11 @@ class Pending:
             placed.__cause__ = error.__cause__
         return placed.at(step=self.step, row=row)
 
-    def _weight(self, weights: dict[str, np.ndarray]) -> np.ndarray | dict[str, np.ndarray] | None:
+    def _weight(self, weights: dict[str, np.ndarray], filled: np.ndarray) -> np.ndarray | dict[str, np.ndarray] | None:
         if "" in weights:
             return weights[""]
-        if self.num_slots == len(self.rows):
+        if self.num_slots == len(self.rows) and not self.always_weighted:
             return weights or None
-        filled = (np.arange(self.num_slots) < len(self.rows)).astype(np.float32)
         if not weights:
             return filled
         targets = [one.name for one in self.fields if one.role == "target"]
@@ -154,10 +213,14 @@ class Job:
             raise
         finally:
             for pending in self.serves:
-                pending.finish()
+                pending.finish(note)
 
     def skip(self) -> None:
         """Do nothing, and mark the batches served as unfilled."""
         for pending in self.serves:
             pending.skipped = True
-            pending.finish()
+            pending.finish(_silent)
+
+
+def _silent(what: str) -> None:
+    """A note for nobody."""

@@ -8,13 +8,23 @@ is served again from its own start. So a peek costs nothing, and every finished 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from mtgen.batch import Batch
 from mtgen.errors import PlanError
 
 if TYPE_CHECKING:
     from mtgen.loader import Loader
+
+
+LogStep = Callable[[int, np.ndarray], None]
+"""Takes a trained step and the rows of its slots."""
+
+MOST_AHEAD = 64
+"""Batches that may be served beyond a pass before one of them was counted as trained; backends take a few."""
 
 
 class Pass:
@@ -28,7 +38,8 @@ class Pass:
 class Feed:
     """A loader's steps, handed to one trainer pass by pass.
 
-    Any thread may call; the trainer owns the batches.
+    Any thread may call; the trainer owns the batches. Any number of callbacks may count trained steps: each says
+    up to where, not how many more, so a second one changes nothing.
 
     Args:
         loader: where batches come from; the first pass starts at `loader.step`.
@@ -56,6 +67,8 @@ class Feed:
         self._num_restores = loader.num_restores
         self.trained_step: int | None = None
         """The step after the last one trained, where somebody counts them (`Progress` does); None where not."""
+        self._logs: list[LogStep] = []
+        self._served: dict[int, np.ndarray] = {}
 
     @property
     def next_step(self) -> int:
@@ -77,7 +90,54 @@ class Feed:
         """Batch number `place` (0-based) of a pass."""
         batch = self.loader.take_from(self._stream, one.start + place)
         one.num_served = max(one.num_served, place + 1)
+        if self._logs:
+            self._keep(one.start + place, batch.rows)
         return batch
+
+    def _keep(self, step: int, rows: np.ndarray) -> None:
+        """Keep the rows of a batch until it was trained; bounded, should nobody ever count."""
+        with self._lock:
+            self._served[step] = rows
+            while len(self._served) > self.num_batches + MOST_AHEAD:
+                del self._served[next(iter(self._served))]
+
+    def attach(self, log: LogStep) -> None:
+        """Tell `log` each trained step from here on, with the rows that its batch delivered."""
+        if log not in self._logs:
+            self._logs.append(log)
+
+    def detach(self, log: LogStep) -> None:
+        """Tell `log` no more."""
+        if log in self._logs:
+            self._logs.remove(log)
+
+    def start_training(self, step: int) -> None:
+        """Training goes on at `step`, whatever was served before."""
+        self.go_to(step)
+        self.trained_step = step
+        with self._lock:
+            self._served.clear()
+
+    def note_trained(self, stop: int) -> None:
+        """All steps before `stop` were trained; those that nobody noted before are logged.
+
+        Raises:
+            PlanError: a trained batch is not known to have been served, so it cannot be logged.
+            MtgenError: a log could not be written.
+        """
+        first = self.next_step if self.trained_step is None else self.trained_step
+        self.trained_step = max(stop, first)
+        for step in range(first, stop) if self._logs else ():
+            with self._lock:
+                rows = self._served.pop(step, None)
+            if rows is None:
+                raise PlanError(
+                    "this step was trained, but its batch is not known any more: something else reads the same "
+                    "dataset. Give validation, and every other loop, a loader.keras() of its own",
+                    step=step,
+                )
+            for log in self._logs:
+                log(step, rows)
 
     def go_to(self, step: int) -> None:
         """Let the next pass start at `step`, whatever was served before."""

@@ -20,6 +20,7 @@ import pandas as pd
 
 from mtgen.adapters.feed import Feed, Pass
 from mtgen.adapters.structure import Structure
+from mtgen.batch import Batch
 from mtgen.errors import ModelError, PlanError
 
 if TYPE_CHECKING:
@@ -131,7 +132,8 @@ def dataset(loader: Loader, model: keras.Model | None = None, *, steps_per_epoch
         )
     if model is not None:
         check(loader, model)
-    return _carrier(Feed(loader, steps_per_epoch), Structure.of(loader.dataset, model))
+    masks = loader.on_error.policy == "mask"
+    return _carrier(Feed(loader, steps_per_epoch), Structure.of(loader.dataset, model, weighted=masks))
 
 
 def _carrier(feed: Feed, structure: Structure) -> Any:
@@ -180,18 +182,20 @@ def predict(loader: Loader, model: keras.Model, **options: Any) -> pd.DataFrame:
 
     Returns:
         One line per row, indexed by the table's index labels, so that `table.join` works: column `row`, then each
-        output under its name, or under `name_0`, `name_1`, ... where it has several values.
+        output under its name, or under `name_0`, `name_1`, ... where it has several values. A row that could not be
+        read, where `on_error` lets that pass, has NaN: nothing was predicted for it.
 
     Raises:
         ModelError: an output with more than two axes.
     """
-    feed = Feed(loader)
+    feed = _NotingFeed(loader)
     feed.go_to(0)
     structure = Structure.of(loader.dataset, model)
     steps = range(loader.steps_per_epoch)
     outputs = model.predict(_carrier(feed, structure.inputs_only()), **options)
     rows = np.concatenate([_rows_with_empty(loader, step) for step in steps])
     real = rows >= 0
+    delivered = np.concatenate([feed.delivered[step] for step in steps])
     columns: dict[str, np.ndarray] = {"row": rows[real]}
     for name, values in _named_outputs(model, outputs).items():
         if name == "row":
@@ -201,10 +205,32 @@ def predict(loader: Loader, model: keras.Model, **options: Any) -> pd.DataFrame:
                 f"output {name!r} has shape {values.shape}; a frame holds outputs of one or two axes. Use "
                 "model.predict with Loader(..., shuffle=False), whose rows are loader.dataset.rows in order"
             )
-        wide = values.reshape(len(values), -1)[real]
+        wide = _without(values.reshape(len(values), -1), delivered != rows)[real]
         names = [name] if wide.shape[1] == 1 else [f"{name}_{place}" for place in range(wide.shape[1])]
         columns.update({label: wide[:, place] for place, label in enumerate(names)})
     return pd.DataFrame(columns, index=loader.dataset.table.index[rows[real]])
+
+
+class _NotingFeed(Feed):
+    """A feed that notes which rows it delivered at each step."""
+
+    def __init__(self, loader: Loader) -> None:
+        super().__init__(loader)
+        self.delivered: dict[int, np.ndarray] = {}
+
+    def serve(self, one: Pass, place: int) -> Batch:
+        batch = super().serve(one, place)
+        self.delivered[one.start + place] = batch.rows
+        return batch
+
+
+def _without(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """The values, with NaN in missing lines."""
+    if not missing.any():
+        return values
+    values = values.astype(np.result_type(values, np.float32))
+    values[missing] = np.nan
+    return values
 
 
 def _rows_with_empty(loader: Loader, step: int) -> np.ndarray:
@@ -242,8 +268,7 @@ class Progress(keras.callbacks.Callback):
         self._structure: Structure | None = getattr(x, "structure", None)
         # Noted before Keras looks at batches: where a pass is a single batch, a look cannot be told from a pass.
         feed.trained_step = self.step
-        self._last_batch = -1
-        self._first_step = self.step
+        self._first_step = self._epoch_start = self.step
         self._waited = 0.0
 
     @property
@@ -271,9 +296,8 @@ class Progress(keras.callbacks.Callback):
             )
         if self._structure is not None:
             self._structure.check_order(self.model)
-        self._first_step = step = self.step
-        self._feed.go_to(step)
-        self._feed.trained_step = step
+        self._first_step = self.step
+        self._feed.start_training(self._first_step)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Note where waiting stands.
@@ -288,15 +312,15 @@ class Progress(keras.callbacks.Callback):
                 "the same "
                 "dataset. Give validation, and every other loop, a loader.keras() of its own"
             )
-        self._last_batch = -1
+        self._epoch_start = step
         self._waited = self._feed.loader.stats().wait_seconds
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Count trained steps; `batch` jumps with `steps_per_execution`."""
         # With steps_per_execution the number runs past the end of an epoch that has a rest.
         batch = min(batch, (self.params.get("steps") or self._feed.num_batches) - 1)
-        self._feed.trained_step = self.step + batch - self._last_batch
-        self._last_batch = batch
+        # From the epoch's start, so that two callbacks on one dataset count each step once.
+        self._feed.note_trained(self._epoch_start + batch + 1)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add `data_wait`: seconds of this epoch in which training waited for batches."""

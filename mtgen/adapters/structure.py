@@ -45,16 +45,19 @@ class Structure:
     narrow: bool = False
 
     @classmethod
-    def of(cls, dataset: Dataset, model: Any = None) -> Structure:
+    def of(cls, dataset: Dataset, model: Any = None, *, weighted: bool = False) -> Structure:
         """The layout for a model, or the one for models with inputs in the dataset's order.
 
         Args:
             dataset: what is delivered.
             model: a Keras model, or None.
+            weighted: batches carry weights even where the dataset has none.
         """
         inputs: Specs = dataset.input_specs
         targets: Specs = dataset.target_specs
         weights = {field.name: field.spec for field in dataset.fields if field.role == "weight"}
+        if weighted and not weights:
+            weights = {"": Spec(shape=(), dtype=np.dtype("float32"))}
         input_struct, output_names = _struct(model, "input"), list(getattr(model, "output_names", None) or [])
         output_struct = _struct(model, "output")
         if isinstance(input_struct, Mapping) and set(input_struct) == set(inputs):

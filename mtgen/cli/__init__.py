@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from mtgen import __version__
-from mtgen.cli import info, selftest, show, train
+from mtgen.cli import audit, info, selftest, show, train, verify
 from mtgen.cli.options import expanded, plain_errors
 
 app = typer.Typer(
@@ -45,6 +45,8 @@ for _name, _command in (
     ("show", show.show),
     ("selftest", selftest.selftest),
     ("info", info.info),
+    ("audit", audit.audit),
+    ("verify", verify.verify),
 ):
     app.command(_name)(plain_errors(expanded(_command)))
 

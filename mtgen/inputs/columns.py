@@ -41,7 +41,7 @@ class Columns:
         names = [self.names] if isinstance(self.names, str) else list(self.names)
         if not names:
             raise TableError("Columns needs at least one column name, received none")
-        dtype = _number_dtype(self.dtype)
+        dtype = number_dtype(self.dtype, "Columns")
         series = [column(table, name, "Columns") for name in names]
         values = np.stack([_numbers(one, dtype) for one in series], axis=1)
         return BoundColumns(values, settings={"columns": names, "dtype": self.dtype}, digests=_digests(series))
@@ -52,11 +52,13 @@ class Target:
     """Columns of the table as one target.
 
     Integers and booleans become int32 (int64 where they do not fit), floats float32. Text and categories become
-    class numbers 0, 1, ... in sorted order of all values in the root table; `Dataset.classes` lists them. Anything
-    else, such as dates or numbers kept as Python objects, is refused, because its class numbers would surprise.
+    class numbers 0, 1, ... in sorted order of all values in the root table; `Dataset.classes` lists them. A column
+    whose values are lists or arrays of numbers, all of one shape, keeps that shape. Anything else, such as dates or
+    numbers kept as Python objects, is refused, because its class numbers would surprise.
 
     Args:
-        names: one column name, delivered as `(batch,)`, or a list of several, delivered as `(batch, number)`.
+        names: one column name, delivered as `(batch,)` (or `(batch, *shape)`), or a list of several, delivered as
+            `(batch, number)`.
 
     Example:
         >>> bound = Target("label").bind(pd.DataFrame({"label": ["dog", "cat", "dog"]}))
@@ -80,6 +82,10 @@ class Target:
         for one in series:
             check_complete(one, "targets")
         classes: tuple[str, ...] | None = None
+        if not several and isinstance(series[0].iloc[0], list | tuple | np.ndarray):
+            array = _stacked(series[0])
+            settings = {"columns": names, "several": several, "shape": list(array.shape[1:])}
+            return BoundColumns(array, settings=settings, digests=[digest_values(pd.Index(array.ravel()))])
         if not several and not _is_number(series[0]):
             codes, values = pd.factorize(_class_values(series[0]), sort=True)
             classes, array = tuple(map(str, values)), codes.astype(np.int32)
@@ -144,7 +150,9 @@ class BoundColumns:
 
     @property
     def num_classes(self) -> int | None:
-        """One more than the largest value, where values are single integers >= 0, as class numbers are; else None."""
+        """Classes of a target of class numbers; else one more than the largest of single integers >= 0; else None."""
+        if self.classes is not None and not self.spec.shape:
+            return len(self.classes)
         if self.spec.shape or self.spec.dtype.kind not in "iu" or not len(self._values) or self._values.min() < 0:
             return None
         return int(self._values.max()) + 1
@@ -168,13 +176,18 @@ def _is_number(series: pd.Series) -> bool:
     return real or isinstance(kind, pd.BooleanDtype)
 
 
-def _number_dtype(name: object) -> np.dtype:
+def number_dtype(name: object, use: str) -> np.dtype:
+    """The NumPy dtype of that name, if it holds numbers or booleans.
+
+    Raises:
+        TableError: it does not; `use` says for what it was given.
+    """
     try:
         dtype = np.dtype(name)  # type: ignore[call-overload]
     except TypeError as error:
-        raise TableError(f"Columns: dtype={name!r} is no NumPy dtype, expected one such as 'float32'") from error
+        raise TableError(f"{use}: dtype={name!r} is no NumPy dtype, expected one such as 'float32'") from error
     if dtype.kind not in "biuf":
-        raise TableError(f"Columns: dtype={name!r} holds no numbers or booleans, expected one such as 'float32'")
+        raise TableError(f"{use}: dtype={name!r} holds no numbers or booleans, expected one such as 'float32'")
     return dtype
 
 
@@ -198,6 +211,50 @@ def _target_dtype(series: list[pd.Series]) -> np.dtype:
     low, high = min(int(one.min()) for one in series), max(int(one.max()) for one in series)
     fits = np.iinfo("int32").min <= low and high <= np.iinfo("int32").max
     return np.dtype("int32" if fits else "int64")
+
+
+def _stacked(series: pd.Series) -> np.ndarray:
+    """Lists or arrays of numbers, one per row and all of one shape, as int32, int64 or float32 `(num_rows, *shape)`."""
+    shape = np.shape(series.iloc[0])
+    arrays = [_numeric_array(value) for value in series.tolist()]
+    wrong = np.array([array is None or array.shape != shape or not array.size for array in arrays])
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise TableError(
+            f"targets: column {series.name!r} has {series.iloc[row]!r:.100}; its first value has shape {shape}, so "
+            "every row must hold numbers of that shape, at least one, and integers within int64. Wrong in "
+            f"{first_rows(wrong)}. Labels go in OneHot",
+            row=row,
+        )
+    values = np.stack([array for array in arrays if array is not None])
+    if values.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            kept = values.astype(np.float32)
+        broken = ~_unchanged(values, kept) | np.isnan(values)
+    else:
+        fits = np.iinfo(np.int32).min <= values.min() and values.max() <= np.iinfo(np.int32).max
+        kept = values.astype(np.int32 if fits else np.int64)
+        broken = ~_unchanged(values, kept)
+    broken = broken.reshape(len(broken), -1).any(axis=1)
+    if broken.any():
+        row = int(np.flatnonzero(broken)[0])
+        raise TableError(
+            f"targets: column {series.name!r} has {series.iloc[row]!r:.100}, with NaN or numbers that {kept.dtype} "
+            f"cannot hold. Wrong in {first_rows(broken)}",
+            row=row,
+        )
+    return kept
+
+
+def _numeric_array(value: Any) -> np.ndarray | None:
+    """The value as an array of floats or signed integers, or None where it is none."""
+    try:
+        array = np.asarray(value)
+    except ValueError:  # lists of several lengths in one
+        return None
+    if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
+        return None  # beside signed integers NumPy would make floats of it, and round
+    return array.astype(np.int64) if array.dtype.kind in "bu" else array if array.dtype.kind in "if" else None
 
 
 def _numbers(series: pd.Series, dtype: np.dtype) -> np.ndarray:

@@ -10,15 +10,17 @@ import dataclasses
 import difflib
 import hashlib
 import os
-import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mtgen.errors import DecodeError, PlanError, TableError
+from mtgen.errors import ChangedError, DecodeError, PlanError, TableError
+from mtgen.files import OpenFile, in_threads, too_many_files
+from mtgen.manifest import path_bytes
+from mtgen.promises import NUM_THREADS, Promises, Verify, bind_promises, mode_of
 from mtgen.recipe import MAX_PIXELS, Recipe, named_recipe
 from mtgen.spec import Spec
 
@@ -49,6 +51,9 @@ class Images:
         filter: resampling filter, None for the recipe's own.
         data_format: `"channels_last"` or `"channels_first"`.
         max_pixels: pictures of more pixels than this are refused before they are decoded.
+        manifest: file made by `mtgen verify --make` that says what each picture must be; None compares nothing.
+        verify: `"open"` compares size and time of all files when the table is bound, and of each file again when it
+            is read; `"read"` the content of each read too; `"off"` nothing. None is `"open"` with a manifest.
 
     Raises:
         PlanError: settings that no recipe can follow, or that say otherwise than the given `Recipe`.
@@ -70,12 +75,15 @@ class Images:
     filter: str | None = None
     data_format: str = "channels_last"
     max_pixels: int = MAX_PIXELS
+    manifest: str | os.PathLike[str] | None = None
+    verify: Verify | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.column, str):
             raise PlanError(f"column must be the name of a table column, received {self.column!r}")
         if self.root is not None and not isinstance(self.root, str | os.PathLike):
             raise PlanError(f"root must be a folder or None, received {self.root!r}")
+        mode_of(self.verify, self.manifest, f"Images({self.column!r})")
         _ = self.pixel_recipe
 
     @property
@@ -107,7 +115,7 @@ class Images:
         return self.recipe
 
     def bind(self, table: pd.DataFrame) -> BoundImages:
-        """Take the paths out of the root table; opens no file.
+        """Take the paths out of the root table; opens no picture. With a manifest, each file is looked at.
 
         Args:
             table: the root table; row = 0-based place in it.
@@ -117,6 +125,8 @@ class Images:
 
         Raises:
             TableError: no such column, or two; a row whose path is missing, empty, no text, or leaves the root.
+            ManifestError: a manifest that is damaged, or does not name each picture.
+            ChangedError: files that are missing, or whose size or time is not the manifest's.
 
         Example:
             >>> import pandas
@@ -148,8 +158,12 @@ class BoundImages:
         images: the settings.
         paths: a path per row; `Images.bind` is the way to make this from a table.
 
+    Attributes:
+        promises: what the manifest says of each row's file; None where nothing is compared.
+
     Raises:
         TableError: a path that is missing, empty, no text, or leaves the root.
+        ManifestError, ChangedError: see `Images.bind`.
     """
 
     def __init__(self, images: Images, paths: Sequence[Any]) -> None:
@@ -161,6 +175,10 @@ class BoundImages:
         self._ends = np.zeros(len(encoded) + 1, np.int64)
         np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)), out=self._ends[1:])
         self._text = b"".join(encoded)
+        self.promises: Promises | None = None
+        mode = mode_of(images.verify, images.manifest, "Images")
+        if images.manifest is not None and mode != "off":
+            self.promises = bind_promises(images.manifest, mode, self.names(), self.path, "row")
 
     def __len__(self) -> int:
         """Rows of the root table."""
@@ -185,7 +203,7 @@ class BoundImages:
         row = int(row)
         if not 0 <= row < len(self):
             raise TableError(f"row {row} was asked for, the table has rows 0 to {len(self) - 1}", row=row)
-        path = self._text[self._ends[row] : self._ends[row + 1]].decode("utf-8", "surrogatepass")
+        path = self._given(row)
         return path if self._root is None else os.path.join(self._root, path)
 
     def read_bytes(self, row: int) -> bytes:
@@ -195,26 +213,31 @@ class BoundImages:
 
         Raises:
             DecodeError: the file cannot be read; with row, path, and what to look at.
+            ChangedError: the file is not the one that the manifest promises, or changes while it is read.
         """
         path = self.path(row)
         try:
-            found = os.stat(path)
-            if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
-                raise DecodeError(
-                    "it is no regular file (a pipe or device?), expected a picture", row=int(row), path=path
-                )
-            if found.st_size > MAX_FILE_BYTES:
-                raise DecodeError(
-                    f"the file has {found.st_size:,} bytes, more than any picture mtgen reads ({MAX_FILE_BYTES:,})",
-                    row=int(row),
-                    path=path,
-                )
-            with open(path, "rb", buffering=0) as file:
-                return file.readall()
-        except DecodeError:
-            raise
+            with OpenFile(path) as file:
+                if not file.is_regular:
+                    raise DecodeError(_not_regular(path))
+                if file.stat.st_size > MAX_FILE_BYTES:
+                    raise DecodeError(
+                        f"the file has {file.stat.st_size:,} bytes, more than any picture mtgen reads "
+                        f"({MAX_FILE_BYTES:,})"
+                    )
+                if self.promises is not None:
+                    self.promises.check_stat(int(row), file.stat, path)
+                data = file.read_whole()
+        except (DecodeError, ChangedError) as error:
+            raise error.at(row=int(row), path=path) from error.__cause__
         except OSError as cause:
             raise DecodeError(_explain(cause, path, self._root), row=int(row), path=path) from cause
+        if self.promises is not None:
+            try:
+                self.promises.check_content(int(row), data, path)
+            except ChangedError as error:
+                raise error.at(row=int(row)) from None
+        return data
 
     def check_exist(self, rows: Iterable[int] | None = None, *, limit: int = 10) -> Missing:
         """Look, without opening, which rows have no file.
@@ -226,15 +249,28 @@ class BoundImages:
         Returns:
             `Missing`, which is empty (false) where every row has a file.
         """
-        count = 0
-        first: list[tuple[int, str]] = []
-        for row in range(len(self)) if rows is None else rows:
-            path = self.path(row)
-            if not os.path.isfile(path):
-                count += 1
-                if len(first) < limit:
-                    first.append((int(row), path))
-        return Missing(count=count, first=tuple(first))
+        missing = self.missing_rows(range(len(self)) if rows is None else rows).tolist()
+        return Missing(count=len(missing), first=tuple((row, self.path(row)) for row in missing[:limit]))
+
+    def missing_rows(self, rows: Iterable[int]) -> np.ndarray:
+        """Those of the rows that have no file, int64, in the order given; looks at each, opens none."""
+
+        def look(row: int) -> tuple[int, bool]:
+            return int(row), os.path.isfile(self.path(row))
+
+        looked_at = in_threads(look, rows, num_threads=NUM_THREADS, group=256)
+        return np.array([row for row, is_there in looked_at if not is_there], np.int64)
+
+    def names(self) -> Iterator[bytes]:
+        """Each row's path as the table has it and as a manifest has it: bytes, without the root."""
+        return map(self.name, range(len(self)))
+
+    def name(self, row: int) -> bytes:
+        """A row's path as a manifest has it."""
+        return path_bytes(self._given(row))
+
+    def _given(self, row: int) -> str:
+        return self._text[self._ends[row] : self._ends[row + 1]].decode("utf-8", "surrogatepass")
 
     def digest(self) -> str:
         """32 hex digits over the recipe and the paths as the table has them; the root may move."""
@@ -244,8 +280,13 @@ class BoundImages:
         text.update(self._text)
         return text.hexdigest()
 
+    @property
+    def files_digest(self) -> str | None:
+        """32 hex digits over what a manifest says of each row's file; None where nothing is compared."""
+        return None if self.promises is None else self.promises.digest
+
     def settings(self) -> dict[str, Any]:
-        """A small description in JSON values."""
+        """A small description in JSON values; a manifest is no part of it, see `files_digest`."""
         return {
             "kind": "images",
             "column": self.images.column,
@@ -312,11 +353,22 @@ def _leaves(path: str, root: str) -> bool:
     return full != base and not full.startswith(base.rstrip(os.sep) + os.sep)
 
 
+def _not_regular(path: str) -> str:
+    if os.path.isdir(path):
+        return _FOLDER
+    return "it is no regular file (a pipe or device?), expected a picture"
+
+
+_FOLDER = "cannot read the picture: it is a folder, expected a file; does the column hold file names?"
+
+
 def _explain(cause: OSError, path: str, root: str | None) -> str:
     """What to look at when a file cannot be read."""
     reason = cause.strerror or str(cause)
     if isinstance(cause, IsADirectoryError) or os.path.isdir(path):
-        return "cannot read the picture: it is a folder, expected a file; does the column hold file names?"
+        return _FOLDER
+    if crowded := too_many_files(cause):
+        return f"cannot read the picture: {crowded}"
     if not isinstance(cause, FileNotFoundError | NotADirectoryError):
         return f"cannot read the picture: {reason}; may this user read it?"
     if "://" in path:

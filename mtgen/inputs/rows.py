@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,8 +10,10 @@ import numpy as np
 import pandas as pd
 
 from mtgen.errors import AlignmentError, StoreError
+from mtgen.promises import Verify, mode_of
 from mtgen.spec import Spec
 from mtgen.stores import Store, open_store
+from mtgen.stores.promised import promised
 from mtgen.table import column, digest_values, first_rows, integer_values
 
 _BLOCK_ROWS = 65_536
@@ -31,6 +34,11 @@ class Rows:
         index: column with the store row of each table row; several table rows may share a store row.
         key: column to compare with the store's keys; None takes the column the keys are named after; False says
             that the keys are not to be compared.
+        manifest: file made by `mtgen verify --make` that says what each file of the store must be; None compares
+            nothing.
+        verify: `"open"` compares size and time of all files of the store when the table is bound, and for bcolz of
+            each chunk file when it is read; `"read"` the content of each read too, for bcolz and for formats that
+            check themselves; `"off"` nothing. None is `"open"` with a manifest.
 
     Example:
         >>> table = pd.DataFrame({"target": [0, 1]}, index=[2, 0])
@@ -42,6 +50,8 @@ class Rows:
     store: Any
     index: str | None = None
     key: str | Literal[False] | None = None
+    manifest: str | os.PathLike[str] | None = None
+    verify: Verify | None = None
 
     def bind(self, table: pd.DataFrame) -> BoundRows:
         """Open the store and find the store row of every row of the root table.
@@ -51,15 +61,21 @@ class Rows:
             TableError: a missing column, or one with other than integers.
             AlignmentError: store rows that cannot be told, lie outside the store, or whose keys differ or cannot be
                 compared exactly.
+            PlanError: a manifest or `verify` that cannot be followed for this store.
+            ManifestError: a manifest that is damaged, or names no file of the store.
+            ChangedError: files of the store that are missing, new, or of another size or time than the manifest says.
         """
-        store = self.store if isinstance(self.store, Store) else open_store(self.store)
+        mode = mode_of(self.verify, self.manifest, "Rows")
+        store, files_digest = self.store if isinstance(self.store, Store) else open_store(self.store), None
+        if mode != "off" and self.manifest is not None:
+            store, files_digest = promised(store, self.manifest, mode)
         if store.dtype.kind not in "biuf":
             raise StoreError(
                 f"the store holds {store.dtype}, expected numbers or booleans: models take no text or dates",
                 path=store.location,
             )
         store_rows = _from_column(table, self.index, store) if self.index is not None else _from_labels(table, store)
-        bound = BoundRows(store, store_rows, self._key_column(table, store))
+        bound = BoundRows(store, store_rows, self._key_column(table, store), files_digest)
         bound.check_keys()
         return bound
 
@@ -90,16 +106,27 @@ class BoundRows:
     """A store bound to one root table: row r of the table is store row `store_rows(r)`.
 
     Any thread. Picklable when the store is.
+
+    Attributes:
+        files_digest: 32 hex digits over what a manifest says of the store's files; None where nothing is compared.
     """
 
-    def __init__(self, store: Store, store_rows: np.ndarray, key_column: pd.Series | None) -> None:
+    def __init__(
+        self, store: Store, store_rows: np.ndarray, key_column: pd.Series | None, files_digest: str | None = None
+    ) -> None:
         self.store = store
         self.spec = Spec(shape=store.row_shape, dtype=store.dtype)
         self.chunk_rows = store.chunk_rows
+        self.files_digest = files_digest
         self.compares_keys = key_column is not None
         self._store_rows = store_rows
         self._key_name = None if key_column is None else key_column.name
         self._keys = None if key_column is None else key_column.to_numpy()
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the root table."""
+        return len(self._store_rows)
 
     def store_rows(self, rows: np.ndarray) -> np.ndarray:
         """Store rows of table rows: int64 `(n,)` to int64 `(n,)`."""

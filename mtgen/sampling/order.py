@@ -6,6 +6,7 @@ rows): nothing is stored between epochs, and any position can be asked for first
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -175,3 +176,26 @@ class BlockOrder:
             mixed[inside] = start + Permutation(int(stop - start), key).at(positions[inside] - start)
         places = self._place_at(mixed)
         return self._blocks.at(places) * self._block_rows + (mixed - self._starts(places))
+
+
+LAWS: dict[str, type[Sampler]] = {"sequential": Sequential, "exact": Exact, "blocks": Blocks}
+"""The laws that promise each row exactly once, by the name in their settings."""
+
+
+def sampler_of(settings: Mapping[str, Any]) -> Sampler | None:
+    """The law whose `settings()` these are; None for a law that is not one of `LAWS`. Pure.
+
+    Example:
+        >>> sampler_of({"law": "blocks", "block_rows": 4, "open_blocks": None})
+        Blocks(block_rows=4, open_blocks=None)
+        >>> sampler_of({"law": "my own"}) is None
+        True
+    """
+    parts = dict(settings)
+    law = LAWS.get(str(parts.pop("law", None)))
+    if law is None:
+        return None
+    try:
+        return law(**parts)
+    except (TypeError, PlanError):
+        return None

@@ -22,7 +22,16 @@ ROUNDS = 8
 """Feistel rounds, see the module's text."""
 
 
-@lru_cache(maxsize=16)
+KEPT = 16
+"""Small permutations kept, over all loaders: train and valid splits, two epochs each, and groups of blocks."""
+
+
+def order_bytes(num_rows: int) -> int:
+    """Bytes of permutations kept, at most, for orders of `num_rows` rows."""
+    return KEPT * 8 * min(num_rows, SMALL)
+
+
+@lru_cache(maxsize=KEPT)
 def _ranks(num_rows: int, key: int) -> np.ndarray:
     ranks = np.argsort(seeds.words(key, np.arange(num_rows)), kind="stable")
     ranks.flags.writeable = False

@@ -164,6 +164,7 @@ class OpenStore(ABC):
         attributes: what the file says about the array, such as `{"name": "id"}`; may be empty.
         inside: name of the array inside its container (dataset, column), or None.
         closed: True once `close` was called.
+        cache_bytes: what the store keeps in memory for itself, at most.
     """
 
     location: str
@@ -177,6 +178,7 @@ class OpenStore(ABC):
     inside: str | None = None
     closed: bool = False
     owns_keys: bool = True
+    cache_bytes: int = 0
 
     @abstractmethod
     def fill(self, rows: np.ndarray, out: np.ndarray) -> None:

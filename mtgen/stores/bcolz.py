@@ -8,7 +8,8 @@ A carray is a folder of plain files (format text: `DISK_FORMAT_v1.rst` of Blosc/
     data/__0.blp    16 bytes b"blpk", version 1, ... then one Blosc-1 buffer; one file per chunk, the last one shorter
 
 There are no checksums: a flipped bit inside the compressed bytes may come back as wrong numbers. Everything that can
-be checked without one is checked before a buffer is made.
+be checked without one is checked before a buffer is made; with a manifest (`promised`) each chunk file that is read is
+compared with it.
 
 Decoding: `numcodecs.blosc.decompress(src, dest)` checks bounds and releases the GIL. In worker threads it takes the
 one-thread context call; in the main thread of the main process it uses Blosc's shared context, which is guarded by
@@ -28,7 +29,9 @@ from typing import Any
 import numpy as np
 
 from mtgen import plan
-from mtgen.errors import StoreError
+from mtgen.errors import ChangedError, StoreError
+from mtgen.files import OpenFile, too_many_files
+from mtgen.promises import Promises
 from mtgen.stores.base import ChunkedStore, OpenStore
 from mtgen.stores.container import Container
 
@@ -136,15 +139,25 @@ class BcolzStore(ChunkedStore):
     Args:
         folder: the carray folder (for a ctable, the folder of one column).
         location: name for messages; the folder itself by default.
+        inside: name of the column in its ctable.
+        promised: what a manifest says of each chunk file, by the number of the chunk.
 
     Raises:
         StoreError: the folder is broken or holds objects.
+        ChangedError: a file is not the one that was promised, here or when it is read.
     """
 
-    def __init__(self, folder: str | Path, location: str | None = None, inside: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        location: str | None = None,
+        inside: str | None = None,
+        promised: Promises | None = None,
+    ) -> None:
         self.folder = Path(folder)
         self.location = location or str(folder)
         self.inside = inside
+        self.promised = promised
         header = read_header(self.folder, self.location)
         self.set_shape(header.shape, header.dtype)
         self.disk_dtype = header.dtype
@@ -157,7 +170,7 @@ class BcolzStore(ChunkedStore):
 
     def reopening(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
         """See `OpenStore.reopening`."""
-        return BcolzStore, (str(self.folder.absolute()), self.location, self.inside)
+        return BcolzStore, (str(self.folder.absolute()), self.location, self.inside, self.promised)
 
     def read_chunk(self, chunk: int) -> np.ndarray:
         """See `ChunkedStore.read_chunk`."""
@@ -189,76 +202,90 @@ class BcolzStore(ChunkedStore):
         """File of one chunk; built from the number alone."""
         return self.folder / "data" / f"__{chunk:d}.blp"
 
-    def _read_compressed(self, chunk: int, header_only: bool = False) -> tuple[bytes, int]:
+    @property
+    def num_chunks(self) -> int:
+        """Chunk files that hold the rows."""
+        return -(-self.num_rows // self.chunk_rows) if self.row_bytes else 0
+
+    def _read_compressed(self, chunk: int, header_only: bool = False) -> tuple[bytes | memoryview, int]:
         """The checked Blosc buffer of one chunk (empty if `header_only`) and the bytes it decodes to."""
-        path = self.chunk_path(chunk)
-        start, stop = self.chunk_span(chunk)
-        needed = (stop - start) * self.row_bytes
+        path = str(self.chunk_path(chunk))
         try:
-            with path.open("rb") as file:
-                size = file.seek(0, 2)
-                file.seek(0)
-                header = file.read(32)
-                num_bytes, compressed_bytes = self._check_chunk(header, size, needed, path)
+            with OpenFile(path) as file:
+                if not file.is_regular:
+                    raise OSError("it is no regular file, but a folder, pipe or device")
+                if self.promised is not None:
+                    self.promised.check_stat(chunk, file.stat, path)
+                if self.promised is not None and self.promised.contents and not header_only:
+                    content = file.read_whole()
+                    self.promised.check_content(chunk, content, path, f"the file of {self._lost(chunk)}")
+                    num_bytes, compressed_bytes = self._check_chunk(content[:32], file, chunk)
+                    return memoryview(content)[16 : 16 + compressed_bytes], num_bytes
+                num_bytes, compressed_bytes = self._check_chunk(file.read(min(32, file.stat.st_size)), file, chunk)
                 if header_only:
                     return b"", num_bytes
-                file.seek(16)
+                file.go_to(16)
                 source = file.read(compressed_bytes)
+                file.check_same()
+                return source, num_bytes
         except FileNotFoundError as error:
             raise StoreError(
-                f"chunk file {path} is missing; meta/sizes promises {self.num_rows} rows, this chunk holds rows "
-                f"{start} to {stop - 1}: copy the folder again, or write it anew",
+                f"chunk file {path} is missing; meta/sizes promises {self.num_rows} rows, this is {self._lost(chunk)}: "
+                "copy the folder again, or write it anew",
                 path=self.location,
             ) from error
-        except StoreError:
-            raise
+        except (StoreError, ChangedError) as error:
+            raise error.at(path=self.location) from error.__cause__
         except OSError as error:
             raise StoreError(
-                f"chunk file {path} cannot be read ({error}): check the disk", path=self.location
+                f"chunk file {path} cannot be read ({too_many_files(error) or error}); it is {self._lost(chunk)}: "
+                "check the disk",
+                path=self.location,
             ) from error
-        if len(source) != compressed_bytes:
-            raise _broken(path, f"it became shorter while it was read ({len(source)} bytes)", self.location)
-        return source, num_bytes
 
-    def _check_chunk(self, header: bytes, size: int, needed: int, path: Path) -> tuple[int, int]:
+    def _lost(self, chunk: int) -> str:
+        """What is lost with a chunk, in words."""
+        start, stop = self.chunk_span(chunk)
+        return f"chunk {chunk}, store rows {start} to {stop - 1}"
+
+    def _broken_chunk(self, chunk: int, what: str) -> StoreError:
+        return _broken(self.chunk_path(chunk), f"{what}; it is {self._lost(chunk)}", self.location)
+
+    def _check_chunk(self, header: bytes, file: OpenFile, chunk: int) -> tuple[int, int]:
+        """Bytes that a chunk decodes to, and its compressed bytes, by its headers."""
+        size = file.stat.st_size
+        start, stop = self.chunk_span(chunk)
+        needed, full = (stop - start) * self.row_bytes, self.chunk_rows * self.row_bytes
         if len(header) < 32:
-            raise _broken(path, f"it has {size} bytes, less than the 32 of its headers", self.location)
+            raise self._broken_chunk(chunk, f"it has {size} bytes, less than the 32 of its headers")
         magic, version, _, num_chunks = struct.unpack_from("<4sB3sq", header)
         if magic != b"blpk" or version != 1 or num_chunks not in (1, -1):
-            raise _broken(
-                path,
-                f"it starts with {magic!r}, version {version}, {num_chunks} chunks; expected b'blpk', 1, 1",
-                self.location,
+            raise self._broken_chunk(
+                chunk, f"it starts with {magic!r}, version {version}, {num_chunks} chunks; expected b'blpk', 1, 1"
             )
         blosc_version, _, flags, _, num_bytes, block_bytes, compressed_bytes = struct.unpack_from(
             "<BBBBIII", header, 16
         )
         if blosc_version not in (1, 2):
-            raise _broken(path, f"it is of Blosc format {blosc_version}, expected 1 or 2", self.location)
+            raise self._broken_chunk(chunk, f"it is of Blosc format {blosc_version}, expected 1 or 2")
         if 16 + compressed_bytes > size or compressed_bytes < 16:
-            raise _broken(
-                path,
+            raise self._broken_chunk(
+                chunk,
                 f"its header says {compressed_bytes} compressed bytes, the file has {max(size - 16, 0)} (truncated?)",
-                self.location,
             )
-        full = self.chunk_rows * self.row_bytes
         if not needed <= num_bytes <= full:
-            raise _broken(
-                path,
-                f"it decodes to {num_bytes} bytes, meta/sizes and meta/storage expect {needed} to {full}",
-                self.location,
+            raise self._broken_chunk(
+                chunk, f"it decodes to {num_bytes} bytes, meta/sizes and meta/storage expect {needed} to {full}"
             )
         num_blocks = -(-num_bytes // max(block_bytes, 1))
         least = 16 + num_bytes if flags & STORED else max(16 + 4 * num_blocks, num_bytes // MAX_RATIO)
         if block_bytes == 0 or compressed_bytes < least:
-            raise _broken(
-                path,
-                f"{compressed_bytes} compressed bytes in blocks of {block_bytes} cannot hold {num_bytes} bytes",
-                self.location,
+            raise self._broken_chunk(
+                chunk, f"{compressed_bytes} compressed bytes in blocks of {block_bytes} cannot hold {num_bytes} bytes"
             )
         return num_bytes, compressed_bytes
 
-    def _decode(self, source: bytes, target: np.ndarray, chunk: int) -> None:
+    def _decode(self, source: bytes | memoryview, target: np.ndarray, chunk: int) -> None:
         from numcodecs import blosc
 
         codec = CODECS.get(source[2] >> 5, f"number {source[2] >> 5}")
@@ -271,7 +298,7 @@ class BcolzStore(ChunkedStore):
         try:
             blosc.decompress(source, target)
         except (RuntimeError, ValueError) as error:
-            raise _broken(self.chunk_path(chunk), f"Blosc cannot decode it ({error})", self.location) from error
+            raise self._broken_chunk(chunk, f"Blosc cannot decode it ({error})") from error
 
 
 def _is_run(values: np.ndarray, first: int, length: int) -> bool:

@@ -54,6 +54,8 @@ class HDF5Store(OpenStore):
         StoreError: no such file or dataset, or values that no batch can carry.
     """
 
+    cache_bytes = 2**23  # of chunks, by HDF5 2.0; 1 MiB before
+
     def __init__(self, path: str | Path, inside: str) -> None:
         self.path: str | None = str(Path(path).absolute())
         self.location = f"{path}::{inside}"

@@ -7,6 +7,7 @@ could not write; what was to be published is withdrawn.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import uuid
@@ -114,3 +115,40 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _keep(path: Path, name: Path) -> None:
+    """Give a file a second name, or a copy where the file system knows no second names (FAT, some network shares)."""
+    try:
+        os.link(path, name)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+            raise
+        write_file(name, path.read_bytes())
+
+
+def replace_file(target: Path, content: bytes) -> None:
+    """Write a file that a reader sees whole, and in whose place the old one stays until the new one is on disk.
+
+    Raises:
+        OSError: writing failed; the old file is as it was, and nothing else is left.
+    """
+    name = f".{target.name}.{uuid.uuid4().hex}"
+    new, old = target.with_name(f"{name}.partial"), target.with_name(f"{name}.old.partial")
+    replaced = False
+    try:
+        write_file(new, content)
+        if target.exists():
+            _keep(target, old)  # to put it back when the folder cannot be flushed
+        os.replace(new, target)
+        replaced = True
+        sync_folder(target.parent)
+    except BaseException:
+        if old.exists():
+            os.replace(old, target)  # does nothing where both are still one file
+        elif replaced:
+            target.unlink(missing_ok=True)
+        raise
+    finally:
+        new.unlink(missing_ok=True)
+        old.unlink(missing_ok=True)

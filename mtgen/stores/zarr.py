@@ -127,6 +127,8 @@ class ZarrStore(OpenStore):
         StoreError: no array there, or one that TensorStore cannot read.
     """
 
+    cache_bytes = CACHE_BYTES
+
     def __init__(
         self, source: str, location: str | None = None, inside: str | None = None, node: Node | None = None
     ) -> None:

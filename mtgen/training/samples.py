@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,9 @@ from mtgen.errors import PlanError, TableError
 from mtgen.inputs.columns import BoundColumns
 from mtgen.inputs.images import Images
 from mtgen.inputs.rows import BoundRows, Rows
+from mtgen.promises import Verify
 from mtgen.table import column, read_table
-from mtgen.training.settings import Samples
+from mtgen.training.settings import Inputs, Samples
 
 SHARES = {"train": 0.7, "valid": 0.15, "test": 0.15}
 
@@ -41,7 +43,10 @@ def digits_folder() -> Path:
     )
 
 
-def resolved(samples: Samples) -> Samples:
+_Settings = TypeVar("_Settings", bound=Inputs)
+
+
+def resolved(samples: _Settings) -> _Settings:
     """The settings with the digits filled in where no table is named.
 
     Raises:
@@ -56,8 +61,9 @@ def resolved(samples: Samples) -> Samples:
         if samples.image_column is not None and samples.size is None:
             raise PlanError("pictures need one size: --size HEIGHT WIDTH, for example --size 150 150")
         return replace(samples, color=samples.color or "rgb")
-    kept = ("size", "color", "recipe", "task", "stratify", "keys")
-    changed = [name for name, value in vars(samples).items() if value != getattr(Samples(), name) and name not in kept]
+    kept = ("size", "color", "recipe", "task", "stratify", "keys", "manifest", "verify")
+    defaults = vars(type(samples)())
+    changed = [name for name, value in vars(samples).items() if value != defaults[name] and name not in kept]
     if changed:
         options = ", ".join("--" + name.replace("_", "-") for name in changed)
         raise PlanError(f"{options} without --table: these say what is in a table of your own; name it with --table")
@@ -85,18 +91,31 @@ def make_dataset(samples: Samples) -> Dataset:
     """
     samples = resolved(samples)
     table = read_table(str(samples.table))
-    inputs: dict[str, Images | Rows] = {}
-    if samples.image_column is not None:
-        inputs["image"] = Images(
-            samples.image_column,
-            root=samples.image_root,
-            size=samples.size,
-            color=samples.color or "rgb",
-            recipe=samples.recipe,
-        )
-    if samples.features is not None:
-        inputs["features"] = Rows(samples.features, index=samples.index, key=samples.compared_key)
+    inputs = make_inputs(samples, verify=samples.verify)
     return Dataset(_with_target(table, samples), inputs=inputs, targets=samples.target)
+
+
+def make_inputs(settings: Inputs, verify: Verify | None = None) -> dict[str, Images | Rows]:
+    """The inputs `image` and `features`, whichever are asked for, of resolved settings.
+
+    Args:
+        settings: where they are.
+        verify: how they are compared with the manifest of the settings; "off" makes no use of it.
+    """
+    promised: dict[str, Any] = {"manifest": settings.manifest, "verify": verify}
+    inputs: dict[str, Images | Rows] = {}
+    if settings.image_column is not None:
+        inputs["image"] = Images(
+            settings.image_column,
+            root=settings.image_root,
+            size=settings.size,
+            color=settings.color or "rgb",
+            recipe=settings.recipe,
+            **promised,
+        )
+    if settings.features is not None:
+        inputs["features"] = Rows(settings.features, index=settings.index, key=settings.compared_key, **promised)
+    return inputs
 
 
 def _with_target(table: pd.DataFrame, samples: Samples) -> pd.DataFrame:

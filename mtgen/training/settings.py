@@ -18,8 +18,8 @@ def _help(text: str, **limits: int) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Samples:
-    """Where samples are and what they are made of. All defaults together are the digits in `data_samples`.
+class Inputs:
+    """Where inputs are. All defaults together are the digits in `data_samples`.
 
     With a table of your own, `image_column` and `features` say what the inputs are; at least one of them is needed.
     """
@@ -44,6 +44,24 @@ class Samples:
         default=None, metadata=_help("Column to compare with the store's keys; left out: the one they are named after.")
     )
     keys: bool = field(default=True, metadata=_help("Compare the store's keys, where it has some."))
+    manifest: Path | None = field(
+        default=None, metadata=_help("Manifest that says what each file must be; made by mtgen verify --make.")
+    )
+
+    @property
+    def compared_key(self) -> str | Literal[False] | None:
+        """What `Rows` takes as `key`."""
+        return self.key if self.keys else False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples(Inputs):
+    """Where samples are and what they are made of. All defaults together are the digits in `data_samples`."""
+
+    verify: Literal["open", "read", "off"] | None = field(
+        default=None,
+        metadata=_help("Compare files with the manifest: when they are opened, also their content when they are read."),
+    )
     target: str = field(default="target", metadata=_help("Column to predict."))
     task: Literal["auto", "classification", "regression"] = field(
         default="auto", metadata=_help("auto: text, integers and booleans are classes, floats are numbers.")
@@ -52,11 +70,6 @@ class Samples:
         default=None, metadata=_help("Column that says train, valid or test; left out: 70, 15 and 15 percent.")
     )
     stratify: bool = field(default=True, metadata=_help("Every split gets every class in the same proportion."))
-
-    @property
-    def compared_key(self) -> str | Literal[False] | None:
-        """What `Rows` takes as `key`."""
-        return self.key if self.keys else False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,7 +40,9 @@ def target_texts(dataset: Dataset, batch: Batch, slot: int) -> list[str]:
         value = values[slot]
         names = dataset.classes.get(name)
         if names is not None and np.ndim(value) == 0:
-            shown = names[int(value)]
+            shown = names[int(value)] if value >= 0 else "no class"
+        elif names is not None:
+            shown = ", ".join(names[int(place)] for place in np.flatnonzero(value)[:4]) or "no class"
         elif np.ndim(value) == 0:
             shown = f"{value:.4g}" if values.dtype.kind == "f" else str(int(value))
         else:

@@ -1,10 +1,6 @@
 """Every reader, and every kind of open object, against the one suite that all stores must pass."""
 
-import functools
-import http.server
 import itertools
-import re
-import threading
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,6 +12,7 @@ from mtgen.stores import open_store
 from mtgen.stores.bcolz_writer import write_bcolz, write_bcolz_table
 from mtgen.testing import StoreContract
 from mtgen.testing.stores import check_rows, sample_array
+from tests.support.server import serving
 
 ALL_DTYPES = ("float32", "float16", ">f8", "uint8", ">i4", "int64", "bool", "S5", "U4", ">U4", "datetime64[s]")
 
@@ -217,56 +214,14 @@ class TestTensorStoreObjectFromAnotherOrigin(TensorStorePackage):
         return self.write(tmp_path, array, "zarr")[self.tensorstore.d[0].translate_by[100]]
 
 
-class RangeHandler(http.server.BaseHTTPRequestHandler):
-    """Serves files, whole or one byte range, and nothing to the terminal."""
-
-    protocol_version = "HTTP/1.1"
-
-    def __init__(self, *args, folder):
-        self.folder = folder
-        super().__init__(*args)
-
-    def do_GET(self):
-        path = self.folder / self.path.lstrip("/")
-        content = path.read_bytes() if path.is_file() else None
-        if content is None:
-            self.send_error(404)
-            return
-        status, total = 200, len(content)
-        wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
-        if wanted:
-            start = int(wanted[1]) if wanted[1] else max(total - int(wanted[2]), 0)
-            stop = min(int(wanted[2]) + 1, total) if wanted[1] and wanted[2] else total
-            status, content = 206, content[start:stop]
-        self.send_response(status)
-        if wanted:
-            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{total}")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def do_HEAD(self):
-        self.send_error(404)
-
-    def log_message(self, *_):
-        pass
-
-
 class OverHttp:
     """Mixin: what `make` writes is served by a local server."""
 
     @pytest.fixture(autouse=True)
     def _server(self, tmp_path):
-        handler = functools.partial(RangeHandler, folder=tmp_path)
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        self.root, self.address = tmp_path, f"http://127.0.0.1:{server.server_address[1]}"
-        yield
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        with serving(tmp_path) as server:
+            self.root, self.address = tmp_path, server.address
+            yield
 
     def make(self, tmp_path, array):
         text = str(super().make(tmp_path, array))

@@ -36,11 +36,15 @@ HOMES = {f"mtgen/adapters/{name}.py": name for name in ("keras", "tensorflow", "
 
 PUBLIC = [
     "Batch",
+    "ClassNumbers",
     "Columns",
     "Dataset",
     "Images",
     "Loader",
     "MtgenError",
+    "OnError",
+    "OneHot",
+    "OrderLog",
     "Prefetch",
     "Recipe",
     "Rows",
@@ -48,6 +52,7 @@ PUBLIC = [
     "Splits",
     "compat",
     "errors",
+    "from_dataframe",
     "open_store",
     "read_table",
     "testing",

@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
+import mtgen
 from mtgen import seeds
+from mtgen.order_check import audit_run
+from mtgen.plan import Shard
 from mtgen.sampling.order import Blocks, Exact, Sampler
 from mtgen.sampling.permutation import Permutation
 from mtgen.splits import split_rows
@@ -63,3 +67,30 @@ def test_splits() -> None:
             groups=groups if one["kind"] == "group" else None,
         )
         assert {name: rows.tolist() for name, rows in parts.items()} == one["parts"]
+
+
+def audited(options: dict[str, Any]) -> mtgen.Loader:
+    data = mtgen.Dataset(pd.DataFrame({"a": range(30)}), {"a": mtgen.Columns("a")}, targets="a")
+    shard = Shard(*options["shard"]) if "shard" in options else None
+    return mtgen.Loader(data.take(range(29, 3, -1)), 4, seed=3, num_workers=0, **{**options, "shard": shard})
+
+
+@pytest.mark.parametrize("one", golden("audits.json")["digests"], ids=lambda one: str(one["options"]))
+def test_digests_of_epochs(one: dict[str, Any]) -> None:
+    assert [epoch.digest for epoch in audited(one["options"]).audit(3).epochs] == one["epochs"]
+
+
+@pytest.mark.parametrize("one", golden("audits.json")["states"], ids=lambda one: str(one["options"]))
+def test_states_of_before_still_load(one: dict[str, Any]) -> None:
+    loader = audited(one["options"])
+    loader.restore(one["state"])
+    assert loader.step == 9
+    assert loader.state(9) == one["state"]
+
+
+def test_an_order_log_of_before_is_still_read() -> None:
+    found = audit_run(FOLDER / "run")
+    assert found.ok, str(found)
+    assert (found.resumes, found.num_lost) == ([5], 4)
+    assert [one.counts for one in found.epochs] == [{0: 1, 1: 25}, {1: 26}, {0: 14, 1: 12}]
+    assert found.epochs[0].replaced == [(6, 1, 24, -1)]

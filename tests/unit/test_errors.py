@@ -16,9 +16,12 @@ BUILT_IN = {
     "AlignmentError": ValueError,
     "StoreError": OSError,
     "DecodeError": OSError,
+    "ChangedError": RuntimeError,
+    "ManifestError": ValueError,
     "PlanError": ValueError,
     "StateError": ValueError,
     "ModelError": ValueError,
+    "BudgetError": RuntimeError,
     "StallError": TimeoutError,
 }
 

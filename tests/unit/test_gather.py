@@ -143,7 +143,7 @@ def test_fetch_and_loader_say_the_same_of_a_bad_picture(tmp_path: Any) -> None:
     assert str(by_loader.value) == str(by_fetch.value).replace("[row 0", "[step 0, row 0")
 
 
-def test_scratch_is_a_piece_and_a_chunk() -> None:
+def test_scratch_is_a_piece_and_a_chunk_plain_and_compressed() -> None:
     data = make_dataset(9, chunk_rows=7)
-    assert gather.scratch_bytes(data.fields) == gather.PIECE_BYTES + 7 * 12
+    assert gather.scratch_bytes(data.fields) == gather.PIECE_BYTES + 2 * 7 * 12
     assert gather.scratch_bytes([field for field in data.fields if field.name == "plain"]) == 0

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("no_thread_left")
     [
         ({"shuffle": True}, 'shuffle must be "exact", "blocks" or False, received True'),
         ({"shuffle": "random"}, "received 'random'"),
-        ({"on_error": "skip"}, "on_error must be \"raise\", received 'skip'"),
+        ({"on_error": "skip"}, 'on_error must be "raise", "refill" or "mask", received \'skip\''),
         ({"num_workers": -1}, "num_workers"),
         ({"memory": "much"}, "memory must be a number of bytes"),
         ({"drop_last": True, "pad_last": True}, "contradict"),

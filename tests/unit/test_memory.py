@@ -53,6 +53,42 @@ def test_a_forecast_keeps_budget_and_wishes(
     assert made.depth >= smallest.depth
 
 
+@given(st.integers(1, 10**6), st.integers(0, 5_000), st.integers(0, 9), st.integers(0, 9_000), st.integers(0, 9_000))
+def test_pictures_get_their_share_and_what_is_left(
+    budget: int, batch: int, num_workers: int, order: int, cache: int
+) -> None:
+    sizes = {"batch_bytes": batch, "scratch_bytes": 7, "num_workers": num_workers, "order_bytes": order}
+    try:
+        made = forecast(budget, **sizes, cache_bytes=cache, chunked=True, asked=Prefetch(), decodes=True)
+    except PlanError as error:
+        least = (2 + min(num_workers, 1)) * batch + max(num_workers, 1) * 7 + order + cache + budget // 4
+        assert least > budget
+        assert f"= {least:,} bytes" in str(error)
+        return
+    assert made.total_bytes == sum(made.parts.values()) == budget
+    assert made.picture_bytes >= budget // 4
+    assert made.parts["orders"] == order
+    assert made.parts["caches of stores"] == cache
+
+
+def test_the_sum_is_shown_part_by_part() -> None:
+    made = forecast(
+        10_000,
+        batch_bytes=1_000,
+        scratch_bytes=100,
+        num_workers=2,
+        order_bytes=50,
+        cache_bytes=30,
+        chunked=False,
+        decodes=True,
+        asked=Prefetch(),
+    )
+    assert str(made) == (
+        "6 batches x 1,000 bytes + 2 workers x 100 bytes + orders 50 bytes + caches of stores 30 bytes + pictures at "
+        "full size 3,720 bytes = 10,000 bytes"
+    )
+
+
 def test_more_memory_never_means_a_smaller_window() -> None:
     made = [
         forecast(budget, batch_bytes=100, scratch_bytes=50, num_workers=2, chunked=True, asked=Prefetch())
@@ -98,8 +134,8 @@ class Alive:
         self.steps: set[int] = set()
         make_window = loader._plan.make_window
 
-        def counted(recorder: Any, steps: Any) -> tuple[list[Pending], list[Job]]:
-            pendings, jobs = make_window(recorder, steps)
+        def counted(*given: Any) -> tuple[list[Pending], list[Job]]:
+            pendings, jobs = make_window(*given)
             for pending in pendings:
                 weakref.finalize(pending.buffers[0], self.steps.discard, pending.step)
                 self.steps.add(int(pending.step or 0))

@@ -11,7 +11,6 @@ import pytest
 import mtgen
 from mtgen.config import Prefetch
 from mtgen.errors import StateError
-from mtgen.plan import Shard
 from tests.support.samples import features, make_dataset
 from tests.support.stores import MemoryStore
 
@@ -30,7 +29,6 @@ def loader(data: mtgen.Dataset | None = None, **settings: Any) -> mtgen.Loader:
         ({"shuffle": "blocks"}, ["'sampler' was {'law': 'exact'} and is {'law': 'blocks'"]),
         ({"drop_last": True}, ["'drop_last' was False and is True"]),
         ({"pad_last": True}, ["'pad_last'"]),
-        ({"shard": Shard(0, 2)}, ["'shard' was [0, 1] and is [0, 2]"]),
         ({"seed": 2, "batch_size": 5}, ["'seed'", "'batch_size'"]),
     ],
 )

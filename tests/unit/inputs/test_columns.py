@@ -175,6 +175,47 @@ def test_classes_out_of_something_else_are_refused(column: Any, kind: str) -> No
         Target("a").bind(frame(a=column))
 
 
+@pytest.mark.parametrize(
+    ("column", "dtype", "shape"),
+    [
+        ([[1, 2], [3, 4], [5, 6]], "int32", (2,)),
+        ([(1, 2.5), [3, 4], np.array([5, 6])], "float32", (2,)),
+        ([[[1], [2]], [[3], [4]], [[5], [6]]], "int32", (2, 1)),
+        ([[2**40], [1], [2]], "int64", (1,)),
+        ([[True], [False], [True]], "int32", (1,)),
+        ([[1e30], [float("inf")], [0]], "float32", (1,)),
+    ],
+)
+def test_lists_of_one_shape_are_one_target(column: Any, dtype: str, shape: tuple[int, ...]) -> None:
+    bound = Target("a").bind(frame(a=pd.Series(column, dtype=object)))
+    assert (bound.spec.dtype, bound.spec.shape) == (np.dtype(dtype), shape)
+    np.testing.assert_array_equal(bound.take(np.arange(3)), np.array([np.asarray(one) for one in column], dtype))
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ([[1, 2], [3]], r"its first value has shape \(2,\), so every row must hold numbers of that shape"),
+        ([[1, 2], 3], r"has 3; its first value has shape \(2,\)"),
+        ([[1, 2], [[1], [2, 3]]], r"Wrong in 1 row \(1\)"),
+        ([["x"], ["y"]], r"Wrong in 2 rows \(0, 1\). Labels go in OneHot"),
+        ([[], []], r"at least one, and integers within int64. Wrong in 2 rows"),
+        ([[0.5], [float("nan")]], r"has \[nan\], with NaN or numbers that float32 cannot hold. Wrong in 1 row \(1\)"),
+        ([[0.5], [1e300]], r"has \[1e\+300\], with NaN or numbers that float32 cannot hold"),
+        ([[1], [2**64 - 1]], r"integers within int64. Wrong in 1 row \(1\)"),
+    ],
+)
+def test_lists_that_are_no_target(column: Any, message: str) -> None:
+    with pytest.raises(TableError, match=message):
+        Target("a").bind(frame(a=pd.Series(column, dtype=object)))
+
+
+def test_lists_are_part_of_the_state() -> None:
+    columns = ([[1, 2], [3, 4]], [[1, 2], [3, 5]], [[1], [2]])
+    settings = [Target("a").bind(frame(a=pd.Series(one, dtype=object))).settings() for one in columns]
+    assert settings[0] != settings[1] != settings[2]
+
+
 # --- weights ----------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,212 @@
+"""Read files by their descriptor: one open, and the size and time of the very file that was read.
+
+A name may point to another file a moment later; a descriptor never does. So what `os.fstat` says of it belongs to the
+bytes that are read from it, and a file that is replaced, cut or extended meanwhile is noticed, never mixed.
+
+Every call goes through the module `os`. Python itself repeats calls that a signal interrupts (PEP 475).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import Self, TypeVar
+
+from mtgen.errors import ChangedError
+
+# Without O_NONBLOCK opening a pipe waits for a writer, perhaps for ever; for regular files it means nothing.
+_FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NONBLOCK", "O_BINARY"))
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+PIECE_BYTES = 1 << 20
+"""Bytes that are hashed at a time."""
+
+
+class OpenFile:
+    """A file open for reading, by descriptor; use it as `with OpenFile(path) as file:`.
+
+    One thread.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        stat: what `os.fstat` said when it was opened.
+
+    Raises:
+        OSError: it cannot be opened. A folder or pipe can be: look at `is_regular`.
+
+    Example:
+        >>> with OpenFile("data_samples/digits/table.csv") as file:
+        ...     file.read_whole()[:10], file.is_regular
+        (b'id,imgpath', True)
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._descriptor = os.open(path, _FLAGS)
+        try:
+            self.stat = os.fstat(self._descriptor)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        os.close(self._descriptor)
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether it is a regular file: no folder, pipe or device."""
+        return stat.S_ISREG(self.stat.st_mode)
+
+    def read(self, num_bytes: int) -> bytes:
+        """The next bytes, all of them; the caller owns them.
+
+        Raises:
+            OSError: the system cannot read.
+            ChangedError: the file ends before.
+        """
+        if num_bytes <= 0:
+            return b""
+        first = os.read(self._descriptor, num_bytes)
+        if len(first) == num_bytes:
+            return first
+        pieces, missing = [first], num_bytes - len(first)
+        while missing and pieces[-1]:
+            pieces.append(os.read(self._descriptor, missing))
+            missing -= len(pieces[-1])
+        if missing:
+            raise ChangedError(
+                f"the file became shorter while it was read: it had {self.stat.st_size:,} bytes, {missing:,} of them "
+                "are gone. Let nobody write to the dataset while it is read",
+                path=self.path,
+            )
+        return b"".join(pieces)
+
+    def read_whole(self) -> bytes:
+        """The whole file from its beginning; nothing may have been read before.
+
+        Raises:
+            OSError: the system cannot read.
+            ChangedError: the file changed meanwhile.
+        """
+        data = self.read(self.stat.st_size)
+        self.check_ended()
+        return data
+
+    def go_to(self, place: int) -> None:
+        """Read on from a byte, 0-based."""
+        os.lseek(self._descriptor, place, os.SEEK_SET)
+
+    def check_ended(self) -> None:
+        """Refuse a file that goes on, or that `check_same` refuses.
+
+        Raises:
+            ChangedError: it changed while it was read.
+        """
+        self.check_same(more=bool(os.read(self._descriptor, 1)))
+
+    def check_same(self, more: bool = False) -> None:
+        """Refuse a file whose size or time is another one than when it was opened, or that has `more`.
+
+        Raises:
+            ChangedError: it changed while it was read.
+        """
+        now = os.fstat(self._descriptor)
+        if more or (now.st_size, now.st_mtime_ns) != (self.stat.st_size, self.stat.st_mtime_ns):
+            raise ChangedError(
+                f"the file was written to while it was read: it had {self.stat.st_size:,} bytes, now it has "
+                f"{now.st_size:,}. Let nobody write to the dataset while it is read",
+                path=self.path,
+            )
+
+
+def hash_file(path: str) -> tuple[os.stat_result, bytes]:
+    """What the system says of a file, and the xxh3_128 of its content, read in pieces.
+
+    Any thread; waits and hashes without the GIL.
+
+    Returns:
+        The stat of the file that was read, and 16 bytes, most significant first.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+        ChangedError: it changed while it was read.
+    """
+    import xxhash
+
+    state = xxhash.xxh3_128()
+    with OpenFile(path) as file:
+        if not file.is_regular:
+            code = errno.EISDIR if stat.S_ISDIR(file.stat.st_mode) else errno.EINVAL
+            raise OSError(code, "it is no regular file, but a folder, pipe or device")
+        left = file.stat.st_size
+        while left:
+            piece = file.read(min(left, PIECE_BYTES))
+            state.update(piece)
+            left -= len(piece)
+        file.check_ended()
+    return file.stat, state.digest()
+
+
+def too_many_files(error: OSError) -> str | None:
+    """What to do about too many open files; None for any other error.
+
+    Example:
+        >>> print(too_many_files(OSError(errno.ENOENT, "no such file")))
+        None
+    """
+    if error.errno not in (errno.EMFILE, errno.ENFILE):
+        return None
+    limit = "the system"
+    if error.errno == errno.EMFILE and os.name != "nt":
+        import resource
+
+        limit = f"this process (at most {resource.getrlimit(resource.RLIMIT_NOFILE)[0]:,})"
+    return (
+        f"too many open files for {limit}. mtgen holds one file per worker while it reads, so num_workers bounds its "
+        "share. Raise the limit (ulimit -n), close what else is open, or use fewer workers"
+    )
+
+
+def in_threads(
+    work: Callable[[_Item], _Result], items: Iterable[_Item], *, num_threads: int, group: int
+) -> Iterator[_Result]:
+    """`work(item)` of each item, in order, by threads that run a bounded number of items ahead.
+
+    Args:
+        work: called from any of the threads; the first error in order ends everything.
+        items: taken in the caller's thread.
+        num_threads: 0 works in the caller's thread.
+        group: items that one thread takes at a time.
+
+    Example:
+        >>> list(in_threads(abs, [-1, -2, -3], num_threads=2, group=2))
+        [1, 2, 3]
+    """
+    if not num_threads:
+        yield from map(work, items)
+        return
+    items = iter(items)
+    pending: deque[Future[list[_Result]]] = deque()
+    with ThreadPoolExecutor(num_threads, thread_name_prefix="mtgen-files") as pool:
+        try:
+            while True:
+                while len(pending) < 2 * num_threads and (block := list(islice(items, group))):
+                    pending.append(pool.submit(lambda block: [work(item) for item in block], block))
+                if not pending:
+                    return
+                yield from pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()

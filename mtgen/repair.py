@@ -1,0 +1,103 @@
+"""Make a batch whole whose samples could not all be read: another row in the slot, or an empty slot."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import numpy as np
+
+from mtgen.batch import BadSample
+from mtgen.config import OnError
+from mtgen.errors import DecodeError, MtgenError, StoreError
+from mtgen.pending import Field, Note, Pending
+from mtgen.retry import retrying
+from mtgen.room import Room
+from mtgen.sample import read_sample
+
+Replacements = Callable[[int], Iterable[int]]
+"""Slot of a batch -> rows to try in its place, in turn."""
+
+
+_SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""Codes that speak of this process, not of the file."""
+
+
+def repairable(error: BaseException) -> bool:
+    """Whether a sample with this error may be left out: it cannot be read, and nothing else is in doubt. Pure.
+
+    Keys that differ or files that changed mean that the data are not what they were said to be; a lack of memory or
+    of file handles says nothing about the sample. Neither is put up with.
+    """
+    cause = error.__cause__
+    scarce = isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno in _SCARCE)
+    return type(error) in (DecodeError, StoreError) and not scarce
+
+
+def repair(
+    pending: Pending,
+    note: Note,
+    *,
+    on_error: OnError,
+    replacements: Replacements,
+    count_retry: Callable[[], None],
+    room: Room | None = None,
+) -> None:
+    """Refill or mask the slots of a batch that could not be read, before the batch is handed over.
+
+    Called once, by the thread that finished the batch's last job. A slot whose error is no matter of reading, such as
+    keys that differ, is left alone: that batch raises.
+
+    Args:
+        pending: the batch; its slots are rewritten.
+        note: told what is being read.
+        on_error: policy and retries.
+        replacements: rows by slot, for `"refill"`.
+        count_retry: called at each retry.
+        room: where pictures take memory from while they are decoded.
+    """
+
+    def read(one: Field, row: int, out: np.ndarray) -> None:
+        retrying(partial(read_sample, one, row, out, room), on_error, count_retry)
+
+    for slot, errors in pending.errors_by_slot().items():
+        if slot < 0 or not all(map(repairable, errors)):
+            continue
+        if on_error.policy == "mask":
+            pending.mask(slot)
+        else:
+            _refill(pending, slot, note, replacements(slot), read)
+
+
+def _refill(
+    pending: Pending,
+    slot: int,
+    note: Note,
+    rows: Iterable[int],
+    read: Callable[[Field, int, np.ndarray], None],
+) -> None:
+    num_tried = 0
+    for row in rows:
+        note(f"refill slot {slot} with row {row}")
+        num_tried += 1
+        try:
+            for one, buffer in zip(pending.fields, pending.buffers, strict=True):
+                read(one, row, buffer[slot : slot + 1])
+        except MtgenError as error:
+            if not repairable(error):
+                pending.fail(slot, 0, error.at(row=row))
+                return
+            pending.tried.append(BadSample(row=row, path=error.path, error=error.message, step=pending.step, slot=slot))
+        else:
+            pending.replace(slot, row)
+            return
+    pending.fail(
+        slot,
+        -1,
+        StoreError(
+            f"none of {num_tried} rows drawn in place of a bad one could be read either; the last ones: "
+            + "; ".join(f"row {bad.row}: {bad.error} ({bad.path})" for bad in pending.tried[-3:])
+            + ". Is the disk there?"
+        ),
+    )

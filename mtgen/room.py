@@ -1,0 +1,74 @@
+"""Room for pictures while they are decoded: at full size they may be a thousand times larger than their slot."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mtgen.errors import PlanError, StallError
+
+
+class Room:
+    """Bytes that threads take and give back; who finds too few left waits.
+
+    Any thread. A thread takes once at a time, so somebody can always go on. A forked child starts with all of it.
+
+    Args:
+        num_bytes: all there is.
+        stall_seconds: longest wait.
+
+    Example:
+        >>> room = Room(100)
+        >>> with room.take(70):
+        ...     room.num_free
+        30
+    """
+
+    def __init__(self, num_bytes: int, stall_seconds: float = 300.0) -> None:
+        self.num_bytes, self._stall_seconds = num_bytes, stall_seconds
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._pid = os.getpid()
+        self._changed = threading.Condition()
+        self._taken = 0
+
+    @property
+    def num_free(self) -> int:
+        """Bytes left now."""
+        return self.num_bytes - self._taken
+
+    @contextmanager
+    def take(self, num_bytes: int) -> Iterator[None]:
+        """Hold so many bytes for the block.
+
+        Raises:
+            PlanError: more than there is at all.
+            StallError: others did not give back in time.
+        """
+        if num_bytes > self.num_bytes:
+            raise PlanError(
+                f"a picture that takes {num_bytes:,} bytes while it is decoded, and memory= leaves {self.num_bytes:,} "
+                "for that: give more memory, a smaller batch_size, a smaller Prefetch, or take the recipe 'fast', "
+                "which decodes JPEG pictures at a reduced size"
+            )
+        if self._pid != os.getpid():
+            self._start_afresh()
+        changed, deadline = self._changed, time.monotonic() + self._stall_seconds
+        with changed:
+            while num_bytes > self.num_free:
+                if not changed.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
+                    raise StallError(
+                        f"no room to decode a picture of {num_bytes:,} bytes for {self._stall_seconds:g} s: other "
+                        f"threads hold {self._taken:,} of {self.num_bytes:,}"
+                    )
+            self._taken += num_bytes
+        try:
+            yield
+        finally:
+            with changed:
+                self._taken -= num_bytes
+                changed.notify_all()
