@@ -37,7 +37,7 @@ class Whole:
 def lived(command: list[object], seed: int, whole: Whole, *, speeds: bool) -> list[str]:
     """Start a run until it ends, and kill it at drawn moments; what each life printed."""
     rng = random.Random(seed)
-    most_kills = 2 + seed % 3
+    most_kills = 2 + seed // 2 % 3
     printed: list[str] = []
     while True:
         # The second kill comes before anything was saved since the first one.

@@ -102,10 +102,20 @@ class Setup:
     """One script as a user has it; each `fit` is a process of its own, as far as objects go."""
 
     def __init__(
-        self, *, make=functional, optimizer=cosine, steps=None, epochs=EPOCHS, valid=True, loader=None, **compiled
+        self,
+        *,
+        make=functional,
+        optimizer=cosine,
+        steps=None,
+        epochs=EPOCHS,
+        valid=True,
+        loader=None,
+        names_model=False,
+        **compiled,
     ):
         self.make, self.optimizer, self.steps, self.epochs = make, optimizer, steps, epochs
         self.valid, self.loader, self.compiled = valid, loader or {}, compiled
+        self.names_model = names_model
         self.said = []
 
     def fit(self, folder, *, callbacks=(), last=(), epochs=None, loader_options=None, fit=None, **options):
@@ -113,7 +123,7 @@ class Setup:
         model = self.make()
         model.compile(self.optimizer(), "sparse_categorical_crossentropy", metrics=["accuracy"], **self.compiled)
         source = loader(**{"num_workers": 1, **self.loader, **(loader_options or {})})
-        x = source.keras(steps_per_epoch=self.steps)
+        x = source.keras(model if self.names_model else None, steps_per_epoch=self.steps)
         saving = []
         if folder is not None:
             saving = [source.checkpoint(x, folder, say=self.said.append, **{"every_steps": 1, **options})]

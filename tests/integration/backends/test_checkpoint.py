@@ -10,6 +10,7 @@ import pytest
 from mtgen.checkpoint import Checkpoints
 from mtgen.config import Prefetch
 from mtgen.errors import PlanError, StateError, StoreError
+from mtgen.plan import Shard
 from tests.support.saved_runs import (
     LAST,
     NUM_ROWS,
@@ -111,6 +112,12 @@ def test_killed_again_and_again_it_is_the_same_run(tmp_path, every):
     check_same(found, every[1])
 
 
+@pytest.mark.parametrize("step", [2, 5, 8])
+def test_without_shuffle_and_with_the_model_named_it_is_the_same_run(tmp_path, every, step):
+    setup = Setup(names_model=True)
+    check_same(setup.run(only(every[0], step, tmp_path), fit={"shuffle": False}), every[1])
+
+
 def test_an_unbuilt_model_is_resumed(tmp_path):
     setup = Setup(make=Subclassed)
     whole = setup.run(tmp_path / "every", keep=100)
@@ -180,6 +187,60 @@ def test_steps_per_execution_that_leaves_a_rest_is_saved_at_epochs_only(tmp_path
     assert Checkpoints(tmp_path).steps() == [STEPS, LAST]
     shutil.rmtree(tmp_path / "checkpoint-0000000010")
     check_same(setup.run(tmp_path, every_steps=None), whole)
+
+
+# --- another number of shards ------------------------------------------------------------------------------------------
+
+
+def sharded(count, index=0, **options):
+    return Setup(valid=False, loader={"shard": Shard(index, count), "drop_last": False}, **options)
+
+
+def rows_before(count, stop):
+    """Rows that all shards together trained before a step."""
+    return [row for index in range(count) for row in expected_rows(0, stop, shard=Shard(index, count))]
+
+
+@pytest.fixture(scope="module")
+def of_two(tmp_path_factory):
+    """The first of two shards, saved after every one of its 2 x 3 steps."""
+    folder = tmp_path_factory.mktemp("of-two")
+    sharded(2).fit(folder, keep=100)
+    assert Checkpoints(folder).steps() == [1, 2, 3, 4, 5, 6]
+    return folder
+
+
+@pytest.mark.parametrize(("step", "new"), [(1, 2), (2, 4), (3, 5), (4, 7)])
+def test_fewer_shards_train_the_rest_of_every_epoch_exactly_once(tmp_path, of_two, step, new):
+    """Inside an epoch (8 positions a step before, 4 now) and at its border."""
+    setup = sharded(1)
+    setup.fit(only(of_two, step, tmp_path), every_steps=2)
+    first = expected_rows(0, step, shard=Shard(0, 2))
+    after = setup.recorder_rows()[len(first) :]
+    assert after == expected_rows(new, LAST)
+    assert sorted(rows_before(2, step) + after) == sorted(list(range(NUM_ROWS)) * EPOCHS)
+    assert setup.source.step == 0 or setup.source.step == new
+    steps = Checkpoints(tmp_path).steps()
+    assert steps == sorted(steps) and steps[-1] == step + LAST - new  # numbers go on
+
+
+@pytest.mark.parametrize(("step", "new"), [(2, 1), (4, 2), (5, 3), (7, 4)])
+def test_more_shards_train_the_rest_of_every_epoch_exactly_once(tmp_path, every, step, new):
+    before = expected_rows(0, step)
+    trained = list(before)
+    for index in range(2):  # each process has the folder with the weights that all had
+        setup = sharded(2, index)
+        setup.fit(only(every[0], step, tmp_path / str(index)))
+        trained += setup.recorder_rows()[len(before) :]
+    assert sorted(trained) == sorted(list(range(NUM_ROWS)) * EPOCHS)
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_shards_that_no_step_can_go_on_with_are_refused(tmp_path, every, step):
+    folder = only(every[0], step, tmp_path)
+    with pytest.raises(StateError, match=rf"taken with 1 shards at step {step} of epoch 0.* some rows would come twice"):
+        sharded(2).fit(folder)
+    assert [path.name for path in folder.iterdir()] == [f"checkpoint-{step:010d}"]
 
 
 # --- other callbacks --------------------------------------------------------------------------------------------------
