@@ -16,7 +16,9 @@ PARTS = {"train": 0.1, "valid": 0.05, "rest": 0.85}
 
 
 def merged(data: mtgen.Dataset) -> keras.Model:
-    first = keras.initializers.GlorotUniform  # with seeds: a run killed before it was saved begins with the same weights
+    first = (
+        keras.initializers.GlorotUniform
+    )  # with seeds: a run killed before it was saved begins with the same weights
     image, features = (keras.Input(spec.shape, name=name) for name, spec in data.input_specs.items())
     scaled = keras.layers.Rescaling(1 / 255)(image)
     pixels = keras.layers.Conv2D(4, 3, padding="same", activation="relu", kernel_initializer=first(1))(scaled)

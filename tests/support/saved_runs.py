@@ -11,6 +11,7 @@ import shutil
 import keras
 import numpy as np
 import pandas as pd
+import pytest
 
 import mtgen
 
@@ -177,3 +178,27 @@ def only(folder, step, target):
     name = f"checkpoint-{step:010d}"
     shutil.copytree(folder / name, target / name)
     return target
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once(tmp_path_factory):
+    """These tests fit the same few models again and again: jax keeps what it compiled, for as long as a file runs."""
+    if keras.backend.backend() != "jax":
+        yield
+        return
+    import jax
+    from jax.experimental.compilation_cache import compilation_cache
+
+    wanted = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("jax")),
+        "jax_persistent_cache_min_compile_time_secs": 0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in wanted}
+    for name, value in wanted.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()

@@ -12,12 +12,14 @@ from mtgen.config import Prefetch
 from mtgen.errors import PlanError, StateError, StoreError
 from mtgen.plan import Shard
 from tests.support.saved_runs import (
+    EPOCHS,
     LAST,
     NUM_ROWS,
     STEPS,
     Setup,
     Subclassed,
     check_same,
+    compiled_once,  # noqa: F401  used by every test here
     cosine,
     expected_rows,
     functional,
@@ -78,18 +80,20 @@ class Kill(keras.callbacks.Callback):
         setattr(self, hook, call)
 
 
-@pytest.mark.parametrize("place", ["before", "after"])
 @pytest.mark.parametrize(
-    ("hook", "number"),
+    ("hook", "number", "place"),
     [
-        ("on_epoch_begin", 2),
-        ("on_train_batch_begin", 4),
-        ("on_train_batch_end", 7),
-        ("on_train_batch_end", 5),
-        ("on_test_begin", 1),
-        ("on_test_batch_end", 6),
-        ("on_epoch_end", 1),
-        ("on_train_end", 1),
+        ("on_epoch_begin", 2, "before"),
+        ("on_train_batch_begin", 4, "after"),
+        ("on_train_batch_begin", 7, "before"),
+        ("on_train_batch_end", 7, "after"),
+        ("on_train_batch_end", 5, "before"),
+        ("on_test_begin", 1, "after"),
+        ("on_test_batch_end", 6, "before"),
+        ("on_epoch_end", 1, "before"),
+        ("on_epoch_end", 1, "after"),
+        ("on_train_end", 1, "before"),
+        ("on_train_end", 1, "after"),
     ],
 )
 def test_killed_in_any_hook_and_started_again_it_is_the_same_run(tmp_path, every, hook, number, place):
@@ -219,13 +223,11 @@ def test_fewer_shards_train_the_rest_of_every_epoch_exactly_once(tmp_path, of_tw
     after = setup.recorder_rows()[len(first) :]
     assert after == expected_rows(new, LAST)
     assert sorted(rows_before(2, step) + after) == sorted(list(range(NUM_ROWS)) * EPOCHS)
-    assert setup.source.step == 0 or setup.source.step == new
-    steps = Checkpoints(tmp_path).steps()
-    assert steps == sorted(steps) and steps[-1] == step + LAST - new  # numbers go on
+    assert Checkpoints(tmp_path).steps()[-1] == step + LAST - new  # numbers of steps go on
 
 
-@pytest.mark.parametrize(("step", "new"), [(2, 1), (4, 2), (5, 3), (7, 4)])
-def test_more_shards_train_the_rest_of_every_epoch_exactly_once(tmp_path, every, step, new):
+@pytest.mark.parametrize("step", [2, 4, 5, 7])
+def test_more_shards_train_the_rest_of_every_epoch_exactly_once(tmp_path, every, step):
     before = expected_rows(0, step)
     trained = list(before)
     for index in range(2):  # each process has the folder with the weights that all had
@@ -238,7 +240,9 @@ def test_more_shards_train_the_rest_of_every_epoch_exactly_once(tmp_path, every,
 @pytest.mark.parametrize("step", [1, 3])
 def test_shards_that_no_step_can_go_on_with_are_refused(tmp_path, every, step):
     folder = only(every[0], step, tmp_path)
-    with pytest.raises(StateError, match=rf"taken with 1 shards at step {step} of epoch 0.* some rows would come twice"):
+    with pytest.raises(
+        StateError, match=rf"taken with 1 shards at step {step} of epoch 0.* some rows would come twice"
+    ):
         sharded(2).fit(folder)
     assert [path.name for path in folder.iterdir()] == [f"checkpoint-{step:010d}"]
 
@@ -261,7 +265,7 @@ def test_learning_rates_that_callbacks_change_are_those_of_the_whole_run(tmp_pat
     whole = setup.run(tmp_path / "every", keep=100, last=[make()])
     rates = whole[1]["learning_rate"]
     assert len(set(rates)) > 1
-    for step in (1, 3, 5, 6, 8) if make is halved else (6, 9, 11):
+    for step in (1, 3, 8) if make is halved else (6, 11):
         found = setup.run(only(tmp_path / "every", step, tmp_path / str(step)), last=[make()])
         if make is halved:
             check_same(found, whole)
