@@ -159,11 +159,23 @@ def replace_file(target: Path, content: bytes) -> None:
     Raises:
         OSError: writing failed; the old file is as it was, and nothing else is left.
     """
-    name = f".{target.name}.{uuid.uuid4().hex}"
-    new, old = target.with_name(f"{name}.partial"), target.with_name(f"{name}.old.partial")
-    replaced = False
+    new = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
     try:
         write_file(new, content)
+        put_in_place(new, target)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def put_in_place(new: Path, target: Path) -> None:
+    """Give a file that is on disk the name `target` beside it, where the old file may stand.
+
+    Raises:
+        OSError: it failed; the old file is as it was. `new` may be left.
+    """
+    old = target.with_name(f".{target.name}.{uuid.uuid4().hex}.old.partial")
+    replaced = False
+    try:
         if target.exists():
             _keep(target, old)  # to put it back when the folder cannot be flushed
         os.replace(new, target)
@@ -176,5 +188,4 @@ def replace_file(target: Path, content: bytes) -> None:
             target.unlink(missing_ok=True)
         raise
     finally:
-        new.unlink(missing_ok=True)
         old.unlink(missing_ok=True)

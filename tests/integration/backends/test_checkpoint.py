@@ -193,7 +193,7 @@ def test_steps_per_execution_that_leaves_a_rest_is_saved_at_epochs_only(tmp_path
     check_same(setup.run(tmp_path, every_steps=None), whole)
 
 
-# --- another number of shards ------------------------------------------------------------------------------------------
+# --- another number of shards -----------------------------------------------------------------------------------------
 
 
 def sharded(count, index=0, **options):

@@ -1,4 +1,4 @@
-"""Checkpoints of another run are refused, on the backend that KERAS_BACKEND names: differences are said, nothing is lost."""
+"""Checkpoints of another run are refused, whatever backend KERAS_BACKEND names: with the differences, at no loss."""
 
 import json
 
