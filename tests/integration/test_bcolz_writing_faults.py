@@ -17,6 +17,7 @@ import pytest
 from mtgen.errors import StoreError
 from mtgen.stores import open_store
 from mtgen.stores.bcolz_writer import write_bcolz, write_bcolz_table
+from tests.support.rights import own_folder, read_only
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = np.arange(23 * 3, dtype=np.float32).reshape(23, 3)
@@ -241,9 +242,10 @@ write_rows_and_keys(Path(sys.argv[1]))
     check_rows_and_keys(tmp_path)
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="rights do not bind this user")
-def test_a_folder_without_rights_is_named_and_left_as_it_is(tmp_path: Path) -> None:
-    (tmp_path / "other").mkdir(mode=0o500)
-    with pytest.raises(StoreError, match=r"cannot be made .*Permission denied.*x\.bcolz"):
-        write_rows(tmp_path / "other")
-    assert list((tmp_path / "other").iterdir()) == []
+@pytest.mark.skipif(os.name == "nt", reason="rights are POSIX")
+def test_a_folder_that_may_not_be_written_to_is_named_and_left_as_it_is(tmp_path: Path) -> None:
+    write_rows(tmp_path)
+    with own_folder() as folder:
+        with read_only(folder), pytest.raises(StoreError, match=r"cannot be made .*Permission denied.*x\.bcolz"):
+            write_rows(folder)
+        assert list(folder.iterdir()) == []

@@ -59,6 +59,11 @@ def renamed():
         ({"loader": {"seed": 2}}, StateError, "setting 'seed' was 1 and is 2"),
         ({"loader": {"shuffle": False}}, StateError, "setting 'sampler' was"),
         ({"loader": {"batch_size": 5}}, StateError, "setting 'batch_size' was 4 and is 5"),
+        (
+            {"loader": {"seed": 2, "batch_size": 5}},
+            StateError,
+            r"Differing: setting 'batch_size' was 4 and is 5; setting 'seed' was 1 and is 2\. Make the loader as it",
+        ),
         ({"steps": 3}, StateError, "a run with 5 steps per epoch was saved, this one has 3"),
         (
             {"make": wider},
