@@ -23,7 +23,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 export TF_ENABLE_ONEDNN_OPTS ?= 0
 export MPLBACKEND ?= Agg
 
-.PHONY: help setup train selftest test test-backends kill docs-check lint format types layers check bench samples build clean
+.PHONY: help setup train selftest test test-backends kill fuzz docs-check lint format types layers check bench samples build clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -53,6 +53,9 @@ test-backends: $(READY) ## fit, evaluate and predict for real on every backend, 
 
 kill: $(READY) ## kill and resume many more runs than `make test` does; KILL_SEEDS says how many
 	MTGEN_KILL_SEEDS=$(KILL_SEEDS) $(BIN)/python -m pytest tests/integration/test_kill.py $(ARGS)
+
+fuzz: $(READY) ## fuzz targets long: 2,000 new inputs for each, half an hour; ARGS=tests/fuzz/test_state.py for one
+	MTGEN_HYPOTHESIS=thorough $(BIN)/python -m pytest -o faulthandler_timeout=0 $(or $(ARGS),tests/fuzz)
 
 docs-check: $(READY) ## run every snippet of README and docs/, follow every link inside them
 	$(BIN)/python scripts/check_links.py

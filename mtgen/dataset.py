@@ -22,6 +22,7 @@ from mtgen.inputs.rows import BoundRows
 from mtgen.pending import Field, Role
 from mtgen.promises import FILES_PART
 from mtgen.sample import fetch
+from mtgen.settings import check_kind, shown
 from mtgen.spec import Spec
 from mtgen.table import check_complete, check_table, column, digest_values
 
@@ -37,7 +38,8 @@ class _Root:
     def digests(self) -> dict[str, str]:
         """Digest of each field, by role and name."""
         texts = {
-            f"{field.role} {field.name}": json.dumps(field.bound.settings(), sort_keys=True) for field in self.fields
+            f"{field.role} {field.name}": json.dumps(field.bound.settings(), sort_keys=True, default=repr)
+            for field in self.fields
         }
         digests = {part: hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for part, text in texts.items()}
         for field in self.fields:
@@ -131,7 +133,7 @@ class Dataset:
             PlanError: rows that are no list of integers, or a row outside the table.
             DecodeError, StoreError, AlignmentError: a sample that cannot be read.
         """
-        given = np.asarray(rows)
+        given = _array_of(rows, "fetch")
         if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
             raise PlanError(
                 f"fetch needs a list of integer rows, received {given.dtype} of shape {given.shape}: {rows!r:.100}. "
@@ -176,7 +178,9 @@ class Dataset:
             >>> data.take(data.table["a"] > 1).rows.tolist()
             [1, 2]
         """
-        chosen = np.asarray(rows if isinstance(rows, np.ndarray | pd.Series) else list(rows))
+        if not isinstance(rows, np.ndarray | pd.Series):
+            check_kind("rows", rows, Iterable, "a list of integer rows or a boolean mask")
+        chosen = _array_of(rows if isinstance(rows, np.ndarray | pd.Series) else list(rows), "take")
         if isinstance(rows, pd.Series) and pd.api.types.is_bool_dtype(rows.dtype):
             if not rows.index.equals(self.table.index):
                 raise PlanError(
@@ -245,12 +249,12 @@ class Dataset:
         if (shares is None) == (by is None):
             raise PlanError("split needs either shares by name or by='column', exactly one of them")
         if by is not None:
-            if stratify or group:
+            if stratify is not None or group is not None:
                 raise PlanError("by='column' already says which row goes where; leave out stratify and group")
             return Splits({n: self._with_rows(r) for n, r in splits.split_by_value(self.rows, self._column(by, "by"))})
         parts = splits.split_rows(
             self.rows,
-            shares or {},
+            {} if shares is None else shares,
             seed=seed,
             strata=None if stratify is None else self._column(stratify, "stratify").to_numpy(),
             groups=None if group is None else self._column(group, "group").to_numpy(),
@@ -303,6 +307,7 @@ class Splits(Sequence[Dataset]):
             if key not in self._parts:
                 raise PlanError(f"there is no split {key!r}; the splits are {list(self._parts)}")
             return self._parts[key]
+        check_kind("a split", key, int | np.integer | slice, "a name, or its number")
         return list(self._parts.values())[key]
 
     def __len__(self) -> int:
@@ -313,6 +318,13 @@ class Splits(Sequence[Dataset]):
 
     def __repr__(self) -> str:
         return f"Splits({', '.join(f'{name}: {len(part)} rows' for name, part in self._parts.items())})"
+
+
+def _array_of(rows: Any, use: str) -> np.ndarray:
+    try:
+        return np.asarray(rows)
+    except Exception as error:  # ragged lists, and whatever an object of the user's raises when it is read
+        raise PlanError(f"{use} needs a list of integer rows, received {shown(rows)}: {error}") from error
 
 
 def _input_fields(inputs: Mapping[str, Any], table: pd.DataFrame) -> list[Field]:
@@ -348,9 +360,10 @@ def _weight_fields(weight: str | Mapping[str, str] | None, table: pd.DataFrame, 
         return []
     if isinstance(weight, str):
         return [_field("weight", "", Weight(weight), table)]
+    check_kind("weight", weight, Mapping, "a column, or a dict of target name -> column", TableError)
     unknown = set(weight) - set(targets)
     if unknown or not weight:
-        raise TableError(f"weight names targets {sorted(weight)}; the targets are {targets}")
+        raise TableError(f"weight names targets {list(weight)}; the targets are {targets}")
     return [_field("weight", name, Weight(value), table) for name, value in weight.items()]
 
 

@@ -29,6 +29,10 @@ EXTENSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _AVIF_BRANDS = (b"avif", b"avis", b"mif1", b"msf1")
 _ORIENTATION_TAG = 0x0112
+_START_OF_SCAN = 0xDA
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start of frame; the others are tables (T.81, table B.1)
+_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
+_PROGRESSIVE_FRAMES = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _INTEGER_TYPES = {1: "B", 3: "H", 4: "I"}
 """EXIF types BYTE, SHORT and LONG (EXIF 2.32, section 4.6.2); the tag should be SHORT, writers differ."""
 
@@ -109,6 +113,34 @@ def early_size(data: bytes, picture_format: str) -> tuple[int, int] | None:
         width, height = struct.unpack_from("<HH", data, 26)
         return width & 0x3FFF, height & 0x3FFF
     return None
+
+
+def num_scans(data: bytes) -> int:
+    """Scans of a JPEG, of which each is one more pass over the whole picture.
+
+    Markers are followed up to the first scan. Where that one holds all there is (baseline, all components), it is the
+    only one; else the markers of all scans are counted, which reads the data once.
+
+    Args:
+        data: the encoded picture.
+
+    Returns:
+        How many; 0 where there is none before the data end. Scans of an embedded picture may be among them.
+    """
+    place, components, progressive = 2, 0, False
+    while place + 4 <= len(data) and data[place] == 0xFF:
+        marker = data[place + 1]
+        if marker == 0xFF or marker in _BARE:
+            place += 1 if marker == 0xFF else 2  # fill byte (ITU-T T.81, B.1.1.2), or a marker without a length
+            continue
+        (length,) = struct.unpack_from(">H", data, place + 2)
+        if marker == _START_OF_SCAN:
+            only = not progressive and place + 4 < len(data) and data[place + 4] >= components
+            return 1 if only else data.count(b"\xff\xda", place)
+        if marker in _FRAMES and place + 9 < len(data):
+            components, progressive = data[place + 9], marker in _PROGRESSIVE_FRAMES
+        place += 2 + length
+    return data.count(b"\xff\xda")
 
 
 def orientation_of(info: Mapping[Any, Any]) -> int:

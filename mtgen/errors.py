@@ -53,12 +53,19 @@ class MtgenError(Exception):
         return self
 
     def __str__(self) -> str:
-        known = [("step", self.step), ("row", self.row), ("path", self.path)]
+        path = None if self.path is None else _cut(str(self.path), 4_096)
+        known = [("step", self.step), ("row", self.row), ("path", path)]
         places = [f"{name} {value}" for name, value in known if value is not None]
-        return f"{self.message} [{', '.join(places)}]" if places else self.message
+        message = _cut(self.message, 20_000)
+        return f"{message} [{', '.join(places)}]" if places else message
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, self.row, self.path, self.step)
+
+
+def _cut(text: str, most: int) -> str:
+    """The text, or so much of it as somebody may read: tables hold labels and paths of a million characters."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
 
 
 def _rebuild(kind: type[MtgenError], message: str, row: int | None, path: str | None, step: int | None) -> MtgenError:

@@ -17,7 +17,7 @@ from mtgen import plan
 from mtgen.config import OnError
 from mtgen.decode import decode
 from mtgen.encoded import extension_mismatch
-from mtgen.errors import DecodeError, StoreError
+from mtgen.errors import ChangedError, DecodeError, StoreError
 from mtgen.inputs.columns import BoundColumns
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
@@ -156,20 +156,21 @@ def _fetch_chunk(
 ) -> Iterator[tuple[int, Exception | None]]:
     """Read the rows at some places, all of one chunk, into those places; yields each place with its error, if any.
 
-    A chunk that cannot be read is not asked for once more per row: over a network that could take as many time-outs.
+    A chunk that cannot be read is not asked for once more per row, unless the error names one: over a network that
+    could take as many time-outs.
     """
     found = bound.spec.empty(len(places))
     try:
         bound.fetch(rows[places], found)
-    except StoreError as error:
-        yield from ((int(place), error) for place in places)
-        return
-    except Exception:
+    except Exception as error:
+        if isinstance(error, StoreError | ChangedError) and error.row is None:
+            yield from ((int(place), error) for place in places)
+            return
         for place in places:
             try:
                 bound.fetch(rows[place : place + 1], values[place : place + 1])
-            except Exception as error:
-                yield int(place), error
+            except Exception as one:
+                yield int(place), one
             else:
                 yield int(place), None
         return
@@ -227,9 +228,10 @@ def _picture_jobs(number: int, bound: BoundImages, pending: Pending, reader: _Re
                 started = middle = time.perf_counter()
                 try:
                     path = bound.path(row)
-                    note(f"read and decode {path}")
+                    note(f"read {path}")
                     data = reader.read_bytes(bound, row)
                     middle = time.perf_counter()
+                    note(f"decode {path}")
                     decode(data, bound.recipe, pending.buffers[number][slot], facts, reader.room)
                     facts["extension_mismatch"] += extension_mismatch(path, data)
                 except Exception as error:

@@ -17,6 +17,7 @@ from mtgen import seeds
 from mtgen import state as states
 from mtgen.audit import Audit, Plan, audit
 from mtgen.batch import Batch
+from mtgen.batches import Batches
 from mtgen.config import OnError, Prefetch
 from mtgen.dataset import Dataset
 from mtgen.errors import PlanError
@@ -25,11 +26,12 @@ from mtgen.inputs.rows import BoundRows
 from mtgen.memory import Forecast, budget_bytes, forecast
 from mtgen.metrics import Recorder, Stats
 from mtgen.plan import Batching, Shard
-from mtgen.prefetch import Stream
+from mtgen.prefetch import Ration, Stream
 from mtgen.quarantine import Quarantine
 from mtgen.room import Room
 from mtgen.sampling.order import Blocks, Exact, Sampler, Sequential
 from mtgen.sampling.permutation import order_bytes
+from mtgen.settings import check_flag, check_kind, check_whole
 from mtgen.step_plan import StepPlan
 from mtgen.workers import WorkerPool, default_num_workers
 
@@ -51,7 +53,7 @@ class Loader:
         drop_last: leave out the rest of each epoch that fills no batch.
         pad_last: fill the last batch with empty slots of weight 0; for loops of your own, `keras()` refuses it.
         num_workers: threads; None for one per usable core; 0 does all work in the caller's thread.
-        memory: most bytes that one iteration over the loader holds, or "auto": 1 GiB, less on a small machine.
+        memory: most bytes that the loader holds, all iterators together, or "auto": 1 GiB, less on a small machine.
             `print(loader.forecast)` says what for.
         on_error: what to do about a sample that cannot be read: `"raise"`, `"refill"` with another row, `"mask"` it
             with weight 0; or `OnError(...)`, which also holds the budget of bad rows, their report and retries.
@@ -87,9 +89,14 @@ class Loader:
     ) -> None:
         if not isinstance(dataset, Dataset):
             raise PlanError(f"Loader needs a mtgen.Dataset, received {type(dataset).__name__}")
+        check_kind("on_error", on_error, str | OnError, '"raise", "refill", "mask" or a mtgen.OnError(...)')
+        check_kind("shuffle", shuffle, str | bool | np.bool_, '"exact", "blocks" or False')
         self.on_error = on_error if isinstance(on_error, OnError) else OnError(policy=on_error)
-        if isinstance(batch_size, np.integer):
-            batch_size = int(batch_size)
+        batch_size = check_whole("batch_size", batch_size, 1)
+        if prefetch is not None:
+            check_kind("prefetch", prefetch, Prefetch, "a mtgen.Prefetch(...) or None")
+        if sampler is not None:
+            check_kind("sampler", sampler, Sampler, "a sampler (with size, order and settings) or None")
         self.dataset = dataset
         seeds.key(seed, "order")  # a wrong seed is refused here, whatever the order
         self.seed = int(seed)
@@ -99,9 +106,9 @@ class Loader:
         self.batching = Batching(
             size=self.sampler.size(len(dataset)),
             batch_size=batch_size,
-            drop_last=drop_last,
-            pad_last=pad_last,
-            shard=shard or Shard(),
+            drop_last=check_flag("drop_last", drop_last),
+            pad_last=check_flag("pad_last", pad_last),
+            shard=Shard() if shard is None else shard,
         )
         self._plan = StepPlan(dataset, self.sampler, self.seed, self.batching, self.on_error)
         self.num_workers = default_num_workers(num_workers)
@@ -129,11 +136,12 @@ class Loader:
         pictures = self.forecast.picture_bytes
         self._room = Room(pictures, self.prefetch.stall_seconds) if pictures else None
         self._pool = WorkerPool(self.num_workers) if self.num_workers else None
+        self._ration = Ration(self.forecast)
         # At most one; taking from and adding to a deque needs no lock, which a fork could leave locked.
-        self._idle_streams: deque[Stream] = deque()
+        self._idle_streams: deque[Stream] = deque(maxlen=1)
 
     def __getstate__(self) -> dict[str, Any]:
-        running = {"_checked_model", "_recorder", "_quarantine", "_room", "_pool", "_idle_streams"}
+        running = {"_checked_model", "_recorder", "_quarantine", "_room", "_pool", "_ration", "_idle_streams"}
         return {name: value for name, value in self.__dict__.items() if name not in running}
 
     def __setstate__(self, settings: dict[str, Any]) -> None:
@@ -181,7 +189,7 @@ class Loader:
 
     def _stream(self, held: Forecast) -> Stream:
         make_window = partial(self._plan.make_window, self._recorder, self._quarantine, self._room)
-        return Stream(make_window, self._pool, held, self.prefetch.stall_seconds)
+        return Stream(make_window, self._pool, held, self._ration, self.prefetch.stall_seconds)
 
     def batch(self, step: int) -> Batch:
         """The batch of one step, read now. Pure: asking again gives the same bytes in new arrays.
@@ -207,7 +215,7 @@ class Loader:
         Args:
             epoch: integer >= 0.
         """
-        first = epoch * self.steps_per_epoch
+        first = check_whole("epoch", epoch) * self.steps_per_epoch
         return self.steps(first, first + self.steps_per_epoch)
 
     def steps(self, start: int | None = None, stop: int | None = None) -> Iterator[Batch]:
@@ -223,24 +231,7 @@ class Loader:
         step = self.step if start is None else start
         for one in (step,) if stop is None else (step, stop):
             self._plan.place(one)
-        return self._iterate(int(step), stop)
-
-    def _iterate(self, step: int, stop: int | None) -> Iterator[Batch]:
-        try:
-            stream = self._idle_streams.pop()
-        except IndexError:
-            stream = self.stream()
-        stream.seek(step)
-        try:
-            while stop is None or step < stop:
-                yield self.take_from(stream, step)
-                step += 1
-        except BaseException:
-            stream.close()
-            raise
-        # Kept for the next epoch, whose first batches it has under way.
-        self._close_idle()
-        self._idle_streams.append(stream)
+        return Batches(self.take_from, self.stream, self._idle_streams, int(step), stop)
 
     def _close_idle(self) -> None:
         while self._idle_streams:

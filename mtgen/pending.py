@@ -13,6 +13,7 @@ import numpy as np
 from mtgen.batch import BadSample, Batch
 from mtgen.errors import BudgetError, DecodeError, MtgenError, StoreError
 from mtgen.spec import Spec
+from mtgen.waits import Latch
 
 NO_SLOT = -1
 """Slot of an error that no single sample is to blame for; it comes before all others."""
@@ -53,7 +54,7 @@ class Pending:
         self.buffers = [one.spec.empty(num_slots) for one in fields]
         for buffer in self.buffers:
             buffer[len(rows) :] = 0
-        self.done = threading.Event()
+        self.done = Latch()
         self.skipped = False
         self.always_weighted = False
         self.repair: Callable[[Pending, Note], None] | None = None
@@ -76,7 +77,8 @@ class Pending:
             if self._open_jobs:
                 return
         try:
-            if self._errors and self.repair is not None and not self.skipped:
+            lost = self.skipped or any(slot == NO_SLOT for slot, _, _ in self._errors)
+            if self._errors and self.repair is not None and not lost:
                 self.repair(self, note)
         except Exception as error:
             self.fail(NO_SLOT, 0, error)
@@ -219,8 +221,8 @@ class Job:
         """Do nothing, and mark the batches served as unfilled."""
         for pending in self.serves:
             pending.skipped = True
-            pending.finish(_silent)
+            pending.finish(silent)
 
 
-def _silent(what: str) -> None:
+def silent(what: str) -> None:
     """A note for nobody."""

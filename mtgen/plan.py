@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mtgen.errors import PlanError
+from mtgen.settings import check_kind, check_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +118,8 @@ class Batching:
     shard: Shard = field(default_factory=Shard)
 
     def __post_init__(self) -> None:
-        if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int) or self.batch_size < 1:
-            raise PlanError(f"batch_size must be an integer >= 1, received {self.batch_size!r}")
+        check_whole("batch_size", self.batch_size, 1)
+        check_kind("shard", self.shard, Shard, "a Shard(index, count)")
         if self.size < 1:
             raise PlanError("the dataset has no rows, so there is no batch to make")
         if self.drop_last and self.pad_last:

@@ -2,72 +2,155 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import threading
 import time
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 from mtgen.batch import Batch
+from mtgen.callers import Callers
 from mtgen.errors import StallError
 from mtgen.memory import Forecast
 from mtgen.pending import Job, Pending
+from mtgen.waits import POLL_SECONDS, Turns
 from mtgen.workers import Ticket, WorkerPool
 
 MakeWindow = Callable[[Sequence[int]], tuple[list[Pending], list[Job]]]
 """Steps of a window -> one pending batch per step, and the jobs that fill them."""
+
+WARN_PART = 10
+"""After this part of `stall_seconds`, and each time again, a wait says in the log what the workers are doing."""
+
+WARN_SECONDS = 1.0
+"""Shortest wait that the log tells of."""
+
+_log = logging.getLogger("mtgen")
+
+
+class _Ahead:
+    """What a stream has under way in one process."""
+
+    def __init__(self, pool: WorkerPool | None, seconds: float) -> None:
+        self.pid = os.getpid()
+        self.crew: WorkerPool | Callers = pool or Callers()
+        self.turn = Turns(seconds, "plan the next batches")
+        self.ticket = Ticket()
+        self.ready: dict[int, Pending] = {}
+        self.end = 0
+        self.ramp = 1
+
+    def go_to(self, step: int) -> None:
+        """Forget what is ready or in work; `step` is next."""
+        left, self.ticket = self.ticket, Ticket()
+        left.withdrawn = True
+        self.ready.clear()
+        self.end = step
+        self.ramp = 1
+        self.tidy()
+
+    def forget(self, steps: Iterable[int]) -> None:
+        """Let go of batches that nobody will ask for."""
+        for step in steps:
+            self.ready.pop(step).skipped = True
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Without workers nobody takes the jobs of batches that were given up; their buffers would stay."""
+        if isinstance(self.crew, Callers):
+            self.crew.tidy()
+
+
+class Ration:
+    """Batches that all streams of a loader may have under way together, so that they share one budget.
+
+    Any thread. A stream gets its part of them, or what the others leave; one batch, that which is asked for, always.
+
+    Args:
+        forecast: window and depth of the loader.
+
+    Attributes:
+        num_batches: all there are.
+    """
+
+    def __init__(self, forecast: Forecast) -> None:
+        self.num_batches = forecast.depth + forecast.window
+        # Plain references: a WeakSet calls back when one goes, and an interrupt in there would be lost.
+        self._all: list[weakref.ref[_Ahead]] = []
+
+    def enter(self, ahead: _Ahead) -> None:
+        """Count one more; it leaves when it is forgotten."""
+        for gone in [one for one in self._all if one() is None]:
+            with suppress(ValueError):  # another thread was faster
+                self._all.remove(gone)
+        self._all.append(weakref.ref(ahead))
+
+    def part(self, ahead: _Ahead) -> int:
+        """Batches that one may have under way now."""
+        known = [one for one in (one() for one in list(self._all)) if one is not None and one.pid == ahead.pid]
+        others = [len(one.ready) for one in known if one is not ahead and one.ready]
+        return max(1, min(self.num_batches // (len(others) + 1), self.num_batches - sum(others)))
 
 
 class Stream:
     """Batches by step, with the following steps under way.
 
     Any thread may ask; asking for a step that was handed out before, or out of turn, is allowed and gives the same
-    bytes. Nothing is kept after it was handed out.
+    bytes. Nothing is kept after it was handed out. A stream that is forgotten needs no closing: its jobs are skipped.
 
     Args:
         make_window: plans a window of steps.
         pool: the loader's workers, or None to do all work in the caller's thread.
         forecast: window and depth.
+        ration: what all streams of the loader have together.
         stall_seconds: longest wait for one batch.
     """
 
     def __init__(
-        self, make_window: MakeWindow, pool: WorkerPool | None, forecast: Forecast, stall_seconds: float
+        self,
+        make_window: MakeWindow,
+        pool: WorkerPool | None,
+        forecast: Forecast,
+        ration: Ration,
+        stall_seconds: float,
     ) -> None:
         self._make_window = make_window
         self._pool = pool
         self._forecast = forecast
+        self._ration = ration
         self._stall_seconds = stall_seconds
-        self._start_afresh()
+        self._of_process: dict[int, _Ahead] = {}
 
-    def _start_afresh(self) -> None:
-        self._pid = os.getpid()
-        self._lock = threading.Lock()
-        self._ticket = Ticket()
-        self._ready: dict[int, Pending] = {}
-        self._end = 0
-        self._ramp = 1
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("a stream has batches under way and cannot be pickled; pickle its loader, and ask that")
+
+    @property
+    def _ahead(self) -> _Ahead:
+        """This process's own: what a parent's threads have in work, nobody would finish in a forked child."""
+        found = self._of_process.get(os.getpid())
+        if found is None:
+            found = self._of_process.setdefault(os.getpid(), _Ahead(self._pool, self._stall_seconds))
+            self._ration.enter(found)
+            for parent in set(self._of_process) - {os.getpid()}:
+                self._of_process.pop(parent, None)
+        return found
+
+    @property
+    def _ready(self) -> dict[int, Pending]:
+        return self._ahead.ready
 
     def seek(self, step: int) -> None:
-        """Go on from `step`; what was prepared for later steps is kept."""
-        self._leave_parent()
-        with self._lock:
-            self._seek(step)
+        """Go on from `step`; what was prepared for later steps is kept.
 
-    def _leave_parent(self) -> None:
-        """In a forked child, forget what the parent's threads have in work: nobody here will finish it."""
-        if self._pid != os.getpid():
-            self._start_afresh()
-
-    def _seek(self, step: int) -> None:
-        if step in self._ready:
-            for earlier in [ready for ready in self._ready if ready < step]:
-                del self._ready[earlier]
-            return
-        self._ticket.withdrawn = True
-        self._ticket = Ticket()
-        self._ready.clear()
-        self._end = step
-        self._ramp = 1
+        Raises:
+            StallError: another thread plans since `stall_seconds`.
+        """
+        ahead = self._ahead
+        with ahead.turn:
+            if step not in ahead.ready:
+                ahead.go_to(step)
+            ahead.forget([ready for ready in ahead.ready if ready < step])
 
     def get(self, step: int) -> tuple[Batch, float]:
         """The batch of one step and the seconds waited for it.
@@ -77,69 +160,90 @@ class Stream:
             StallError: nothing came within `stall_seconds`.
         """
         started = time.perf_counter()
-        self._leave_parent()
-        with self._lock:
-            if step > self._end:
-                self._seek(step)
-            alone = step not in self._ready and step < self._end
-            if not alone:
-                self._work_ahead(step)
-                pending = self._ready.pop(step)
-        if alone:
-            pending = self._submit([step], Ticket())[0]
-        self._wait(pending)
+        ahead = self._ahead
+        pending, ticket = self._next(ahead, step)
+        self._wait(ahead, pending)
         while pending.skipped:
-            # Another thread sent the stream elsewhere while this one waited.
-            pending = self._submit([step], Ticket())[0]
-            self._wait(pending)
+            # Another thread sent the stream elsewhere while this one waited, or was interrupted at work on it.
+            pending, ticket = self._alone(ahead, step)
+            self._wait(ahead, pending)
+        del ticket  # held up to here, else the jobs would be skipped
         waited = time.perf_counter() - started
         return pending.batch(), waited
 
-    def _work_ahead(self, step: int) -> None:
+    def _next(self, ahead: _Ahead, step: int) -> tuple[Pending, Ticket]:
+        with ahead.turn:
+            if step > ahead.end:
+                ahead.go_to(step)
+            if step in ahead.ready or step >= ahead.end:
+                self._work_ahead(ahead, step)
+                return ahead.ready.pop(step), ahead.ticket
+        return self._alone(ahead, step)
+
+    def _alone(self, ahead: _Ahead, step: int) -> tuple[Pending, Ticket]:
+        ticket = Ticket()
+        return self._submit(ahead, [step], ticket)[0], ticket
+
+    def _work_ahead(self, ahead: _Ahead, step: int) -> None:
         """Plan windows until `depth` steps beyond `step` are under way; the first windows are short to start fast."""
-        while self._end <= step + (self._forecast.depth if self._pool else 0):
-            num_steps = min(self._ramp, self._forecast.window)
-            self._make_room(step, num_steps)
-            steps = range(self._end, self._end + num_steps)
+        part = self._ration.part(ahead)
+        while ahead.end <= step + (self._forecast.depth if self._pool else 0):
+            asked = sum(ready >= step for ready in ahead.ready)
+            num_steps = min(ahead.ramp, self._forecast.window, max(part - asked, ahead.end == step))
+            if not num_steps:
+                return
+            self._make_room(ahead, step, part - num_steps)
+            steps = range(ahead.end, ahead.end + num_steps)
             try:
-                self._ready.update(zip(steps, self._submit(steps, self._ticket), strict=True))
+                ahead.ready.update(zip(steps, self._submit(ahead, steps, ahead.ticket), strict=True))
             except BaseException:
                 # Interrupted between planning and running: start over at the next request.
-                self._seek(self._end)
+                ahead.go_to(ahead.end)
                 raise
-            self._end += num_steps
-            self._ramp = min(2 * self._ramp, self._forecast.window)
+            ahead.end += num_steps
+            ahead.ramp = min(2 * ahead.ramp, self._forecast.window)
 
-    def _make_room(self, step: int, num_steps: int) -> None:
-        """Forget the oldest batches that nobody asked for, where more would be held than was forecast."""
-        most = self._forecast.depth + self._forecast.window
-        while self._ready and len(self._ready) + num_steps > most and min(self._ready) < step:
-            del self._ready[min(self._ready)]
+    def _make_room(self, ahead: _Ahead, step: int, most: int) -> None:
+        """Forget the oldest batches that nobody asked for, where more are held than `most`."""
+        num_more = max(0, len(ahead.ready) - most)
+        ahead.forget(sorted(ready for ready in ahead.ready if ready < step)[:num_more])
 
-    def _submit(self, steps: Sequence[int], ticket: Ticket) -> list[Pending]:
+    def _submit(self, ahead: _Ahead, steps: Sequence[int], ticket: Ticket) -> list[Pending]:
         pendings, jobs = self._make_window(steps)
-        if self._pool is not None:
-            self._pool.submit(ticket, jobs)
-            return pendings
-        for job in jobs:
-            job.perform(lambda what: None)
+        ahead.crew.submit(ticket, jobs)
         return pendings
 
-    def _wait(self, pending: Pending) -> None:
-        if pending.done.wait(self._stall_seconds):
-            return
-        doing = "; ".join(self._pool.report() if self._pool else []) or "no worker is running"
-        raise StallError(
-            f"no batch for {self._stall_seconds:g} s. Workers: {doing}. A file system may hang; give "
-            "Prefetch(stall_seconds=...) more time if such waits are normal here",
-            step=pending.step,
-        )
+    def _wait(self, ahead: _Ahead, pending: Pending) -> None:
+        """Wait for a batch; without workers, do its jobs first."""
+        left = self._stall_seconds
+        unsaid = every = max(self._stall_seconds / WARN_PART, WARN_SECONDS)
+        if self._pool is None:
+            ahead.crew.attend(pending)
+        while not pending.done.wait(min(POLL_SECONDS, left)):
+            left -= POLL_SECONDS
+            unsaid -= POLL_SECONDS
+            ahead.crew.attend(pending)
+            if left <= 0:
+                raise StallError(
+                    f"no batch for {self._stall_seconds:g} s. Workers: {self._doing(ahead)}. A file system may hang; "
+                    "give Prefetch(stall_seconds=...) more time if such waits are normal here",
+                    step=pending.step,
+                )
+            if unsaid <= 0:
+                unsaid = every
+                _log.warning(
+                    "no batch for %.0f s, an error after %g s [step %s]. Workers: %s",
+                    self._stall_seconds - left,
+                    self._stall_seconds,
+                    pending.step,
+                    self._doing(ahead),
+                )
+
+    def _doing(self, ahead: _Ahead) -> str:
+        return "; ".join(ahead.crew.report()) or "no worker is running"
 
     def close(self) -> None:
         """Forget everything under way; jobs not yet started are skipped."""
-        self._leave_parent()
-        with self._lock:
-            self._ticket.withdrawn = True
-            self._ticket = Ticket()
-            self._ready.clear()
-            self._end = 0
+        ahead = self._ahead
+        with ahead.turn:
+            ahead.go_to(0)

@@ -10,7 +10,6 @@ import dataclasses
 import difflib
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -29,6 +28,12 @@ FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 MAX_PIXELS = 89_478_485
 """Default limit of width x height: a quarter of 1 GiB in 3-byte pixels, the level at which Pillow starts to warn."""
+
+MOST_DELIVERED = 1 << 30
+"""Most pixels of a delivered picture; no array of one batch could hold more."""
+
+_MOST_FLOAT = float(np.finfo(np.float32).max)
+"""Pixels are float32 at most, so larger factors would turn them into infinity."""
 
 _CHANNELS = MappingProxyType({"rgb": 3, "grayscale": 1, "rgba": 4})
 
@@ -194,7 +199,7 @@ def named_recipe(name: str, *, size: tuple[int, int], filter: str | None = None,
     for field in settings:
         check_choice("recipe field", field, tuple(sorted(known)))
     defaults: dict[str, Any] = dict(_FIXED[name])
-    defaults["filter"] = filter or ("nearest" if name == "keras" else "bilinear")
+    defaults["filter"] = ("nearest" if name == "keras" else "bilinear") if filter is None else filter
     defaults["alpha"] = "keep" if settings.get("color") == "rgba" else "drop" if name == "keras" else "white"
     return Recipe(name=name, size=size, **(defaults | settings))
 
@@ -205,7 +210,7 @@ def check_choice(what: str, value: Any, choices: tuple[Any, ...]) -> None:
     Raises:
         PlanError: the value is not among the choices.
     """
-    if any(value == choice and type(value) is type(choice) for choice in choices):
+    if any(type(value) is type(choice) and value == choice for choice in choices):
         return
     texts = [choice for choice in choices if isinstance(choice, str)]
     near = difflib.get_close_matches(value, texts, n=1) if isinstance(value, str) else []
@@ -232,6 +237,8 @@ def _normalised(recipe: Recipe) -> dict[str, Any]:
     gap = recipe.reducing_gap
     if gap is not None and not (_is_number(gap) and gap >= 1):
         raise PlanError(f"reducing_gap must be None or a number >= 1, received {gap!r}")
+    if int(size[0]) * int(size[1]) > MOST_DELIVERED:
+        raise PlanError(f"size is {size[0]} x {size[1]}, at most {MOST_DELIVERED:,} pixels can be delivered")
     scale = recipe.scale
     if scale is not None and (
         not isinstance(scale, tuple | list) or len(scale) != 2 or not all(map(_is_number, scale)) or scale[0] == 0
@@ -281,4 +288,5 @@ def _is_integer(value: Any, minimum: int) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
+    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return real and -_MOST_FLOAT <= value <= _MOST_FLOAT

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mtgen.errors import PlanError, StallError
+from mtgen.waits import LOCK_SECONDS, POLL_SECONDS, Latch
 
 
 class Room:
@@ -27,19 +27,20 @@ class Room:
         30
     """
 
-    def __init__(self, num_bytes: int, stall_seconds: float = 300.0) -> None:
+    def __init__(self, num_bytes: int, stall_seconds: float = LOCK_SECONDS) -> None:
         self.num_bytes, self._stall_seconds = num_bytes, stall_seconds
         self._start_afresh()
 
     def _start_afresh(self) -> None:
         self._pid = os.getpid()
-        self._changed = threading.Condition()
-        self._taken = 0
+        self._lock = threading.Lock()
+        self._taken: dict[object, int] = {}
+        self._changed = Latch()
 
     @property
     def num_free(self) -> int:
         """Bytes left now."""
-        return self.num_bytes - self._taken
+        return self.num_bytes - sum(list(self._taken.values()))
 
     @contextmanager
     def take(self, num_bytes: int) -> Iterator[None]:
@@ -57,18 +58,29 @@ class Room:
             )
         if self._pid != os.getpid():
             self._start_afresh()
-        changed, deadline = self._changed, time.monotonic() + self._stall_seconds
-        with changed:
-            while num_bytes > self.num_free:
-                if not changed.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
-                    raise StallError(
-                        f"no room to decode a picture of {num_bytes:,} bytes for {self._stall_seconds:g} s: other "
-                        f"threads hold {self._taken:,} of {self.num_bytes:,}"
-                    )
-            self._taken += num_bytes
+        mine = object()
         try:
+            self._wait(mine, num_bytes)
             yield
         finally:
-            with changed:
-                self._taken -= num_bytes
-                changed.notify_all()
+            # By name, so that an interrupt at any place gives back what was taken and no more.
+            with self._lock:
+                self._taken.pop(mine, None)
+                changed, self._changed = self._changed, Latch()
+            changed.set()
+
+    def _wait(self, mine: object, num_bytes: int) -> None:
+        left = self._stall_seconds
+        while True:
+            with self._lock:
+                if num_bytes <= self.num_free:
+                    self._taken[mine] = num_bytes
+                    return
+                changed = self._changed
+            if left <= 0:
+                raise StallError(
+                    f"no room to decode a picture of {num_bytes:,} bytes for {self._stall_seconds:g} s: other "
+                    f"threads hold {self.num_bytes - self.num_free:,} of {self.num_bytes:,}"
+                )
+            changed.wait(min(POLL_SECONDS, left))
+            left -= POLL_SECONDS

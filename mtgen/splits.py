@@ -14,6 +14,7 @@ import pandas as pd
 
 from mtgen import seeds
 from mtgen.errors import PlanError
+from mtgen.settings import check_kind
 
 
 def counts_of(shares: Mapping[str, float], num_rows: int) -> dict[str, int]:
@@ -32,11 +33,14 @@ def counts_of(shares: Mapping[str, float], num_rows: int) -> dict[str, int]:
         >>> counts_of({"train": .7, "valid": .15, "test": .15}, 1797)
         {'train': 1258, 'valid': 270, 'test': 269}
     """
+    check_kind("shares", shares, Mapping, 'a dict of name -> share, such as {"train": 0.8, "test": 0.2}')
+    for name in shares:
+        check_kind("the name of a split", name, str, "text")
     if not shares:
         raise PlanError('split needs shares by name, such as {"train": 0.8, "test": 0.2}; received none')
     for name, share in shares.items():
         number = isinstance(share, int | float | np.integer | np.floating) and not isinstance(share, bool)
-        if not number or not np.isfinite(share) or share < 0:
+        if not number or not 0 <= share < 2**63:  # NaN is refused by this too
             raise PlanError(f"the share of split {name!r} must be a number >= 0, received {share!r}")
     if all(isinstance(share, int | np.integer) for share in shares.values()):
         if sum(shares.values()) != num_rows:

@@ -15,6 +15,7 @@ from typing import Any
 from mtgen.errors import PlanError, StateError
 from mtgen.plan import Batching, Shard
 from mtgen.promises import FILES_PART
+from mtgen.settings import short, shown
 
 VERSION = 1
 """Version of the state's layout; raised when a field changes its meaning."""
@@ -79,15 +80,15 @@ def step_of(
             difference. Or another number of shards, where it cannot go on; says where it could.
     """
     if not isinstance(state, Mapping) or not set(state) >= _FIELDS:
-        raise StateError(f"expected a state made by loader.state(step), received {state!r:.200}")
-    if state["version"] != VERSION:
+        raise StateError(f"expected a state made by loader.state(step), received {shown(state)}")
+    if type(state["version"]) is not int or state["version"] != VERSION:
         raise StateError(
-            f"the state has version {state['version']!r}, this mtgen reads version {VERSION}; resume with the "
+            f"the state has version {short(state['version'])}, this mtgen reads version {VERSION}; resume with the "
             "mtgen that wrote it"
         )
     step = state["step"]
-    if isinstance(step, bool) or not isinstance(step, int) or step < 0:
-        raise StateError(f"the state's step must be an integer >= 0, received {step!r}")
+    if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step < 2**63:
+        raise StateError(f"the state's step must be an integer >= 0, received {shown(step)}")
     before = None if batching is None else _batching_of(state["settings"], batching)
     differing = [
         *differences("setting", state["settings"], settings, but=() if before is None else ("shard",)),
@@ -105,10 +106,10 @@ def step_of(
         )
     steps_before = steps_per_epoch if before is None else before.steps_per_epoch
     place = (state["epoch"], state["step_in_epoch"])
-    if place != divmod(step, steps_before):
+    if place != divmod(step, steps_before) or {*map(type, place)} != {int}:
         raise StateError(
             f"the state contradicts itself: step {step} is (epoch, step_in_epoch) {divmod(step, steps_before)} with "
-            f"{steps_before} steps per epoch, the state says {place}. To go on elsewhere take loader.state(step)"
+            f"{steps_before} steps per epoch, the state says {short(place)}. To go on elsewhere take loader.state(step)"
         )
     if before is None or batching is None or before.shard.count == batching.shard.count:
         return step
@@ -171,11 +172,11 @@ def differences(kind: str, before: object, now: Mapping[str, Any], *, but: tuple
         ["setting 'seed' was 1 and is 2"]
     """
     if not isinstance(before, Mapping):
-        return [f"{kind}s are {before!r:.100}, expected a mapping"]
+        return [f"{kind}s are {shown(before)}, expected a mapping"]
     names = sorted({*map(str, before), *now} - {*but})
     absent = "absent"
     return [
-        f"{kind} {name!r} was {before.get(name, absent)!r} and is {now.get(name, absent)!r}"
+        f"{kind} {name!r} was {short(before.get(name, absent))} and is {short(now.get(name, absent))}"
         for name in names
         if before.get(name, absent) != now.get(name, absent)
     ]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mtgen.errors import TableError
+from mtgen.settings import check_kind
 from mtgen.spec import Spec
 from mtgen.table import check_complete, column, digest_values, first_rows
 
@@ -38,13 +39,13 @@ class Columns:
         Raises:
             TableError: a missing column or value, text, or a value the dtype cannot hold.
         """
-        names = [self.names] if isinstance(self.names, str) else list(self.names)
+        names = _names("Columns", self.names)
         if not names:
             raise TableError("Columns needs at least one column name, received none")
         dtype = number_dtype(self.dtype, "Columns")
         series = [column(table, name, "Columns") for name in names]
         values = np.stack([_numbers(one, dtype) for one in series], axis=1)
-        return BoundColumns(values, settings={"columns": names, "dtype": self.dtype}, digests=_digests(series))
+        return BoundColumns(values, settings={"columns": names, "dtype": str(dtype)}, digests=_digests(series))
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Target:
             TableError: a missing column or value, or values that are neither numbers nor text.
         """
         several = not isinstance(self.names, str)
-        names = list(self.names) if several else [self.names]
+        names = _names("targets", self.names)
         if not names:
             raise TableError("a target needs at least one column name, received none")
         series = [column(table, name, "targets") for name in names]
@@ -90,6 +91,8 @@ class Target:
             codes, values = pd.factorize(_class_values(series[0]), sort=True)
             classes, array = tuple(map(str, values)), codes.astype(np.int32)
         else:
+            for one in series:
+                _check_numbers(one, "A target of several columns is of numbers; text alone is targets={name: column}")
             kind = _target_dtype(series)
             columns = [_numbers(one, kind) for one in series]
             array = np.stack(columns, axis=1) if several else columns[0]
@@ -170,6 +173,16 @@ class BoundColumns:
         return {"kind": "columns", **self._settings, "digests": self._digests}
 
 
+def _names(use: str, names: object) -> list[Any]:
+    """One name or several as a list."""
+    if isinstance(names, str):
+        return [names]
+    check_kind(
+        use, names, Sequence | pd.Index | np.ndarray, "a column name or a list of them, as in ['a', 'b']", TableError
+    )
+    return list(names)  # type: ignore[call-overload]
+
+
 def _is_number(series: pd.Series) -> bool:
     kind = series.dtype
     real = pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_complex_dtype(kind)
@@ -183,9 +196,9 @@ def number_dtype(name: object, use: str) -> np.dtype:
         TableError: it does not; `use` says for what it was given.
     """
     try:
-        dtype = np.dtype(name)  # type: ignore[call-overload]
-    except TypeError as error:
-        raise TableError(f"{use}: dtype={name!r} is no NumPy dtype, expected one such as 'float32'") from error
+        dtype = np.dtype(name if name is not None else "none")  # type: ignore[call-overload]
+    except Exception as error:  # NumPy parses a small language here: TypeError, SyntaxError, DeprecationWarning ...
+        raise TableError(f"{use}: dtype={name!r:.200} is no NumPy dtype, expected one such as 'float32'") from error
     if dtype.kind not in "biuf":
         raise TableError(f"{use}: dtype={name!r} holds no numbers or booleans, expected one such as 'float32'")
     return dtype
@@ -257,13 +270,19 @@ def _numeric_array(value: Any) -> np.ndarray | None:
     return array.astype(np.int64) if array.dtype.kind in "bu" else array if array.dtype.kind in "if" else None
 
 
-def _numbers(series: pd.Series, dtype: np.dtype) -> np.ndarray:
-    check_complete(series, "Columns")
+_ENCODE = "Mend single values in the table; text that names kinds is encoded, as by pandas.Categorical(...).codes"
+
+
+def _check_numbers(series: pd.Series, fix: str) -> None:
     if not _is_number(series):
         raise TableError(
-            f"column {series.name!r} holds {series.dtype}, expected numbers ({_first_text(series)}). "
-            "Mend single values in the table; text that names kinds is encoded, as by pandas.Categorical(...).codes"
+            f"column {series.name!r} holds {series.dtype}, expected numbers ({_first_text(series)}). {fix}"
         )
+
+
+def _numbers(series: pd.Series, dtype: np.dtype) -> np.ndarray:
+    check_complete(series, "Columns")
+    _check_numbers(series, _ENCODE)
     wanted = series.to_numpy()
     if wanted.dtype.kind == "f" and np.isnan(wanted).any():
         # Columns backed by Arrow tell NaN from a missing value, and pandas says of it that it is there.

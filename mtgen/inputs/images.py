@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import errno
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,10 +20,13 @@ import pandas as pd
 
 from mtgen.errors import ChangedError, DecodeError, PlanError, TableError
 from mtgen.files import OpenFile, in_threads, too_many_files
+from mtgen.inputs.links import Inside
 from mtgen.manifest import path_bytes
 from mtgen.promises import NUM_THREADS, Promises, Verify, bind_promises, mode_of
 from mtgen.recipe import MAX_PIXELS, Recipe, named_recipe
+from mtgen.settings import check_flag, check_kind, shown
 from mtgen.spec import Spec
+from mtgen.table import MOST_COMPARED
 
 MAX_FILE_BYTES = 1 << 29
 """Largest file that is read as a picture, 512 MiB: more than an uncompressed picture of the most pixels takes."""
@@ -54,6 +58,8 @@ class Images:
         manifest: file made by `mtgen verify --make` that says what each picture must be; None compares nothing.
         verify: `"open"` compares size and time of all files when the table is bound, and of each file again when it
             is read; `"read"` the content of each read too; `"off"` nothing. None is `"open"` with a manifest.
+        follow_links: True also reads pictures that links lead to from under `root` to somewhere else; False refuses
+            them. Links that stay under `root` are always followed, and with `root=None` all are.
 
     Raises:
         PlanError: settings that no recipe can follow, or that say otherwise than the given `Recipe`.
@@ -77,12 +83,17 @@ class Images:
     max_pixels: int = MAX_PIXELS
     manifest: str | os.PathLike[str] | None = None
     verify: Verify | None = None
+    follow_links: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.column, str):
-            raise PlanError(f"column must be the name of a table column, received {self.column!r}")
-        if self.root is not None and not isinstance(self.root, str | os.PathLike):
-            raise PlanError(f"root must be a folder or None, received {self.root!r}")
+            raise PlanError(f"column must be the name of a table column, received {shown(self.column)}")
+        if self.root is not None:
+            check_kind("root", self.root, str | os.PathLike, "a folder or None")
+            check_kind("root", os.fspath(self.root), str, "a folder named by text")
+            if "\0" in os.fspath(self.root):
+                raise PlanError(f"root must be a folder or None, received {shown(self.root)}")
+        check_flag("follow_links", self.follow_links)
         mode_of(self.verify, self.manifest, f"Images({self.column!r})")
         _ = self.pixel_recipe
 
@@ -135,9 +146,13 @@ class Images:
             'pictures/b.png'
         """
         if self.column not in table.columns:
-            names = [str(name) for name in table.columns]
+            names = [str(name) for name in table.columns[:MOST_COMPARED]]
             near = difflib.get_close_matches(self.column, names, n=3)
-            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it has {', '.join(map(repr, names))}"
+            hint = (
+                f"did you mean {' or '.join(map(repr, near))}?"
+                if near
+                else f"it has {', '.join(map(repr, names[:20]))}"
+            )
             raise TableError(f"the table has no column {self.column!r} of image paths; {hint}")
         values = table[self.column]
         if isinstance(values, pd.DataFrame):
@@ -170,6 +185,7 @@ class BoundImages:
         self.images = images
         self.recipe: Recipe = images.pixel_recipe
         self._root = None if images.root is None else os.fspath(images.root)
+        self._inside = None if self._root is None or images.follow_links else Inside(self._root)
         _check_paths(paths, images.column, self._root)
         encoded = [path.encode("utf-8", "surrogatepass") for path in paths]
         self._ends = np.zeros(len(encoded) + 1, np.int64)
@@ -216,6 +232,7 @@ class BoundImages:
             ChangedError: the file is not the one that the manifest promises, or changes while it is read.
         """
         path = self.path(row)
+        self._refuse_link(path, int(row))
         try:
             with OpenFile(path) as file:
                 if not file.is_regular:
@@ -238,6 +255,18 @@ class BoundImages:
             except ChangedError as error:
                 raise error.at(row=int(row)) from None
         return data
+
+    def _refuse_link(self, path: str, row: int) -> None:
+        """Refuse a path whose links lead out of the root, unless the user allowed them."""
+        outside = None if self._inside is None else self._inside.leads_out(path)
+        if outside is not None:
+            raise DecodeError(
+                f"the picture is a link, or in a linked folder, that leads out of root={self._root!r} to {outside!r}, "
+                "which is not read. If such links are meant, say Images(..., follow_links=True), or choose a root that "
+                "holds both",
+                row=row,
+                path=path,
+            )
 
     def check_exist(self, rows: Iterable[int] | None = None, *, limit: int = 10) -> Missing:
         """Look, without opening, which rows have no file.
@@ -325,7 +354,7 @@ class Missing:
 def _check_paths(paths: Sequence[Any], column: str, root: str | None) -> None:
     """Refuse paths that cannot name a file under the root; only text is looked at, no file."""
     _refuse(
-        [row for row, path in enumerate(paths) if not isinstance(path, str) or not path or "\0" in path],
+        [row for row, path in enumerate(paths) if not isinstance(path, str) or not path or not _names_file(path)],
         paths,
         f"column {column!r} must hold a path, as text, in every row",
         "fill them in, or drop those rows before making the dataset",
@@ -339,9 +368,20 @@ def _check_paths(paths: Sequence[Any], column: str, root: str | None) -> None:
         )
 
 
+def _names_file(path: str) -> bool:
+    """Whether the text can be a file name here: no NUL, and no half of a character pair that is not a byte."""
+    if path.isascii():
+        return "\0" not in path
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in path
+
+
 def _refuse(wrong: list[int], paths: Sequence[Any], expected: str, fix: str) -> None:
     if wrong:
-        shown = ", ".join(f"row {row}: {paths[row]!r}" for row in wrong[:_SHOWN])
+        shown = ", ".join(f"row {row}: {paths[row]!r:.300}" for row in wrong[:_SHOWN])
         more = ", ..." if len(wrong) > _SHOWN else ""
         raise TableError(f"{expected}; {len(wrong)} of {len(paths)} do not ({shown}{more}); {fix}", row=wrong[0])
 
@@ -369,6 +409,10 @@ def _explain(cause: OSError, path: str, root: str | None) -> str:
         return _FOLDER
     if crowded := too_many_files(cause):
         return f"cannot read the picture: {crowded}"
+    if cause.errno == errno.ELOOP:
+        return f"cannot read the picture: {reason}; a link leads to itself"
+    if cause.errno == errno.ENAMETOOLONG:
+        return f"cannot read the picture: {reason}; does the column hold file names?"
     if not isinstance(cause, FileNotFoundError | NotADirectoryError):
         return f"cannot read the picture: {reason}; may this user read it?"
     if "://" in path:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from mtgen.errors import AlignmentError, StoreError
 from mtgen.promises import Verify, mode_of
+from mtgen.settings import check_flag
 from mtgen.spec import Spec
 from mtgen.stores import Store, open_store
 from mtgen.stores.promised import promised
@@ -39,6 +40,8 @@ class Rows:
         verify: `"open"` compares size and time of all files of the store when the table is bound, and for bcolz of
             each chunk file when it is read; `"read"` the content of each read too, for bcolz and for formats that
             check themselves; `"off"` nothing. None is `"open"` with a manifest.
+        finite: True refuses NaN and infinite values when they are read, naming row and place; False delivers them as
+            they are. Values are looked at as they come, a whole store is not searched beforehand.
 
     Example:
         >>> table = pd.DataFrame({"target": [0, 1]}, index=[2, 0])
@@ -52,6 +55,7 @@ class Rows:
     key: str | Literal[False] | None = None
     manifest: str | os.PathLike[str] | None = None
     verify: Verify | None = None
+    finite: bool = False
 
     def bind(self, table: pd.DataFrame) -> BoundRows:
         """Open the store and find the store row of every row of the root table.
@@ -65,6 +69,7 @@ class Rows:
             ManifestError: a manifest that is damaged, or names no file of the store.
             ChangedError: files of the store that are missing, new, or of another size or time than the manifest says.
         """
+        check_flag("Rows(finite=...)", self.finite)
         mode = mode_of(self.verify, self.manifest, "Rows")
         store, files_digest = self.store if isinstance(self.store, Store) else open_store(self.store), None
         if mode != "off" and self.manifest is not None:
@@ -75,7 +80,9 @@ class Rows:
                 path=store.location,
             )
         store_rows = _from_column(table, self.index, store) if self.index is not None else _from_labels(table, store)
-        bound = BoundRows(store, store_rows, self._key_column(table, store), files_digest)
+        bound = BoundRows(
+            store, store_rows, self._key_column(table, store), finite=self.finite, files_digest=files_digest
+        )
         bound.check_keys()
         return bound
 
@@ -112,13 +119,20 @@ class BoundRows:
     """
 
     def __init__(
-        self, store: Store, store_rows: np.ndarray, key_column: pd.Series | None, files_digest: str | None = None
+        self,
+        store: Store,
+        store_rows: np.ndarray,
+        key_column: pd.Series | None,
+        *,
+        finite: bool = False,
+        files_digest: str | None = None,
     ) -> None:
         self.store = store
         self.spec = Spec(shape=store.row_shape, dtype=store.dtype)
         self.chunk_rows = store.chunk_rows
         self.files_digest = files_digest
         self.compares_keys = key_column is not None
+        self._finite = finite and store.dtype.kind == "f"
         self._store_rows = store_rows
         self._key_name = None if key_column is None else key_column.name
         self._keys = None if key_column is None else key_column.to_numpy()
@@ -140,10 +154,12 @@ class BoundRows:
             out: `(n, *spec.shape)` of `spec.dtype`, C-contiguous, owned by the caller.
 
         Raises:
-            StoreError: the store cannot be read.
+            StoreError: the store cannot be read, or a value is not finite and that was to be refused.
             AlignmentError: a key differs.
         """
         self.store.read_rows(self._store_rows[rows], out)
+        if self._finite:
+            self._refuse_not_finite(rows, out)
         self._compare(rows)
 
     def check_keys(self) -> None:
@@ -154,6 +170,20 @@ class BoundRows:
         """
         for start in range(0, len(self._store_rows) if self.compares_keys else 0, _BLOCK_ROWS):
             self._compare(np.arange(start, min(start + _BLOCK_ROWS, len(self._store_rows))))
+
+    def _refuse_not_finite(self, rows: np.ndarray, values: np.ndarray) -> None:
+        good = np.isfinite(values).reshape(len(values), -1)
+        if good.all():
+            return
+        slot, place = (int(one) for one in np.argwhere(~good)[0])
+        value = values.reshape(len(values), -1)[slot, place]
+        raise StoreError(
+            f"the store's row {int(self._store_rows[rows[slot]])} has {value} at place {place} of {good.shape[1]}, and "
+            f"finite=True refuses such values ({int((~good).any(1).sum())} of {len(rows)} rows read have some). Mend "
+            "the store, leave the row out of the table, or say finite=False",
+            row=int(rows[slot]),
+            path=self.store.location,
+        )
 
     def settings(self) -> dict[str, Any]:
         """What was asked for, as small JSON, with digests of the mapping and of a sample of the store."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -25,6 +25,7 @@ class Order(Protocol):
         ...
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """A law over rows: immutable, picklable, decides and never reads."""
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import StoreError
-from mtgen.stores.base import ChunkedStore, OpenStore, ProcessLock, native_dtype
+from mtgen.stores.base import ChunkedStore, OpenStore, native_dtype
+from mtgen.waits import ProcessTurns
 
 
 class ArrayStore(ChunkedStore):
@@ -30,7 +31,7 @@ class ArrayStore(ChunkedStore):
     def __init__(self, array: Any, location: str | None = None, access: str | None = None) -> None:
         self.location = location or f"{type(array).__module__}.{type(array).__qualname__}"
         self.array = array
-        self.lock = ProcessLock()
+        self.lock = ProcessTurns(f"read {self.location}")
         self.set_shape(tuple(array.shape), _dtype_of(array, self.location))
         self.chunk_rows = chunk_rows_of(array)
         self.access = access or self._find_access()
@@ -54,7 +55,7 @@ class ArrayStore(ChunkedStore):
 
     def _get(self, selection: Any, num_rows: int) -> np.ndarray:
         """`array[selection]` as a native NumPy array, refused when its shape or dtype is not the promised one."""
-        with self.lock:
+        with self.lock.here:
             try:
                 found = np.asarray(self.array[selection])
             except Exception as error:  # an unknown object may raise anything; the cause is kept

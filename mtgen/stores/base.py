@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
-import threading
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, BinaryIO, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -119,6 +119,28 @@ def native_dtype(dtype: Any, location: str) -> np.dtype:
     return native
 
 
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file for reading; a pipe or device in its place is refused, where `open` would wait for ever.
+
+    Raises:
+        OSError: as `open` does.
+        StoreError: no regular file.
+    """
+
+    def opener(name: str, flags: int) -> int:
+        handle = os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # of a folder `open` itself says so
+            os.close(handle)
+            raise StoreError(
+                f"{os.fspath(path)} is no regular file (a pipe or device?): copy the store again, or write it anew",
+                path=os.fspath(path),
+            )
+        return handle
+
+    return open(path, "rb", opener=opener)
+
+
 def load_package(name: str, install: str, location: str) -> Any:
     """Import an optional package, or say how to get it.
 
@@ -137,24 +159,6 @@ def load_package(name: str, install: str, location: str) -> Any:
             f"reading it needs the package {name}, which cannot be imported ({error}): pip install '{install}'",
             path=location,
         ) from error
-
-
-class ProcessLock:
-    """A lock that a forked child has free, whoever held it in the parent.
-
-    For libraries whose reads must not overlap. Any thread; use it as `with lock:`.
-    """
-
-    def __init__(self) -> None:
-        self._held = (os.getpid(), threading.Lock())
-
-    def __enter__(self) -> None:
-        if self._held[0] != os.getpid():
-            self._held = (os.getpid(), threading.Lock())
-        self._held[1].acquire()
-
-    def __exit__(self, *exception: object) -> None:
-        self._held[1].release()
 
 
 class OpenStore(ABC):

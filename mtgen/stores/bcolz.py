@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,11 +33,12 @@ from mtgen import plan
 from mtgen.errors import ChangedError, StoreError
 from mtgen.files import OpenFile, too_many_files
 from mtgen.promises import Promises
-from mtgen.stores.base import ChunkedStore, OpenStore
+from mtgen.stores.base import ChunkedStore, OpenStore, open_regular
 from mtgen.stores.container import Container
 
 MAX_CHUNK_BYTES = 2**31 - 1  # a Blosc-1 buffer cannot hold more (BLOSC_MAX_BUFFERSIZE)
 MAX_RATIO = 65536  # zstd, the tightest codec, packs at most 128 KiB of one value into 4 bytes
+MAX_LENGTH = 2**62  # of an axis; arithmetic on rows is in int64
 MAX_JSON_BYTES = 2**24
 CODECS = {0: "blosclz", 1: "lz4", 2: "snappy", 3: "zlib", 4: "zstd"}
 STORED = 0x02  # flag of a Blosc buffer whose bytes were copied, not compressed
@@ -68,11 +70,13 @@ def read_header(folder: Path, location: str) -> CarrayHeader:
     sizes = read_json(folder / "meta" / "sizes", location)
     storage = read_json(folder / "meta" / "storage", location)
     shape = sizes.get("shape")
-    if not isinstance(shape, list) or not all(type(length) is int and length >= 0 for length in shape):
-        raise _broken(folder / "meta" / "sizes", f'"shape" is {shape!r}, expected a list of row counts', location)
+    if not isinstance(shape, list) or not all(type(length) is int and 0 <= length < MAX_LENGTH for length in shape):
+        raise _broken(folder / "meta" / "sizes", f'"shape" is {shape!r:.200}, expected a list of row counts', location)
     chunk_rows = storage.get("chunklen")
-    if type(chunk_rows) is not int or chunk_rows < 1:
-        raise _broken(folder / "meta" / "storage", f'"chunklen" is {chunk_rows!r}, expected rows per chunk', location)
+    if type(chunk_rows) is not int or not 1 <= chunk_rows < MAX_LENGTH:
+        raise _broken(
+            folder / "meta" / "storage", f'"chunklen" is {chunk_rows!r:.200}, expected rows per chunk', location
+        )
     dtype = _parse_dtype(storage.get("dtype"), folder / "meta" / "storage", location)
     row_bytes = math.prod(shape[1:]) * dtype.itemsize
     if chunk_rows * row_bytes > MAX_CHUNK_BYTES:
@@ -90,7 +94,7 @@ def read_header(folder: Path, location: str) -> CarrayHeader:
 def read_json(path: Path, location: str) -> dict[str, Any]:
     """One small JSON object of a bcolz folder; StoreError when it is missing or broken."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = file.seek(0, 2)
             if size > MAX_JSON_BYTES:
                 raise _broken(path, f"it has {size} bytes, expected a small JSON file", location)
@@ -104,7 +108,7 @@ def read_json(path: Path, location: str) -> dict[str, Any]:
         raise
     except OSError as error:
         raise StoreError(f"{path} cannot be read ({error}): check the folder", path=location) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # nested a thousand deep, or whole numbers of thousands of digits
         raise _broken(path, f"it is not JSON ({error})", location) from error
     if not isinstance(content, dict):
         raise _broken(path, f"it holds {type(content).__name__}, expected a JSON object", location)
@@ -124,10 +128,10 @@ def _parse_dtype(text: Any, path: Path, location: str) -> np.dtype:
         )
     try:
         dtype = np.dtype(text) if isinstance(text, str) else None
-    except (TypeError, ValueError):
+    except Exception:  # NumPy parses a small language here: SyntaxError, DeprecationWarning, MemoryError ...
         dtype = None
     if dtype is None:
-        raise _broken(path, f'"dtype" is {text!r}, expected the name of a NumPy dtype', location)
+        raise _broken(path, f'"dtype" is {text!r:.200}, expected the name of a NumPy dtype', location)
     return dtype
 
 
@@ -314,10 +318,17 @@ def column_names(folder: Path, location: str) -> list[str]:
     """
     names = read_json(folder / "__rootdirs__", location).get("names")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise _broken(folder / "__rootdirs__", f'"names" is {names!r}, expected a list of column names', location)
+        raise _broken(folder / "__rootdirs__", f'"names" is {names!r:.200}, expected a list of column names', location)
     for name in names:
         if not name or name in {".", ".."} or "/" in name or "\\" in name or "\0" in name:
-            raise _broken(folder / "__rootdirs__", f"{name!r} is no column name", location)
+            raise _broken(folder / "__rootdirs__", f"{name!r:.200} is no column name", location)
+        real = os.path.realpath(folder / name)
+        if os.path.dirname(real) != os.path.realpath(folder):
+            raise _broken(
+                folder / "__rootdirs__",
+                f"column {name!r} is a link that leads out of the table, to {real}; if that is meant, open it there",
+                location,
+            )
     return names
 
 

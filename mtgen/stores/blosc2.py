@@ -6,6 +6,7 @@ format has no checksums.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import StoreError
-from mtgen.stores.base import ChunkedStore, OpenStore, ProcessLock, load_package
+from mtgen.stores.base import ChunkedStore, OpenStore, load_package
+from mtgen.waits import ProcessTurns
 
 
 def _blosc2(location: str) -> Any:
@@ -62,9 +64,27 @@ class Blosc2Store(ChunkedStore):
 
     def _take(self, array: Any) -> None:
         self.set_shape(tuple(array.shape), array.dtype)
+        self._check_grid(array)
         self.chunk_rows = max(int(array.blocks[0]), 1)
         self.array = array
-        self.lock = ProcessLock()
+        self.lock = ProcessTurns(f"read {self.location}")
+
+    def _check_grid(self, array: Any) -> None:
+        """Refuse a shape that the chunks cannot hold: blosc2 walks such a grid for ever, and holds the GIL."""
+        axes = list(zip(array.shape, array.chunks, array.blocks, strict=True))
+        whole = all(0 < block <= chunk for _, chunk, block in axes)
+        num_chunks = math.prod(-(-length // chunk) for length, chunk, _ in axes) if whole else -1
+        chunk_bytes = (
+            math.prod(-(-chunk // block) * block for _, chunk, block in axes) * array.dtype.itemsize if whole else -1
+        )
+        found = (array.schunk.nchunks, array.schunk.chunksize)
+        if (num_chunks, chunk_bytes) != found and 0 not in array.shape:
+            raise StoreError(
+                f"its metadata contradicts itself: shape {array.shape} in chunks of {array.chunks} and blocks of "
+                f"{array.blocks} is {num_chunks} chunks of {chunk_bytes} bytes, it has {found[0]} of {found[1]}: copy "
+                "it again, or write it anew",
+                path=self.location,
+            )
 
     def reopening(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
         """See `OpenStore.reopening`; an array in memory travels as its compressed frame."""
@@ -75,7 +95,7 @@ class Blosc2Store(ChunkedStore):
     def read_chunk(self, chunk: int) -> np.ndarray:
         """See `ChunkedStore.read_chunk`."""
         start, stop = self.chunk_span(chunk)
-        with self.lock:
+        with self.lock.here:
             self.check_open()
             try:
                 return np.asarray(self.array[start:stop])
@@ -87,7 +107,7 @@ class Blosc2Store(ChunkedStore):
 
     def close(self) -> None:
         """See `Store.close`."""
-        with self.lock:
+        with self.lock.here:
             super().close()
             self.array = None
 

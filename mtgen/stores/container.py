@@ -62,9 +62,9 @@ class Container:
         """Name of the keys that belong to a member, or None; the keys of `a/b` lie beside it, as `a/key`."""
         named = self.attributes.get(KEY_ATTRIBUTE)
         if named is not None:
-            if named not in self.members:
+            if not isinstance(named, str) or named not in self.members:
                 raise StoreError(
-                    f"the attribute {KEY_ATTRIBUTE!r} names {named!r} as the keys, but there is only "
+                    f"the attribute {KEY_ATTRIBUTE!r} names {named!r:.200} as the keys, but there is only "
                     f"{self._listing()}: correct the attribute",
                     path=self.location,
                 )

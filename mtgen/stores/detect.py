@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from mtgen.errors import StoreError
+from mtgen.stores.base import open_regular
 
 MAGIC_BYTES = [  # (offset, bytes, kind)
     (0, b"\x93NUMPY", "npy"),
@@ -13,6 +14,7 @@ MAGIC_BYTES = [  # (offset, bytes, kind)
     (2, b"b2frame\0", "blosc2"),
 ]
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"  # at 0, 512, 1024, 2048, ... (HDF5 file format, superblock)
+MAX_JSON_BYTES = 2**26  # of metadata; consolidated metadata of large Zarr groups has some MiB
 EXPECTED_FILE = "a .npy, HDF5 (.h5), Blosc2 (.b2nd) or Parquet file"
 EXPECTED_FOLDER = (
     "a bcolz carray (meta/sizes, meta/storage), a bcolz ctable (__rootdirs__), a Zarr array or group (zarr.json, "
@@ -43,7 +45,7 @@ def detect(path: Path) -> str:
 
 
 def _detect_file(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         start = file.read(4096)
         for offset, magic, kind in MAGIC_BYTES:
             if start[offset : offset + len(magic)] == magic:
@@ -92,8 +94,9 @@ def _json_keys(path: Path) -> set[str]:
 
 def _json(path: Path) -> dict[str, object]:
     try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
+        with open_regular(path) as file:
+            content = json.loads(file.read(MAX_JSON_BYTES))
+    except (ValueError, RecursionError) as error:
         raise StoreError(
             f"{path} is no JSON ({error}): copy the store again, or write it anew", path=str(path)
         ) from error

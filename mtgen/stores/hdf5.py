@@ -6,6 +6,7 @@ dataset into a `.npy` or Zarr store.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ import numpy as np
 
 from mtgen import plan
 from mtgen.errors import StoreError
-from mtgen.stores.base import OpenStore, ProcessLock, load_package
+from mtgen.stores.base import OpenStore, load_package
 from mtgen.stores.container import Container
+from mtgen.waits import ProcessTurns
 
 
 def _h5py(location: str) -> Any:
@@ -65,10 +67,24 @@ class HDF5Store(OpenStore):
             dataset = self.file.get(inside)
             if not isinstance(dataset, _h5py(self.location).Dataset):
                 raise StoreError(f"the file has no dataset {inside!r}", path=str(path))
+            self._refuse_elsewhere(dataset)
             self._take(dataset)
         except BaseException:
             self.file.close()
             raise
+
+    def _refuse_elsewhere(self, dataset: Any) -> None:
+        """Refuse values that lie in other files, which the file names and the user did not."""
+        named = os.path.realpath(dataset.file.filename) != os.path.realpath(self.file.filename)
+        if named or dataset.external or dataset.is_virtual:
+            where = [one[0] for one in dataset.external or []] or [dataset.file.filename]
+            if dataset.is_virtual:
+                where = sorted({source.file_name for source in dataset.virtual_sources()})
+            raise StoreError(
+                f"the values lie in other files ({', '.join(map(repr, where[:5]))}), and only the file that was named "
+                "is read. If these are meant, open the dataset by h5py and pass it: open_store(h5py.File(...)[name])",
+                path=self.location,
+            )
 
     @classmethod
     def around(cls, dataset: Any) -> HDF5Store:
@@ -96,7 +112,7 @@ class HDF5Store(OpenStore):
         self.chunk_rows = int(dataset.chunks[0]) if dataset.chunks else 1
         self.attributes = _texts(dataset.attrs)
         self.dataset = dataset
-        self.lock = ProcessLock()
+        self.lock = ProcessTurns(f"read {self.location}")
 
     def reopening(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
         """See `OpenStore.reopening`; refused for a dataset that is in no file on disk."""
@@ -109,7 +125,7 @@ class HDF5Store(OpenStore):
 
     def fill(self, rows: np.ndarray, out: np.ndarray) -> None:
         """See `OpenStore.fill`; reads the wanted span of each chunk, or single rows where there are no chunks."""
-        with self.lock:
+        with self.lock.here:
             self.check_open()
             try:
                 if self.chunk_rows == 1:
@@ -129,7 +145,7 @@ class HDF5Store(OpenStore):
 
     def close(self) -> None:
         """See `Store.close`; waits for a read that is under way."""
-        with self.lock:
+        with self.lock.here:
             if self.file is not None:
                 self.file.close()
         super().close()

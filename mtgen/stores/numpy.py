@@ -82,10 +82,11 @@ class NpyStore(NumpyStore):
                 return np.empty(shape, dtype)  # nothing to map; the checks of the caller speak
             mapped: np.ndarray = np.load(self.path, mmap_mode="r", allow_pickle=False)
             return mapped
-        except (ValueError, EOFError) as error:
+        except (ValueError, TypeError, EOFError, OverflowError, RecursionError, MemoryError) as error:
+            # The header is a Python literal, and nested deeply enough it ends Python's parser in any of these.
             raise StoreError(
-                f"it is no whole .npy file ({error}; {self.path.stat().st_size} bytes on disk): copy it again, or "
-                "save it anew by numpy.save",
+                f"it is no whole .npy file ({error!s:.300}; {self.path.stat().st_size} bytes on disk): copy it "
+                "again, or save it anew by numpy.save",
                 path=location,
             ) from error
         except OSError as error:

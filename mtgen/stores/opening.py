@@ -94,7 +94,10 @@ def _with_given_keys(store: Store, keys: Any) -> Store:
 
 def _open_keys(keys: Any) -> Store:
     if isinstance(keys, (list, tuple)):
-        keys = np.asarray(keys)
+        try:
+            keys = np.asarray(keys)
+        except ValueError as error:
+            raise StoreError(f"the keys are no plain list: {error}") from error
     return open_store(keys, keys=False)
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import StoreError
-from mtgen.stores.base import OpenStore, ProcessLock, load_package
+from mtgen.stores.base import OpenStore, load_package
 from mtgen.stores.container import KEY_ATTRIBUTE, KEY_MEMBER, Container
+from mtgen.waits import ProcessTurns
 
 EXACT_FLOAT = 2**53  # whole numbers up to here are exact in float64
 
@@ -25,9 +26,9 @@ def _parquet(location: str) -> Any:
 def _open_file(path: str | Path) -> Any:
     try:
         return _parquet(str(path)).ParquetFile(str(path), memory_map=False, page_checksum_verification=True)
-    except (OSError, ValueError) as error:  # ArrowInvalid is a ValueError
-        if isinstance(error, StoreError):
-            raise
+    except StoreError:
+        raise
+    except Exception as error:  # OSError, ArrowInvalid (a ValueError), ArrowException, ...
         raise StoreError(
             f"pyarrow cannot open it ({error}): copy it again, or write it anew", path=str(path)
         ) from error
@@ -51,7 +52,7 @@ class ParquetStore(OpenStore):
         self.path = str(Path(path).absolute())
         self.location = f"{path}::{inside}"
         self.inside = inside
-        self.lock = ProcessLock()
+        self.lock = ProcessTurns(f"read {self.location}")
         self.file = _open_file(path)
         try:
             self._understand(inside)
@@ -121,7 +122,7 @@ class ParquetStore(OpenStore):
     def _read_group(self, group: int, columns: list[str]) -> Any:
         try:
             return self.file.read_row_group(group, columns=columns, use_threads=False)
-        except (OSError, ValueError, RuntimeError) as error:
+        except Exception as error:  # besides OSError and ValueError, pyarrow has an ArrowException of its own
             raise StoreError(
                 f"pyarrow cannot read row group {group} ({error}): copy the file again, or write it anew",
                 path=self.location,
@@ -143,12 +144,21 @@ class ParquetStore(OpenStore):
         groups = np.searchsorted(self.starts, rows[order], side="right") - 1
         for group in np.unique(groups).tolist():
             slots = order[groups == group]
-            with self.lock:
+            with self.lock.here:
                 self.check_open()
                 table = self._read_group(group, self.columns)
             start = int(self.starts[group])
             for place, name in enumerate(self.columns):
-                values = self._values(table.column(place), name, start)
+                try:
+                    values = self._values(table.column(place), name, start)
+                except StoreError:
+                    raise
+                except Exception as error:  # as in `_read_group`: text that is no text shows only here
+                    raise StoreError(
+                        f"pyarrow cannot give column {name!r} of row group {group} ({error}): copy the file again, or "
+                        "write it anew",
+                        path=self.location,
+                    ) from error
                 target = out[:, place] if len(self.columns) > 1 else out
                 self._check_exact(values, target.dtype, name)
                 target[slots] = values[rows[slots] - start]
@@ -196,7 +206,7 @@ class ParquetStore(OpenStore):
 
     def close(self) -> None:
         """See `Store.close`; waits for a read that is under way."""
-        with self.lock:
+        with self.lock.here:
             self.file.close()
         super().close()
 

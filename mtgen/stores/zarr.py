@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import StoreError
-from mtgen.stores.base import OpenStore, Store, load_package
+from mtgen.stores.base import OpenStore, Store, load_package, open_regular
 from mtgen.stores.container import KEY_ATTRIBUTE, KEY_MEMBER, Container
 
 CACHE_BYTES = 2**24  # per store: shard indexes and the chunks read last
@@ -28,11 +30,26 @@ MAX_CHUNK_BYTES = 2**31  # a chunk is decompressed whole; larger ones are unusab
 OPEN_SECONDS = 60.0
 READ_SECONDS = 300.0  # a read that hangs ends as an error, never as a wait without end
 OPEN_ONCE = {"recheck_cached_data": "open", "recheck_cached_metadata": "open"}  # a store's content does not change
+MEMBER = re.compile(r"[\w.\- ]+(/[\w.\- ]+)*")  # a name inside a group: no way up, no other address
 METADATA = ["zarr.json", ".zarray", ".zgroup", "attributes.json"]
 
 
+_user: list[int] = []
+"""The process in which TensorStore was first used, once it was. Its threads are in no forked child of that one."""
+
+
 def _tensorstore(location: str) -> Any:
-    return load_package("tensorstore", "tensorstore", location)
+    package = load_package("tensorstore", "tensorstore", location)
+    if not _user:
+        _user.append(os.getpid())
+    if _user[0] != os.getpid():
+        raise StoreError(
+            f"TensorStore was used in process {_user[0]} before this one was forked from it, and would end this one. "
+            'Start processes by "spawn" or "forkserver" (multiprocessing.set_start_method), or open the store after '
+            "the fork only",
+            path=location,
+        )
+    return package
 
 
 def _plain(error: BaseException) -> str:
@@ -91,6 +108,8 @@ class Node:
             self.attributes = self._read(".zattrs") or {}
 
     def _read(self, name: str) -> dict[str, Any] | None:
+        if "://" not in self.source and os.path.exists(local := os.path.join(self.source, name)):
+            open_regular(local).close()  # TensorStore would wait for a pipe
         tensorstore = _tensorstore(self.source)
         try:
             context = tensorstore.Context(CONTEXT)
@@ -104,7 +123,7 @@ class Node:
             return None
         try:
             content = json.loads(answer.value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise StoreError(f"{name} is no JSON ({error}): write the array again", path=self.source) from error
         if not isinstance(content, dict):
             raise StoreError(f"{name} is no JSON object: write the array again", path=self.source)
@@ -261,6 +280,11 @@ def open_url(url: str) -> tuple[OpenStore, Store | None]:
         raise StoreError(f'this is a group, expected the name of an array in it: "{address}::name"', path=url)
     parent, slash, _ = inside.rpartition("/")
     key = node.attributes.get(KEY_ATTRIBUTE) or f"{parent}{slash}{KEY_MEMBER}"
+    if not isinstance(key, str) or not MEMBER.fullmatch(key) or ".." in key.split("/"):
+        raise StoreError(
+            f"the attribute {KEY_ATTRIBUTE!r} names {key!r:.200} as the keys, expected an array in the group",
+            path=url,
+        )
     store = ZarrStore(f"{node.source}/{inside}", url, inside)
     return store, None if key == inside else _array_or_none(f"{node.source}/{key}", str(key))
 

@@ -25,7 +25,4 @@ def worker_threads() -> list[threading.Thread]:
 
 def threads_gone(seconds: float = 2.0) -> bool:
     """Whether all threads of mtgen end within the time a loader promises."""
-    deadline = time.monotonic() + seconds
-    for thread in worker_threads():
-        thread.join(max(0.0, deadline - time.monotonic()))
-    return not worker_threads()
+    return eventually(lambda: not worker_threads(), seconds)

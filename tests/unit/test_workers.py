@@ -5,15 +5,19 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import numpy as np
 import pytest
 
 import mtgen
-from mtgen.errors import PlanError
-from mtgen.gather import Job, Note
+from mtgen.errors import PlanError, StallError
+from mtgen.pending import Job, Note, Pending
 from mtgen.workers import Ticket, WorkerPool, default_num_workers
 from tests.support.waiting import eventually, threads_gone, worker_threads
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
+
+HELD = Ticket()
+"""Jobs run while somebody holds their ticket."""
 
 
 def counting(done: list[int], number: int) -> Job:
@@ -26,7 +30,7 @@ def counting(done: list[int], number: int) -> Job:
 def test_all_jobs_are_done_in_order_by_one_worker() -> None:
     pool, done = WorkerPool(1), list[int]()
     for number in range(0, 40, 4):
-        pool.submit(Ticket(), [counting(done, number + place) for place in range(4)])
+        pool.submit(HELD, [counting(done, number + place) for place in range(4)])
     assert eventually(lambda: len(done) == 40)
     assert done == list(range(40))
     pool.stop()
@@ -39,7 +43,7 @@ def test_jobs_run_side_by_side_on_as_many_workers_as_asked_for() -> None:
         met.append(together.wait(20))  # returns only when all three are in it
 
     pool = WorkerPool(3)
-    pool.submit(Ticket(), [Job(run=run) for _ in range(3)])
+    pool.submit(HELD, [Job(run=run) for _ in range(3)])
     assert eventually(lambda: sorted(met) == [0, 1, 2])
     assert len(worker_threads()) <= 3
     pool.stop()
@@ -48,10 +52,10 @@ def test_jobs_run_side_by_side_on_as_many_workers_as_asked_for() -> None:
 def test_threads_start_with_work_only_and_retire_without() -> None:
     pool, done = WorkerPool(2), list[int]()
     assert worker_threads() == []
-    pool.submit(Ticket(), [counting(done, 0)])
+    pool.submit(HELD, [counting(done, 0)])
     assert eventually(lambda: done == [0])
     assert threads_gone()
-    pool.submit(Ticket(), [counting(done, 1)])
+    pool.submit(HELD, [counting(done, 1)])
     assert eventually(lambda: done == [0, 1])
     pool.stop()
 
@@ -67,7 +71,7 @@ def test_withdrawn_jobs_are_skipped() -> None:
     pool.submit(ticket, [Job(run=wait), *(counting(done, number) for number in range(5))])
     assert hold.wait(20)
     ticket.withdrawn = True
-    pool.submit(Ticket(), [counting(done, 99)])
+    pool.submit(HELD, [counting(done, 99)])
     go.set()
     assert eventually(lambda: bool(done))
     assert done == [99]
@@ -76,11 +80,11 @@ def test_withdrawn_jobs_are_skipped() -> None:
 
 def test_stopping_joins_the_threads_and_submitting_starts_new_ones() -> None:
     pool, done = WorkerPool(2), list[int]()
-    pool.submit(Ticket(), [counting(done, number) for number in range(4)])
+    pool.submit(HELD, [counting(done, number) for number in range(4)])
     assert eventually(lambda: len(done) == 4)
     pool.stop()
     assert worker_threads() == []
-    pool.submit(Ticket(), [counting(done, 9)])
+    pool.submit(HELD, [counting(done, 9)])
     assert eventually(lambda: 9 in done)
     pool.stop()
 
@@ -89,13 +93,13 @@ class StoppedOnTheDoorstep:
     """A lock that lets another thread stop the pool before the first to come gets in."""
 
     def __init__(self, pool: WorkerPool) -> None:
-        self.shared, self.stopper = pool._shared, threading.Thread(target=pool.stop)
+        self.shared, self.stopper = pool._crew, threading.Thread(target=pool.stop)
         self.lock, self.shared.lock = self.shared.lock, self  # type: ignore[assignment]
 
     def __enter__(self) -> None:
         self.shared.lock = self.lock
         self.stopper.start()
-        assert eventually(lambda: self.shared.stopped and not self.shared.jobs.empty())
+        assert eventually(lambda: self.shared.stopped)
         self.lock.acquire()
 
     def __exit__(self, *error: object) -> None:
@@ -111,10 +115,10 @@ def test_no_job_is_lost_between_stopping_and_submitting() -> None:
         hold.set()
         assert go.wait(20)
 
-    pool.submit(Ticket(), [Job(run=wait)])
+    pool.submit(HELD, [Job(run=wait)])
     assert hold.wait(20)
     doorstep = StoppedOnTheDoorstep(pool)
-    pool.submit(Ticket(), [counting(done, 1)])
+    pool.submit(HELD, [counting(done, 1)])
     go.set()
     doorstep.stopper.join(20)
     assert eventually(lambda: done == [1], seconds=5)
@@ -143,7 +147,7 @@ def test_submitting_and_stopping_at_once_loses_no_job() -> None:
     stopper.start()
     try:
         for _ in range(num_jobs):
-            pool.submit(Ticket(), [Counted(run=lambda note: None)])
+            pool.submit(HELD, [Counted(run=lambda note: None)])
     finally:
         over.set()
         stopper.join()
@@ -158,7 +162,7 @@ def test_a_worker_survives_what_is_no_exception() -> None:
     def leave(note: Note) -> None:
         raise SystemExit
 
-    pool.submit(Ticket(), [Job(run=leave), counting(done, 1)])
+    pool.submit(HELD, [Job(run=leave), counting(done, 1)])
     assert eventually(lambda: done == [1])
     assert len(worker_threads()) == 1
     pool.stop()
@@ -173,10 +177,16 @@ def test_a_thread_that_cannot_start_does_not_count(monkeypatch: pytest.MonkeyPat
     pool, done = WorkerPool(1), list[int]()
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", no_more)
-        with pytest.raises(RuntimeError, match="can't start new thread"):
-            pool.submit(Ticket(), [counting(done, 1)])
-    pool.submit(Ticket(), [counting(done, 2)])
-    assert eventually(lambda: 2 in done)
+        job = Job(run=lambda note: done.append(1), serves=(pending := Pending([], np.arange(3), 3, 7, 0),))
+        pending.expect(1)
+        pool.submit(HELD, [job])
+        assert pending.done.wait(20)
+    with pytest.raises(
+        StallError, match=r"no worker thread can be started \(RuntimeError: can't start new thread\).*7"
+    ):
+        pending.batch()
+    pool.submit(HELD, [counting(done, 2)])
+    assert eventually(lambda: done == [2])
     pool.stop()
 
 
@@ -188,7 +198,7 @@ def test_the_report_says_what_each_worker_is_doing() -> None:
         held.set()
         assert go.wait(20)
 
-    pool.submit(Ticket(), [Job(run=wait)])
+    pool.submit(HELD, [Job(run=wait)])
     assert held.wait(20)
     (line,) = pool.report()
     assert line.startswith("mtgen-")

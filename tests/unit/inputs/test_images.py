@@ -187,7 +187,7 @@ def test_a_forbidden_file_says_so(tmp_path):
 
 
 def test_other_failures_of_the_system_say_so(tmp_path):
-    with pytest.raises(DecodeError, match="File name too long; may this user read it"):
+    with pytest.raises(DecodeError, match="File name too long; does the column hold file names"):
         bind(["a" * 300], root=tmp_path).read_bytes(0)
 
 

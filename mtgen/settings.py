@@ -1,0 +1,95 @@
+"""Checks of what users give: whole numbers, yes or no, names; each refuses with what was received and expected.
+
+Python takes `"False"` for true and `0` for none; here nothing passes for something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+
+from mtgen.errors import MtgenError, PlanError
+
+
+def short(value: object) -> str:
+    """A value's `repr` for a message: cut, and never an error of its own."""
+    try:
+        text = repr(value)
+    except Exception:  # nested too deeply, more digits than Python writes, or an object of the user's own
+        text = "something that cannot be shown"
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+def shown(value: object) -> str:
+    """A value and its type, for a message.
+
+    Example:
+        >>> shown("False")
+        "'False' (str)"
+    """
+    return f"{short(value)} ({type(value).__name__})"
+
+
+def check_whole(name: str, value: Any, least: int = 0) -> int:
+    """The value as an int, if it is a whole number, Python's or NumPy's.
+
+    Raises:
+        PlanError: anything else, `True` and `1.0` too.
+
+    Example:
+        >>> check_whole("epoch", np.int64(3))
+        3
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise PlanError(f"{name} must be an integer >= {least}, received {shown(value)}")
+    return int(value)
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """The value, if it is True or False.
+
+    Raises:
+        PlanError: anything else, such as 1, None or "False".
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise PlanError(f"{name} must be True or False, received {shown(value)}")
+    return bool(value)
+
+
+def check_kind(name: str, value: Any, kinds: Any, expected: str, error: type[MtgenError] = PlanError) -> None:
+    """Refuse a value that is none of the kinds.
+
+    Args:
+        name: the setting.
+        value: what was received.
+        kinds: a class, or several as for `isinstance`.
+        expected: what should have been given, in words.
+        error: the class of error.
+
+    Raises:
+        MtgenError: of the given class.
+
+    Example:
+        >>> check_kind("by", 3, str, "a column")
+        Traceback (most recent call last):
+        mtgen.errors.PlanError: by must be a column, received 3 (int)
+    """
+    if not isinstance(value, kinds):
+        raise error(f"{name} must be {expected}, received {shown(value)}")
+
+
+def check_label(name: str, value: Any, error: type[MtgenError] = PlanError) -> None:
+    """Refuse what cannot be the label of a column: lists, dicts, arrays, None.
+
+    Raises:
+        MtgenError: of the given class.
+    """
+    label = value is not None and isinstance(value, Hashable)
+    try:
+        hash(value)
+    except TypeError:  # a tuple with a list in it
+        label = False
+    if not label:
+        raise error(f"{name} must be the name of one column, received {shown(value)}")

@@ -1,0 +1,1 @@
+"""Fuzz targets: damaged input of every kind; `make fuzz` runs them long."""
