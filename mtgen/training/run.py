@@ -6,7 +6,8 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from mtgen.loader import Loader
 from mtgen.metrics import Stats
 from mtgen.training.merged import Output, Scaling, Width, merged_model
 from mtgen.training.samples import make_dataset, make_splits, num_classes, with_inputs
-from mtgen.training.saving import check_run, checkpoint_callback, part_of, save_model, saved_on_sigterm
+from mtgen.training.saving import bad_rows_report, check_run, checkpoint_callback, part_of, save_model, saved_on_sigterm
 from mtgen.training.settings import Fit, Run, Samples
 
 if TYPE_CHECKING:
@@ -178,7 +179,8 @@ def train_model(
     first = parts["train"]
     scalings, output = _measured(first)
     model = merged_model(first.input_specs, output, scalings=scalings, seed=fit.seed, width=width)
-    loaders = {part: make_loader(data, fit, shuffle=part == "train") for part, data in parts.items()}
+    report = bad_rows_report(run or Run())
+    loaders = {part: make_loader(data, fit, shuffle=part == "train", report=report) for part, data in parts.items()}
     try:
         return _fitted(name, model, loaders, fit, run or Run(), say, sys.stdout.isatty() if bar is None else bar)
     finally:
@@ -195,10 +197,13 @@ def _fitted(
     rate = keras.optimizers.schedules.CosineDecay(fit.learning_rate, steps)
     classifies = model.output_shape[-1] > 1
     loss, metric = ("sparse_categorical_crossentropy", "accuracy") if classifies else ("mse", "mae")
-    model.compile(keras.optimizers.Adam(rate), loss, metrics=[metric])
+    # Of masked samples no metric may know either.
+    kind = "weighted_metrics" if fit.on_error == "mask" else "metrics"
+    model.compile(keras.optimizers.Adam(rate), loss, **{kind: [metric]})
     lines = _plain_lines(loaders["train"], fit.epochs, metric, say)
     x = loaders["train"].keras(model)
     checkpoint = checkpoint_callback(run, loaders["train"], x, say)
+    saving = [] if checkpoint is None else [checkpoint, loaders["train"].order_log(x, run.run)]
     began = time.perf_counter()
     with saved_on_sigterm(checkpoint):
         history = model.fit(
@@ -207,7 +212,7 @@ def _fitted(
             validation_data=loaders["valid"].keras(model),
             verbose="auto" if bar else 0,
             shuffle=False,
-            callbacks=[*([] if checkpoint is None else [checkpoint]), *([] if bar else [lines])],
+            callbacks=[*saving, *([] if bar else [lines])],
         ).history
     seconds = time.perf_counter() - began
     if not math.isfinite(history["loss"][-1]):
@@ -219,6 +224,7 @@ def _fitted(
     if path is not None:
         say(f"the model is in {path}")
     test = model.evaluate(loaders["test"].keras(model), verbose=0, return_dict=True)
+    _say_bad_rows(loaders, fit, run, say)
     return Result(
         name=name,
         metric="accuracy" if classifies else "mean absolute error",
@@ -243,11 +249,27 @@ def _num_rows(loader: Loader, start: int, stop: int) -> int:
     return max(0, before(stop) - before(start))
 
 
-def make_loader(dataset: Dataset, fit: Fit, *, shuffle: bool) -> Loader:
-    """The loader that a run uses: shuffled for training, in order for evaluation."""
+def make_loader(dataset: Dataset, fit: Fit, *, shuffle: bool, report: Path | None = None) -> Loader:
+    """The loader that a run uses: shuffled for training, in order for evaluation; bad rows go to `report`."""
     return Loader(
-        dataset, fit.batch_size, seed=fit.seed, shuffle="exact" if shuffle else False, num_workers=fit.workers
+        dataset,
+        fit.batch_size,
+        seed=fit.seed,
+        shuffle="exact" if shuffle else False,
+        num_workers=fit.workers,
+        memory="auto" if fit.memory is None else fit.memory,
+        on_error=replace(fit.error_policy, report=report),
     )
+
+
+def _say_bad_rows(loaders: Mapping[str, Loader], fit: Fit, run: Run, say: Say) -> None:
+    """What was refilled or masked is said at the end too."""
+    counts = {part: len(loader.quarantine()) for part, loader in loaders.items()}
+    if any(counts.values()):
+        what = "another row in their place" if fit.on_error == "refill" else "no weight"
+        where = "" if run.run is None else f"; {bad_rows_report(run)} lists them"
+        said = ", ".join(f"{number} of {part}" for part, number in counts.items() if number)
+        say(f"rows that could not be read: {said}; they got {what}{where}")
 
 
 def _measured(dataset: Dataset) -> tuple[dict[str, Scaling], Output]:

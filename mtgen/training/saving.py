@@ -20,7 +20,7 @@ from mtgen.training.settings import Run
 if TYPE_CHECKING:
     import keras
 
-CHECKPOINTS, MODEL = "checkpoints", "model.keras"
+CHECKPOINTS, MODEL, BAD_ROWS = "checkpoints", "model.keras", "bad_rows.csv"
 
 
 def check_run(run: Run) -> None:
@@ -50,6 +50,19 @@ def part_of(run: Run, name: str) -> Run:
     if run.run is None:
         return run
     return replace(run, run=run.run / name.replace(",", "").replace(" ", "-"))
+
+
+def bad_rows_report(run: Run) -> Path | None:
+    """Where bad rows are listed, one line each; None without a folder. Makes the folder."""
+    if run.run is None:
+        return None
+    try:
+        os.makedirs(run.run, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"the folder of the run cannot be made ({error}): check space and rights", path=str(run.run)
+        ) from error
+    return run.run / BAD_ROWS
 
 
 def checkpoint_callback(run: Run, loader: Loader, x: Any, say: Callable[[str], None]) -> Any:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from mtgen.config import OnError
 from mtgen.errors import PlanError
 
 
@@ -82,6 +83,17 @@ class Fit:
     workers: int | None = field(
         default=None, metadata=_help("Threads that read and decode; left out: one per core.", min=0)
     )
+    memory: int | None = field(
+        default=None, metadata=_help("Most bytes that each split's loader holds; left out: 1 GiB or less.", min=1)
+    )
+    on_error: Literal["raise", "refill", "mask"] = field(
+        default="raise",
+        metadata=_help("For samples that cannot be read: stop, train another row instead, or give them weight 0."),
+    )
+    max_errors: float = field(
+        default=0.01,
+        metadata=_help("Rows that may be bad: a number of rows, or below 1 a share of all; one more stops the run."),
+    )
     learning_rate: float = field(default=0.002, metadata=_help("Of Adam at the start; falls to 0 along a cosine."))
 
     def __post_init__(self) -> None:
@@ -89,6 +101,18 @@ class Fit:
             raise PlanError(f"epochs must be >= 1, received {self.epochs}")
         if not 0 < self.learning_rate < math.inf:
             raise PlanError(f"the learning rate must be > 0, received {self.learning_rate}")
+        _ = self.error_policy
+
+    @property
+    def error_policy(self) -> OnError:
+        """What loaders take as `on_error`; without a report.
+
+        Example:
+            >>> Fit(on_error="mask", max_errors=3).error_policy.max_errors
+            3
+        """
+        allowed = float(self.max_errors)
+        return OnError(policy=self.on_error, max_errors=int(allowed) if allowed.is_integer() else allowed)
 
 
 @dataclass(frozen=True, kw_only=True)
