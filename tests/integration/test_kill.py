@@ -122,4 +122,9 @@ def test_mtgen_train_killed_at_drawn_moments_ends_as_if_it_had_not_been(
     assert len(weights(tmp_path)) > 20
     lines = printed[-1].splitlines()
     assert f"the model is in {tmp_path}/model.keras" in lines
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "model.keras"]
+    assert trained(tmp_path) == trained(command.folder)
+    audit = audit_run(tmp_path)
+    assert audit.ok, str(audit)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == sorted(path.name for path in command.folder.iterdir())
+    assert not [name for name in names if name.startswith(".")]
