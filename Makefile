@@ -11,6 +11,7 @@ TORCH ?= torch==2.13.0
 TORCH_PIP ?=
 TENSORFLOW ?= tensorflow-cpu>=2.18
 ALLOW_CUDA ?= 0
+KILL_SEEDS ?= 40
 ARGS ?=
 
 BIN = $(VENV)/bin
@@ -22,7 +23,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 export TF_ENABLE_ONEDNN_OPTS ?= 0
 export MPLBACKEND ?= Agg
 
-.PHONY: help setup train selftest test test-backends fuzz docs-check lint format types layers check bench samples build clean
+.PHONY: help setup train selftest test test-backends kill fuzz docs-check lint format types layers check bench samples build clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -49,6 +50,9 @@ test-backends: $(READY) ## fit, evaluate and predict for real on every backend, 
 	    --tensorflow "$(TENSORFLOW)" --allow-cuda "$(ALLOW_CUDA)"
 	@set -e; for backend in $(BACKENDS); do echo "== backend $$backend"; \
 	    KERAS_BACKEND=$$backend $(BIN)/python -m pytest tests/integration/backends $(ARGS); done
+
+kill: $(READY) ## kill and resume many more runs than `make test` does; KILL_SEEDS says how many
+	MTGEN_KILL_SEEDS=$(KILL_SEEDS) $(BIN)/python -m pytest tests/integration/test_kill.py $(ARGS)
 
 fuzz: $(READY) ## fuzz targets long: 2,000 new inputs for each, half an hour; ARGS=tests/fuzz/test_state.py for one
 	MTGEN_HYPOTHESIS=thorough $(BIN)/python -m pytest -o faulthandler_timeout=0 $(or $(ARGS),tests/fuzz)

@@ -23,7 +23,7 @@ import numpy as np
 from mtgen.checkpoint_files import DamagedError, read_files, state_content, write_files
 from mtgen.errors import StateError, StoreError
 from mtgen.folder_lock import FolderLock
-from mtgen.stores.new_folder import PARTIAL, new_folder, remove_tree, sync_folder, temporary_beside
+from mtgen.stores.new_folder import PARTIAL, new_folder, sync_folder, withdraw
 
 _NAME = re.compile(r"checkpoint-(\d{10,})")
 _ROOM_PER_ARRAY = 1024
@@ -103,7 +103,7 @@ class Checkpoints:
         try:
             for one in self.folder.iterdir():
                 if one.name.startswith(".checkpoint-") and one.name.endswith(PARTIAL):
-                    _remove(one)
+                    withdraw(one)
         except OSError as error:
             self.close()
             raise StoreError(
@@ -214,7 +214,7 @@ class Checkpoints:
         """Remove what `latest` found damaged, and what `_check_newest` let pass: it counts for no generation."""
         for later, path in self._generations():
             if later >= step or path in self._damaged:
-                _remove(path)
+                withdraw(path)
         self._damaged.clear()
 
     def _not_saved(self, step: int, needed: int, error: OSError) -> StoreError:
@@ -234,7 +234,7 @@ class Checkpoints:
     def _prune(self, step: int) -> None:
         try:
             for _, path in self._generations()[: -self.keep]:
-                _remove(path)
+                withdraw(path)
         except OSError as error:
             raise StoreError(
                 f"the checkpoint of step {step} was saved, but an older one could not be removed ({error}): "
@@ -253,12 +253,3 @@ def _make_folder(folder: Path) -> None:
         raise StoreError(
             f"the folder of checkpoints cannot be made ({error}): check path and rights", path=str(folder)
         ) from error
-
-
-def _remove(path: Path) -> None:
-    """Remove a folder; under another name first, so that no half of a checkpoint ever stands there as one."""
-    if not path.name.endswith(PARTIAL):
-        other = temporary_beside(path)
-        os.rename(path, other)
-        path = other
-    remove_tree(path)

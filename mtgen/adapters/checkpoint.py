@@ -171,8 +171,8 @@ class Checkpoint(Progress):
         self._before, self._epoch, self._optimizer = step_in_epoch, epoch, state["optimizer"]
         self._kept_epoch, model._initial_epoch = model._initial_epoch, epoch
         self._offset = found.step - loader.step  # not 0 where another number of shards counts other steps
-        place = f"epoch {epoch + 1}, {step_in_epoch} of its {self._feed.num_batches} steps trained"
-        self._say(f"resumed after step {found.step} ({place}) from {found.path}")
+        inside = f" and {step_in_epoch} of {self._feed.num_batches} steps of the next one" if step_in_epoch else ""
+        self._say(f"resumed after {found.step} steps ({epoch} epochs{inside}) from {found.path}")
 
     def _place(self, state: Mapping[str, Any]) -> tuple[int, int]:
         """Keras's epoch, and the steps of it that were trained; the loader is where the state says."""

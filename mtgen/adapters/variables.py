@@ -80,8 +80,8 @@ def differences(found: Groups, arrays: Mapping[str, np.ndarray]) -> list[str]:
             told.append(f"the {group} has {len(variables)} variables, saved were {len(saved)}")
             continue
         before, now = list(saved), _names(group, variables)
-        if sorted(before) != sorted(now):
-            before, now = [*map(_without_numbers, before)], [*map(_without_numbers, now)]
+        if sorted(map(_path, before)) != sorted(map(_path, now)):
+            before, now = [*map(_comparable, before)], [*map(_comparable, now)]
         for variable, array, old, new in zip(variables, saved.values(), before, now, strict=True):
             shape, dtype = tuple(variable.shape), str(variable.dtype)
             if old != new:
@@ -137,8 +137,11 @@ def _path(name: str) -> str:
     return f"{group} variable {path!r}"
 
 
-def _without_numbers(name: str) -> str:
+def _comparable(name: str) -> str:
+    """A name without what Keras chose by circumstance: numbers, and the scope in which an optimizer was built."""
     group, place, path = name.split("/", 2)
+    if group == "optimizer":  # tensorflow builds that of a loss scale in the first step or before, with other scopes
+        path = path.rsplit("/", 1)[-1]
     return f"{group}/{place}/{re.sub(r'_[0-9]+(?=[/_]|$)', '', path)}"
 
 

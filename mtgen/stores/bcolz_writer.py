@@ -2,7 +2,7 @@
 
 A folder is built whole under a temporary name beside its place, every file and folder is flushed to disk, and one
 rename puts it in place: a reader sees all of it or nothing. After a crash a folder `.<name>.<random>.partial` may be
-left; it can be removed.
+left; it can be removed. Writing again begins anew; the same keys that a crash left beside are taken as they are.
 
 The same input gives the same bytes: chunks are compressed in a thread of their own, where numcodecs uses Blosc's
 one-thread context (Blosc's own threads would finish their blocks in any order).
@@ -14,7 +14,6 @@ import copy
 import json
 import math
 import os
-import shutil
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,8 +24,8 @@ import numpy as np
 
 from mtgen.errors import StoreError
 from mtgen.stores.base import native_dtype
-from mtgen.stores.bcolz import MAX_CHUNK_BYTES
-from mtgen.stores.new_folder import new_folder, sync_folder, write_file
+from mtgen.stores.bcolz import MAX_CHUNK_BYTES, BcolzStore
+from mtgen.stores.new_folder import discard, new_folder, sync_folder, write_file
 
 SHUFFLES = {"none": 0, "byte": 1, "bit": 2}
 MEBIBYTE = 2**20
@@ -92,18 +91,36 @@ def write_bcolz(
     if key_name is not None and keys is None:
         raise StoreError(f"key_name {key_name!r} was given without keys", path=str(target))
     beside = target.with_name(f"{target.stem}.keys{target.suffix}")
-    keys_written = False
+    # The keys' folder gets its name before the rows' folder does: rows are never there without their keys.
+    there = keys is not None and not os.path.lexists(target) and _holds(beside, keys, key_name)
+    published = False
     try:
         with new_folder(target) as folder:
             num_rows = _write_carray(folder, _blocks(array, target), options, attrs or {})
             if keys is not None:
-                _write_keys(beside, _check_keys(keys, num_rows, target), options, key_name)
-                keys_written = True
+                values = _check_keys(keys, num_rows, target)
+                if not there:
+                    _write_keys(beside, values, options, key_name)
+                    published = True
     except BaseException:
-        if keys_written:
-            shutil.rmtree(beside, ignore_errors=True)
+        if published:
+            discard(beside)
         raise
     return target
+
+
+def _holds(beside: Path, keys: Any, key_name: str | None) -> bool:
+    """Whether these very keys are there: a writer that was killed between its two folders left them."""
+    if not os.path.isdir(beside):
+        return False
+    values = np.asarray(keys)
+    try:
+        store = BcolzStore(beside)
+        found = np.empty((store.num_rows, *store.row_shape), store.dtype)
+        store.read_rows(np.arange(store.num_rows), found)
+    except StoreError:
+        return False
+    return values.dtype == found.dtype and np.array_equal(values, found) and store.attributes.get("name") == key_name
 
 
 def write_bcolz_table(

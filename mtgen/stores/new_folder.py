@@ -43,13 +43,39 @@ def new_folder(target: Path) -> Iterator[Path]:
         renamed = True
         sync_folder(target.parent)
     except BaseException as error:
-        with suppress(OSError):
-            remove_tree(target if renamed else folder)
+        room = _room(target.parent, error)
+        discard(target if renamed else folder)
         if isinstance(error, OSError) and not isinstance(error, StoreError):
             raise StoreError(
-                f"writing it failed ({error}), nothing of it was kept: check space and rights", path=str(target)
+                f"writing it failed ({error}), nothing of it was kept: check space and rights{room}", path=str(target)
             ) from error
         raise
+
+
+def _room(folder: Path, error: BaseException) -> str:
+    """What is free while the failed folder is still there, where that is what was missing."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        with suppress(OSError):
+            return f" ({shutil.disk_usage(folder).free:,} bytes are free)"
+    return ""
+
+
+def withdraw(folder: Path) -> None:
+    """Remove a folder; under a temporary name first, so that no half of it ever stands where readers look."""
+    if not folder.name.endswith(PARTIAL):
+        other = temporary_beside(folder)
+        os.rename(folder, other)
+        folder = other
+    remove_tree(folder)
+
+
+def discard(folder: Path) -> None:
+    """Remove what cannot be kept, by all means; when that fails too, the error that led here says more."""
+    with suppress(OSError):
+        withdraw(folder)
+    with suppress(OSError):
+        if os.path.lexists(folder):
+            remove_tree(folder)
 
 
 def temporary_beside(target: Path) -> Path:
@@ -133,11 +159,23 @@ def replace_file(target: Path, content: bytes) -> None:
     Raises:
         OSError: writing failed; the old file is as it was, and nothing else is left.
     """
-    name = f".{target.name}.{uuid.uuid4().hex}"
-    new, old = target.with_name(f"{name}.partial"), target.with_name(f"{name}.old.partial")
-    replaced = False
+    new = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
     try:
         write_file(new, content)
+        put_in_place(new, target)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def put_in_place(new: Path, target: Path) -> None:
+    """Give a file that is on disk the name `target` beside it, where the old file may stand.
+
+    Raises:
+        OSError: it failed; the old file is as it was. `new` may be left.
+    """
+    old = target.with_name(f".{target.name}.{uuid.uuid4().hex}.old.partial")
+    replaced = False
+    try:
         if target.exists():
             _keep(target, old)  # to put it back when the folder cannot be flushed
         os.replace(new, target)
@@ -150,5 +188,4 @@ def replace_file(target: Path, content: bytes) -> None:
             target.unlink(missing_ok=True)
         raise
     finally:
-        new.unlink(missing_ok=True)
         old.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mtgen.checkpoint import Checkpoints
 from mtgen.errors import PlanError, StoreError
 from mtgen.loader import Loader
-from mtgen.stores.new_folder import sync_folder
+from mtgen.stores.new_folder import put_in_place
 from mtgen.training.settings import Run
 
 if TYPE_CHECKING:
@@ -102,8 +102,7 @@ def save_model(run: Run, model: keras.Model) -> Path | None:
             os.fsync(handle)
         finally:
             os.close(handle)
-        os.replace(partial, path)
-        sync_folder(run.run)
+        put_in_place(partial, path)
     except BaseException as error:
         with suppress(OSError):
             os.unlink(partial)

@@ -1,0 +1,130 @@
+"""Runs killed with SIGKILL at drawn moments and started again: the very batches and weights of the uninterrupted run.
+
+The moments come from fixed seeds and from progress, never from the clock; see `tests.support.killed`. A few seeds run
+with the other tests; `make kill` runs more of them: MTGEN_KILL_SEEDS says how many.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mtgen.order_check import audit_run
+from mtgen.order_reader import Log
+from tests.support.killed import Kill, life
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX")
+
+SCRIPT = Path(__file__).resolve().parents[1] / "support" / "digits_script.py"
+NUM_SEEDS = int(os.environ.get("MTGEN_KILL_SEEDS", "2"))
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A run that nobody killed."""
+
+    folder: Path
+    num_steps: int
+    cache: Path
+
+
+def lived(command: list[object], seed: int, whole: Whole, *, speeds: bool) -> list[str]:
+    """Start a run until it ends, and kill it at drawn moments; what each life printed."""
+    rng = random.Random(seed)
+    most_kills = 2 + seed // 2 % 3
+    printed: list[str] = []
+    while True:
+        # The second kill comes before anything was saved since the first one.
+        kill = Kill.draw(rng, 0 if len(printed) == 1 else whole.num_steps // 2) if len(printed) < most_kills else None
+        # Workers and prefetch are as they come; batches do not depend on them.
+        options = [rng.randrange(4), rng.randrange(1, 6), rng.randrange(6)] if speeds else []
+        ended, _, lines = life([*command, *options], kill, whole.cache)
+        printed.append(lines)
+        if ended:
+            assert len(printed) > 1, "nothing was killed"
+            return printed
+
+
+def trained(folder: Path) -> list[tuple[int, int, str]]:
+    """Step, number of rows and digest of the rows for each batch that counts, from the run's log."""
+    records = [one.record for one in Log(folder).steps() if not one.lost and "step" in one.record]
+    return [(record["step"], record["rows"], record["digest"]) for record in records]
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    folder, cache = tmp_path_factory.mktemp("script"), tmp_path_factory.mktemp("jax")
+    ended, num_steps, _ = life([SCRIPT, folder, 2, 4, 4], None, cache)
+    assert ended
+    assert [step for step, _, _ in trained(folder)] == list(range(num_steps))
+    return Whole(folder, num_steps, cache)
+
+
+@pytest.mark.parametrize("seed", range(NUM_SEEDS))
+def test_a_script_killed_at_drawn_moments_ends_as_if_it_had_not_been(seed: int, script: Whole, tmp_path: Path) -> None:
+    lived([SCRIPT, tmp_path], seed, script, speeds=True)
+    assert trained(tmp_path) == trained(script.folder)
+    audit = audit_run(tmp_path)
+    assert audit.ok, str(audit)
+    with np.load(tmp_path / "final.npz") as found, np.load(script.folder / "final.npz") as expected:
+        assert found.files == expected.files
+        for name in found.files:
+            assert found[name].tobytes() == expected[name].tobytes(), name
+    # Two generations; no lock and nothing half written outlives the run, however often it was killed.
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == sorted(path.name for path in (script.folder / "checkpoints").iterdir())
+    assert [name.startswith("checkpoint-") for name in names] == [True, True]
+
+
+TRAIN = ["-m", "mtgen", "train", "--epochs", 2, "--batch-size", 128, "--checkpoint-steps", 3]
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    """Every weight and every state of the optimizer in `model.keras`."""
+    import h5py
+
+    found: dict[str, bytes] = {}
+
+    def keep(name: str, one: object) -> None:
+        if isinstance(one, h5py.Dataset):
+            found[name] = one[()].tobytes()
+
+    with (
+        zipfile.ZipFile(folder / "model.keras") as archive,
+        archive.open("model.weights.h5") as inside,
+        h5py.File(inside, "r") as file,
+    ):
+        file.visititems(keep)
+    return found
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    folder, cache = tmp_path_factory.mktemp("command"), tmp_path_factory.mktemp("jax")
+    ended, num_steps, _ = life([*TRAIN, "--run", folder], None, cache)
+    assert ended
+    assert num_steps > 10
+    return Whole(folder, num_steps, cache)
+
+
+@pytest.mark.parametrize("seed", range(0, NUM_SEEDS, 2))
+def test_mtgen_train_killed_at_drawn_moments_ends_as_if_it_had_not_been(
+    seed: int, command: Whole, tmp_path: Path
+) -> None:
+    printed = lived([*TRAIN, "--run", tmp_path, "--resume"], seed, command, speeds=False)
+    assert weights(tmp_path) == weights(command.folder)
+    assert len(weights(tmp_path)) > 20
+    lines = printed[-1].splitlines()
+    assert f"the model is in {tmp_path}/model.keras" in lines
+    assert trained(tmp_path) == trained(command.folder)
+    audit = audit_run(tmp_path)
+    assert audit.ok, str(audit)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == sorted(path.name for path in command.folder.iterdir())
+    assert not [name for name in names if name.startswith(".")]
