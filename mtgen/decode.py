@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtgen.encoded import early_size, format_of, num_scans, orientation_of
+from mtgen.encoded import early_size, format_of, orientation_of
 from mtgen.errors import DecodeError, MtgenError, PlanError
+from mtgen.limits import check_comments, check_pixels, check_work
 from mtgen.placement import Placement, place
 from mtgen.recipe import Recipe
 from mtgen.room import Room
@@ -42,18 +43,6 @@ FACTS = (
     "sixteen_bit",
 )
 """What is counted about pictures; all but `extension_mismatch` by `decode`, that one by whoever knows the path."""
-
-MOST_SIDE = 1 << 20
-"""Longest side in pixels. Resizing needs 16 bytes and more for each pixel of a side, however narrow the picture is."""
-
-MOST_SCANS = 100
-"""Most scans of a JPEG. Encoders write some ten; thirty bytes make one more, and each is a pass over all pixels."""
-
-MOST_COMMENTS = 1_000
-"""Most `#` in a PPM written as text: Pillow moves a mebibyte for each."""
-
-MOST_LAYERS = 8
-"""How often the strips or tiles of a TIFF may cover it: once for each of its planes, which are six at most."""
 
 _MODES = {"rgb": "RGB", "grayscale": "L", "rgba": "RGBA"}
 
@@ -133,12 +122,11 @@ def _allowed_format(data: bytes, recipe: Recipe) -> str:
 def _pixels(data: bytes, picture_format: str, recipe: Recipe, found: list[str], room: Room | None) -> np.ndarray:
     """The picture as `(height, width)` or `(height, width, channels)`, upright and of its final size."""
     if size := early_size(data, picture_format):
-        _check_pixels(size, recipe)
-    if picture_format == "PPM" and data[1:2] in b"123" and data.count(b"#") > MOST_COMMENTS:
-        raise DecodeError(f"a PPM of text with {data.count(b'#'):,} comments, at most {MOST_COMMENTS:,} are read")
+        check_pixels(size, recipe)
+    check_comments(data, picture_format)
     image: ImageFile = _openers()[picture_format](io.BytesIO(data))
-    _check_pixels(image.size, recipe)
-    _check_work(image, data, picture_format, recipe)
+    check_pixels(image.size, recipe)
+    check_work(image, data, picture_format, recipe)
     sixteen_bit = _note_header(image, picture_format, recipe, found)
     jpeg = picture_format == "JPEG"
     turn = _orientation(image, recipe, found) if jpeg else 1  # before loading: the scaled decode needs upright sizes
@@ -187,41 +175,6 @@ def _openers() -> Mapping[str, Callable[[io.BytesIO], ImageFile]]:
         "TIFF": TiffImageFile,
         "WEBP": WebPImageFile,
     }
-
-
-def _check_pixels(size: tuple[int, int], recipe: Recipe) -> None:
-    if size[0] * size[1] > recipe.max_pixels:
-        raise DecodeError(
-            f"the header says {size[0]} x {size[1]} = {size[0] * size[1]:,} pixels, the limit max_pixels is "
-            f"{recipe.max_pixels:,}: refused before decoding; raise max_pixels if the picture is genuine"
-        )
-
-
-def _check_work(image: Any, data: bytes, picture_format: str, recipe: Recipe) -> None:
-    """Refuse what costs far more than its pixels: a side without end, scan on scan, tiles larger than the picture."""
-    if max(image.size) > MOST_SIDE:
-        raise DecodeError(
-            f"the header says {image.size[0]} x {image.size[1]}, the longest side that is read is {MOST_SIDE:,} "
-            "pixels, whatever max_pixels is: refused before decoding; cut the picture"
-        )
-    if picture_format == "JPEG" and (scans := num_scans(data)) > MOST_SCANS:
-        raise DecodeError(
-            f"the JPEG picture has {scans:,} scans, at most {MOST_SCANS} are read, as each costs a pass over all pixels"
-        )
-    if picture_format != "TIFF":
-        return
-    width, height = image.tag_v2.get(322, 1), image.tag_v2.get(323, 1)  # TileWidth, TileLength
-    if not isinstance(width, int) or not isinstance(height, int) or width * height > recipe.max_pixels:
-        raise DecodeError(
-            f"the TIFF picture has tiles of {width} x {height} pixels, the limit max_pixels is {recipe.max_pixels:,}: "
-            "refused before decoding"
-        )
-    covered = sum((right - left) * (low - top) for _, (left, top, right, low), *_ in image.tile)
-    if covered > MOST_LAYERS * image.size[0] * image.size[1]:
-        raise DecodeError(
-            f"the strips or tiles of the TIFF picture hold {covered:,} pixels, the picture has "
-            f"{image.size[0] * image.size[1]:,}: they lie on each other"
-        )
 
 
 def _note_header(image: ImageFile, picture_format: str, recipe: Recipe, found: list[str]) -> bool:

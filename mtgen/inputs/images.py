@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import errno
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 from mtgen.errors import ChangedError, DecodeError, PlanError, TableError
-from mtgen.files import OpenFile, in_threads, too_many_files
+from mtgen.files import OpenFile, in_threads
 from mtgen.inputs.links import Inside
+from mtgen.inputs.paths import check_paths, explain, not_regular
 from mtgen.manifest import path_bytes
 from mtgen.promises import NUM_THREADS, Promises, Verify, bind_promises, mode_of
 from mtgen.recipe import MAX_PIXELS, Recipe, named_recipe
@@ -30,9 +30,6 @@ from mtgen.table import MOST_COMPARED
 
 MAX_FILE_BYTES = 1 << 29
 """Largest file that is read as a picture, 512 MiB: more than an uncompressed picture of the most pixels takes."""
-
-_SHOWN = 5
-"""How many wrong rows a message lists."""
 
 _RECIPE_FIELDS = ("size", "color", "fit", "dtype", "scale", "filter", "data_format", "max_pixels")
 
@@ -186,7 +183,7 @@ class BoundImages:
         self.recipe: Recipe = images.pixel_recipe
         self._root = None if images.root is None else os.fspath(images.root)
         self._inside = None if self._root is None or images.follow_links else Inside(self._root)
-        _check_paths(paths, images.column, self._root)
+        check_paths(paths, images.column, self._root)
         encoded = [path.encode("utf-8", "surrogatepass") for path in paths]
         self._ends = np.zeros(len(encoded) + 1, np.int64)
         np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)), out=self._ends[1:])
@@ -236,7 +233,7 @@ class BoundImages:
         try:
             with OpenFile(path) as file:
                 if not file.is_regular:
-                    raise DecodeError(_not_regular(path))
+                    raise DecodeError(not_regular(path))
                 if file.stat.st_size > MAX_FILE_BYTES:
                     raise DecodeError(
                         f"the file has {file.stat.st_size:,} bytes, more than any picture mtgen reads "
@@ -248,7 +245,7 @@ class BoundImages:
         except (DecodeError, ChangedError) as error:
             raise error.at(row=int(row), path=path) from error.__cause__
         except OSError as cause:
-            raise DecodeError(_explain(cause, path, self._root), row=int(row), path=path) from cause
+            raise DecodeError(explain(cause, path, self._root), row=int(row), path=path) from cause
         if self.promises is not None:
             try:
                 self.promises.check_content(int(row), data, path)
@@ -349,76 +346,3 @@ class Missing:
         lines = [f"  row {row}: {path}" for row, path in self.first]
         more = [f"  and {self.count - len(lines)} more"] if self.count > len(lines) else []
         return "\n".join([f"{self.count} files are missing:", *lines, *more])
-
-
-def _check_paths(paths: Sequence[Any], column: str, root: str | None) -> None:
-    """Refuse paths that cannot name a file under the root; only text is looked at, no file."""
-    _refuse(
-        [row for row, path in enumerate(paths) if not isinstance(path, str) or not path or not _names_file(path)],
-        paths,
-        f"column {column!r} must hold a path, as text, in every row",
-        "fill them in, or drop those rows before making the dataset",
-    )
-    if root is not None:
-        _refuse(
-            [row for row, path in enumerate(paths) if (".." in path or os.path.isabs(path)) and _leaves(path, root)],
-            paths,
-            f"column {column!r} must hold paths under root {root!r}",
-            "write them relative to root, choose a root that holds them all, or use root=None for paths as they are",
-        )
-
-
-def _names_file(path: str) -> bool:
-    """Whether the text can be a file name here: no NUL, and no half of a character pair that is not a byte."""
-    if path.isascii():
-        return "\0" not in path
-    try:
-        os.fsencode(path)
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in path
-
-
-def _refuse(wrong: list[int], paths: Sequence[Any], expected: str, fix: str) -> None:
-    if wrong:
-        shown = ", ".join(f"row {row}: {paths[row]!r:.300}" for row in wrong[:_SHOWN])
-        more = ", ..." if len(wrong) > _SHOWN else ""
-        raise TableError(f"{expected}; {len(wrong)} of {len(paths)} do not ({shown}{more}); {fix}", row=wrong[0])
-
-
-def _leaves(path: str, root: str) -> bool:
-    """Whether the path, read as text (links are not followed), is outside the root."""
-    base = os.path.abspath(root)
-    full = os.path.abspath(os.path.join(base, path))
-    return full != base and not full.startswith(base.rstrip(os.sep) + os.sep)
-
-
-def _not_regular(path: str) -> str:
-    if os.path.isdir(path):
-        return _FOLDER
-    return "it is no regular file (a pipe or device?), expected a picture"
-
-
-_FOLDER = "cannot read the picture: it is a folder, expected a file; does the column hold file names?"
-
-
-def _explain(cause: OSError, path: str, root: str | None) -> str:
-    """What to look at when a file cannot be read."""
-    reason = cause.strerror or str(cause)
-    if isinstance(cause, IsADirectoryError) or os.path.isdir(path):
-        return _FOLDER
-    if crowded := too_many_files(cause):
-        return f"cannot read the picture: {crowded}"
-    if cause.errno == errno.ELOOP:
-        return f"cannot read the picture: {reason}; a link leads to itself"
-    if cause.errno == errno.ENAMETOOLONG:
-        return f"cannot read the picture: {reason}; does the column hold file names?"
-    if not isinstance(cause, FileNotFoundError | NotADirectoryError):
-        return f"cannot read the picture: {reason}; may this user read it?"
-    if "://" in path:
-        return "cannot read the picture: it looks like a URL, and pictures are read from files; copy them to a folder"
-    parent = os.path.dirname(os.path.abspath(path))
-    while not os.path.isdir(parent) and parent != os.path.dirname(parent):
-        parent = os.path.dirname(parent)
-    right = "is root right? it is None" if root is None else f"is root={root!r} right?"
-    return f"cannot read the picture: {reason}; {right} The nearest folder that exists is {parent!r}"

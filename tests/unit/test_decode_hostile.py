@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 
 import mtgen
-from mtgen.decode import MOST_SIDE
 from mtgen.encoded import num_scans
 from mtgen.errors import DecodeError
+from mtgen.limits import MOST_SIDE
 from mtgen.recipe import named_recipe
 from tests.support.confined import MEBIBYTE, Outcome, confined
 from tests.support.hostile_pictures import (
