@@ -113,10 +113,11 @@ class Phase:
         self._end = end
         self._first = set(one.rows(0).tolist())
         if phase == "plan":
-            make_window = StepPlan.make_window
+            # Of the loader only its number: what stays patched would keep the loader, and its open files.
+            make_window, planned = StepPlan.make_window, PLANNED if one.num_workers else 0
             StepPlan.make_window = (  # type: ignore[method-assign]
                 lambda plan, recorder, quarantine, room, steps: (
-                    self._hold(steps[0] > (PLANNED if one.num_workers else 0)),
+                    self._hold(steps[0] > planned),
                     make_window(plan, recorder, quarantine, room, steps),
                 )[1]
             )
@@ -248,8 +249,8 @@ def loops(folder: str, kind: str, num_workers: int, how: str) -> None:
     one = make_loader(folder, kind, num_workers)
     expected = [content(batch) for batch in one.epoch(0)]
     choice = random.Random(0)
-    say_ready()
     try:
+        say_ready()  # in here: the signal may come before it is back
         for epoch in itertools.count():
             for batch in one.epoch(epoch):
                 if choice.random() < 0.1:
