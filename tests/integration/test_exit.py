@@ -97,6 +97,8 @@ from tests.support.samples import check_aligned, content, features, make_dataset
 from tests.support.stores import Gate, MemoryStore
 from tests.support.waiting import eventually, threads_gone, worker_threads
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it starts in the background ignore it
+
 def make_loader(num_workers=2, store=None, **more):
     return mtgen.Loader(make_dataset(40, store=store), 2, num_workers=num_workers,
                         prefetch=Prefetch(window=4, depth=8, **more))

@@ -111,6 +111,7 @@ class Phase:
     def __init__(self, one: mtgen.Loader, phase: str, end: Callable[[], None]) -> None:
         self.reached, self.leaving = threading.Event(), threading.Event()
         self._end = end
+        self._broken: Exception | None = None
         self._first = set(one.rows(0).tolist())
         if phase == "plan":
             # Of the loader only its number: what stays patched would keep the loader, and its open files.
@@ -140,12 +141,18 @@ class Phase:
             gather.decode = held  # type: ignore[assignment]
 
     def _hold(self, later: bool) -> None:
+        if later and self._broken is not None:
+            raise self._broken  # a store that failed once would be read again, row by row
         if not later or self.leaving.is_set():
             return
         self.reached.set()
         if threading.current_thread() is threading.main_thread():
             self.leaving.set()
-            self._end()
+            try:
+                self._end()
+            except Exception as error:
+                self._broken = error
+                raise
         else:
             self.leaving.wait(HOLD_SECONDS)
 
