@@ -22,7 +22,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 export TF_ENABLE_ONEDNN_OPTS ?= 0
 export MPLBACKEND ?= Agg
 
-.PHONY: help setup train selftest test test-backends fuzz soak docs-check lint format types layers check bench samples build clean
+.PHONY: help setup train selftest test test-backends fuzz docs-check lint format types layers check bench samples build clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -53,6 +53,8 @@ test-backends: $(READY) ## fit, evaluate and predict for real on every backend, 
 fuzz: $(READY) ## fuzz targets long: 2,000 new inputs for each, half an hour; ARGS=tests/fuzz/test_state.py for one
 	MTGEN_HYPOTHESIS=thorough $(BIN)/python -m pytest -o faulthandler_timeout=0 $(or $(ARGS),tests/fuzz)
 
+# Some ten minutes on two cores; may run in the background.
+.PHONY: soak
 soak: $(READY) ## whole exit matrix, 500 signals, a Ctrl-C at every place, 10,000 epochs: ARGS=tests/integration/test_processes.py
 	MTGEN_SOAK=1 $(BIN)/python -m pytest -o faulthandler_timeout=0 -rP \
 	    $(or $(ARGS),tests/integration/test_processes.py tests/integration/test_interrupts.py tests/integration/test_exit.py)

@@ -21,11 +21,12 @@ import weakref
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from itertools import count
 
 from mtgen.errors import PlanError, StallError
-from mtgen.pending import NO_SLOT, Job, Pending, silent
-from mtgen.waits import Latch
+from mtgen.pending import NO_SLOT, Job, Pending
+from mtgen.waits import Latch, silent
 
 IDLE_SECONDS = 1.0
 """A worker without work for this long retires; starting a new one costs some 100 microseconds."""
@@ -294,6 +295,7 @@ class WorkerPool:
             with suppress(ValueError):  # another thread was faster
                 _crews.remove(gone)
         _crews.append(weakref.ref(crew))
+        _come_first_at_exit()
         return crew
 
     @property
@@ -385,7 +387,6 @@ def _one_round(crew: _Crew, worker: _Worker) -> bool:
     return True
 
 
-@atexit.register
 def _stop_all() -> None:
     """End all threads before the interpreter does; a reader that hangs is left behind after `EXIT_SECONDS`."""
     crews = [crew for crew in (one() for one in _crews) if crew is not None]
@@ -394,6 +395,21 @@ def _stop_all() -> None:
     left = EXIT_SECONDS
     for crew in crews:
         left = crew.await_end(left)
+
+
+_hook = partial(_stop_all)
+
+
+def _come_first_at_exit() -> None:
+    """Stop the threads before anything is torn down that they may be in: hooks run from the last one to the first.
+
+    h5py, numcodecs and others have hooks, and are imported with the first store. In 3 of 100 processes that ended
+    while workers read HDF5, its hook went first, and the process with a segmentation fault.
+    """
+    global _hook
+    before, _hook = _hook, partial(_stop_all)
+    atexit.register(_hook)
+    atexit.unregister(before)
 
 
 def default_num_workers(num_workers: int | None) -> int:

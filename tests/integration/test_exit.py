@@ -143,6 +143,21 @@ def test_interpreter_exit_with_a_reader_that_hangs() -> None:
     assert run_python(code) == (0, "stalled", "")
 
 
+@pytest.mark.parametrize("how", ["pass", "sys.exit(0)"])
+def test_workers_are_gone_before_libraries_are_torn_down(how: str) -> None:
+    """h5py took itself apart at exit while workers read with it: a segmentation fault in 3 of 100 processes."""
+    code = f"""
+    import atexit
+    # What a library does that is imported with a store: after mtgen, before the loader.
+    atexit.register(lambda: print("threads:", worker_threads()))
+    iterator = iter(make_loader().epoch(0))
+    next(iterator)
+    assert worker_threads()
+    {how}
+    """
+    assert run_python(code) == (0, "threads: []", "")
+
+
 def test_an_uncaught_exception_keeps_its_exit_code() -> None:
     returncode, _, errors = run_python("""
     for batch in make_loader().epoch(0):

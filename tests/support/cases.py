@@ -227,7 +227,7 @@ def _end(folder: str, kind: str, num_workers: int, phase: str, how: str) -> None
         check_right(batches := list(one.epoch(1)))
         assert len(batches) == NUM_ROWS // 2
     held.leaving.set()
-    if how == "thread_exception" and num_workers and phase != "plan":
+    if how == "thread_exception" and (phase == "idle" or (num_workers and phase != "plan")):
         consumer = threading.Thread(target=_consume, args=(iterator, how))
         consumer.start()
         consumer.join(HOLD_SECONDS)

@@ -10,7 +10,8 @@ import pytest
 
 import mtgen
 from mtgen.errors import PlanError, StallError
-from mtgen.pending import Job, Note, Pending
+from mtgen.pending import Job, Pending
+from mtgen.waits import Note
 from mtgen.workers import Ticket, WorkerPool, default_num_workers
 from tests.support.waiting import eventually, threads_gone, worker_threads
 
