@@ -245,17 +245,6 @@ def test_reading_takes_a_bounded_number_of_files(file: Path, monkeypatch: pytest
     assert 1 <= opened["most"] <= 3
 
 
-@pytest.mark.parametrize("num_threads", [0, 1, 3])
-def test_in_threads_keeps_the_order_and_raises_the_first_error(num_threads: int) -> None:
-    assert list(in_threads(lambda item, note: item * 2, range(50), num_threads=num_threads, group=3)) == list(
-        range(0, 100, 2)
-    )
-    results = in_threads(lambda item, note: 1 // (item - 7) and item, range(50), num_threads=num_threads, group=3)
-    with pytest.raises(ZeroDivisionError):
-        list(results)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("mtgen-files")]
-
-
 def test_hash_file_is_xxh3_of_the_content_in_any_piece(tmp_path: Path) -> None:
     for length in (0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1):
         content = np.random.default_rng(length).bytes(length)
