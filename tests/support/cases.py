@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 import mtgen
-from mtgen import gather, workers
+from mtgen import crew, gather
 from mtgen.config import Prefetch
 from mtgen.errors import MtgenError
 from mtgen.inputs.images import BoundImages
@@ -183,7 +183,7 @@ EXPECTED = {"sys.exit": 7, "exception": 1, "os._exit": 9, "SIGINT": -signal.SIGI
 def end_case(folder: str, kind: str, num_workers: int, phase: str, how: str) -> None:
     """Take a batch, get into the phase, and end; where the process goes on, nothing of it may be left."""
     tempfile.tempdir = f"{folder}/temporary"
-    workers.IDLE_SECONDS = 0.1
+    crew.IDLE_SECONDS = 0.1
     if kind == "zarr":  # TensorStore opens things of its own, once
         list(make_loader(folder, kind, 0).epoch(0))
         gc.collect()
@@ -250,7 +250,7 @@ def _consume(iterator: Iterator[mtgen.Batch], how: str) -> None:
 
 def loops(folder: str, kind: str, num_workers: int, how: str) -> None:
     """Epochs without end, some left early, until the signal; then whole ones."""
-    workers.IDLE_SECONDS = 0.01  # threads come and go
+    crew.IDLE_SECONDS = 0.01  # threads come and go
     # Of a file that was just opened by this thread when the signal came; it is closed with its last reference.
     warnings.filterwarnings("ignore", "unclosed file", ResourceWarning)
     one = make_loader(folder, kind, num_workers)

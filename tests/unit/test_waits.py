@@ -21,6 +21,7 @@ from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 
+
 @contextmanager
 def inside(turns: Turns) -> Iterator[threading.Thread]:
     """Another thread is inside while the block lasts."""
