@@ -158,6 +158,24 @@ def test_workers_are_gone_before_libraries_are_torn_down(how: str) -> None:
     assert run_python(code) == (0, "threads: []", "")
 
 
+def test_one_ctrl_c_ends_the_verifying_of_a_file_that_hangs() -> None:
+    """concurrent.futures waited for its thread when it was left, and once more when the interpreter ended."""
+    code = """
+    import tempfile
+    from mtgen.threads import in_threads
+    pipe = tempfile.mkdtemp() + "/pipe"
+    os.mkfifo(pipe)
+    def work(item, note):
+        os.kill(os.getpid(), signal.SIGINT)
+        open(pipe)  # for ever
+    try:
+        list(in_threads(work, [1, 2, 3], num_threads=2, group=1))
+    except KeyboardInterrupt:
+        print("interrupted")
+    """
+    assert run_python(code) == (0, "interrupted", "")
+
+
 def test_an_uncaught_exception_keeps_its_exit_code() -> None:
     returncode, _, errors = run_python("""
     for batch in make_loader().epoch(0):
