@@ -57,6 +57,12 @@ kill: $(READY) ## kill and resume many more runs than `make test` does; KILL_SEE
 fuzz: $(READY) ## fuzz targets long: 2,000 new inputs for each, half an hour; ARGS=tests/fuzz/test_state.py for one
 	MTGEN_HYPOTHESIS=thorough $(BIN)/python -m pytest -o faulthandler_timeout=0 $(or $(ARGS),tests/fuzz)
 
+# Some ten minutes on two cores; may run in the background.
+.PHONY: soak
+soak: $(READY) ## whole exit matrix, 500 signals, a Ctrl-C at every place, 10,000 epochs: ARGS=tests/integration/test_processes.py
+	MTGEN_SOAK=1 $(BIN)/python -m pytest -o faulthandler_timeout=0 -rP \
+	    $(or $(ARGS),tests/integration/test_processes.py tests/integration/test_interrupts.py tests/integration/test_exit.py)
+
 docs-check: $(READY) ## run every snippet of README and docs/, follow every link inside them
 	$(BIN)/python scripts/check_links.py
 	$(BIN)/python -m pytest tests/docs/test_snippets.py $(ARGS)

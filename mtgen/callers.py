@@ -7,8 +7,8 @@ import threading
 import time
 from collections.abc import Iterable
 
+from mtgen.crew import Entry, Ticket
 from mtgen.pending import Job, Pending
-from mtgen.workers import Entry, Ticket
 
 
 class Callers:

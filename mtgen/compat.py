@@ -5,7 +5,6 @@ New code needs neither: `mtgen.Loader(...).keras()` goes into `model.fit` as it 
 
 from __future__ import annotations
 
-import threading
 import types
 from collections.abc import Generator
 from typing import Any
@@ -21,6 +20,7 @@ from mtgen.inputs.images import Images
 from mtgen.inputs.rows import BoundRows, Rows
 from mtgen.loader import Loader
 from mtgen.table import check_complete, check_table, column
+from mtgen.waits import ProcessTurns
 
 USE = "generator_from_df"
 
@@ -45,7 +45,7 @@ class BatchGenerator(Generator[tuple[Any, np.ndarray], None, None]):
         self._target = target
         self._debug_merged = debug_merged
         self._stream = loader.stream() if loader.num_workers else None
-        self._lock = threading.Lock()
+        self._turns = ProcessTurns("count steps")
         self._step = 0
         self._closed = False
 
@@ -68,7 +68,7 @@ class BatchGenerator(Generator[tuple[Any, np.ndarray], None, None]):
         return self
 
     def __next__(self) -> tuple[Any, np.ndarray]:
-        with self._lock:
+        with self._turns.here:
             if self._closed:
                 raise StopIteration
             step, self._step = self._step, self._step + 1
@@ -93,7 +93,7 @@ class BatchGenerator(Generator[tuple[Any, np.ndarray], None, None]):
 
     def close(self) -> None:
         """Stop the workers; every later `next` raises StopIteration."""
-        with self._lock:
+        with self._turns.here:
             self._closed = True
         if self._stream is not None:
             self._stream.close()
@@ -113,7 +113,7 @@ class BatchGenerator(Generator[tuple[Any, np.ndarray], None, None]):
             num_taken: steps taken from there on.
             num_used: how many of them, from the first on, were used.
         """
-        with self._lock:
+        with self._turns.here:
             if self._step == first + num_taken:
                 self._step = first + num_used
 

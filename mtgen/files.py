@@ -11,19 +11,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
-from typing import Self, TypeVar
+from typing import Self
 
 from mtgen.errors import ChangedError
+from mtgen.waits import Note, silent
 
 # Without O_NONBLOCK opening a pipe waits for a writer, perhaps for ever; for regular files it means nothing.
 _FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NONBLOCK", "O_BINARY"))
-
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
 PIECE_BYTES = 1 << 20
 """Bytes that are hashed at a time."""
@@ -131,10 +125,14 @@ class OpenFile:
             )
 
 
-def hash_file(path: str) -> tuple[os.stat_result, bytes]:
+def hash_file(path: str, note: Note = silent) -> tuple[os.stat_result, bytes]:
     """What the system says of a file, and the xxh3_128 of its content, read in pieces.
 
     Any thread; waits and hashes without the GIL.
+
+    Args:
+        path: the file.
+        note: told before each piece, so that a file that hangs is known from one that is large.
 
     Returns:
         The stat of the file that was read, and 16 bytes, most significant first.
@@ -146,12 +144,14 @@ def hash_file(path: str) -> tuple[os.stat_result, bytes]:
     import xxhash
 
     state = xxhash.xxh3_128()
+    note(f"open {path}")
     with OpenFile(path) as file:
         if not file.is_regular:
             code = errno.EISDIR if stat.S_ISDIR(file.stat.st_mode) else errno.EINVAL
             raise OSError(code, "it is no regular file, but a folder, pipe or device")
         left = file.stat.st_size
         while left:
+            note(f"hash {path}")
             piece = file.read(min(left, PIECE_BYTES))
             state.update(piece)
             left -= len(piece)
@@ -177,36 +177,3 @@ def too_many_files(error: OSError) -> str | None:
         f"too many open files for {limit}. mtgen holds one file per worker while it reads, so num_workers bounds its "
         "share. Raise the limit (ulimit -n), close what else is open, or use fewer workers"
     )
-
-
-def in_threads(
-    work: Callable[[_Item], _Result], items: Iterable[_Item], *, num_threads: int, group: int
-) -> Iterator[_Result]:
-    """`work(item)` of each item, in order, by threads that run a bounded number of items ahead.
-
-    Args:
-        work: called from any of the threads; the first error in order ends everything.
-        items: taken in the caller's thread.
-        num_threads: 0 works in the caller's thread.
-        group: items that one thread takes at a time.
-
-    Example:
-        >>> list(in_threads(abs, [-1, -2, -3], num_threads=2, group=2))
-        [1, 2, 3]
-    """
-    if not num_threads:
-        yield from map(work, items)
-        return
-    items = iter(items)
-    pending: deque[Future[list[_Result]]] = deque()
-    with ThreadPoolExecutor(num_threads, thread_name_prefix="mtgen-files") as pool:
-        try:
-            while True:
-                while len(pending) < 2 * num_threads and (block := list(islice(items, group))):
-                    pending.append(pool.submit(lambda block: [work(item) for item in block], block))
-                if not pending:
-                    return
-                yield from pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()

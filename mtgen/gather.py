@@ -22,10 +22,11 @@ from mtgen.inputs.columns import BoundColumns
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
 from mtgen.metrics import Recorder
-from mtgen.pending import Field, Job, Note, Pending
+from mtgen.pending import Field, Job, Pending
 from mtgen.retry import retrying
 from mtgen.room import Room
 from mtgen.sample import named
+from mtgen.waits import Note
 
 PIECE_BYTES = 4 << 20
 """Decompressed bytes one job takes on: some milliseconds of work, so threads stay even and scratch stays small."""

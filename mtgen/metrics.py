@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from mtgen.waits import ProcessTurns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,51 +47,43 @@ class Recorder:
     """The counters behind `Stats`. Any thread may add; one lock, held for a few additions."""
 
     def __init__(self) -> None:
-        self._pid = os.getpid()
-        self._own_lock = threading.Lock()
+        self._turns = ProcessTurns("count")
         self._counts: Counter[str] = Counter()
         self._wait_seconds = 0.0
         self._stages = dict.fromkeys(("read", "decode", "gather", "assemble"), 0.0)
         self._facts: Counter[str] = Counter()
 
-    @property
-    def _lock(self) -> threading.Lock:
-        """The lock; a forked child makes its own, because a thread that it does not have may hold the parent's."""
-        if self._pid != os.getpid():
-            self._own_lock, self._pid = threading.Lock(), os.getpid()
-        return self._own_lock
-
     def add_stage(self, stage: str, seconds: float, *, keys_compared: int = 0) -> None:
         """Add a worker's time in one stage."""
-        with self._lock:
+        with self._turns.here:
             self._stages[stage] += seconds
             self._counts["keys_compared"] += keys_compared
 
     def add_facts(self, facts: Mapping[str, int]) -> None:
         """Add what was done to pictures."""
-        with self._lock:
+        with self._turns.here:
             self._facts.update(facts)
 
     def add_bad(self, num_rows: int) -> None:
         """Add rows that could not be read."""
-        with self._lock:
+        with self._turns.here:
             self._counts["bad_rows"] += num_rows
 
     def add_retry(self) -> None:
         """Add one read that is tried again."""
-        with self._lock:
+        with self._turns.here:
             self._counts["retries"] += 1
 
     def add_handed(self, num_rows: int, wait_seconds: float) -> None:
         """Add one batch handed to the consumer, and how long it waited for it."""
-        with self._lock:
+        with self._turns.here:
             self._counts["batches"] += 1
             self._counts["rows"] += num_rows
             self._wait_seconds += wait_seconds
 
     def stats(self) -> Stats:
         """The counters now."""
-        with self._lock:
+        with self._turns.here:
             return Stats(
                 num_batches=self._counts["batches"],
                 num_rows=self._counts["rows"],

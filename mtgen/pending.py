@@ -13,16 +13,13 @@ import numpy as np
 from mtgen.batch import BadSample, Batch
 from mtgen.errors import BudgetError, DecodeError, MtgenError, StoreError
 from mtgen.spec import Spec
-from mtgen.waits import Latch
+from mtgen.waits import Latch, Note, silent
 
 NO_SLOT = -1
 """Slot of an error that no single sample is to blame for; it comes before all others."""
 
 Role = Literal["input", "target", "weight"]
 """What a field is to the model."""
-
-Note = Callable[[str], None]
-"""Called by a job with what it is about to do, for the report of a stall."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -115,8 +112,9 @@ class Pending:
         self._delivered[slot] = -1
 
     def _forgive(self, slot: int) -> None:
+        bad = self._bad_sample(slot)  # asks a foreign error for its text, so not under the lock
         with self._lock:
-            self._repaired[slot] = self._bad_sample(slot)
+            self._repaired[slot] = bad
             self._errors = [entry for entry in self._errors if entry[0] != slot]
 
     def _bad_sample(self, slot: int) -> BadSample:
@@ -222,7 +220,3 @@ class Job:
         for pending in self.serves:
             pending.skipped = True
             pending.finish(silent)
-
-
-def silent(what: str) -> None:
-    """A note for nobody."""

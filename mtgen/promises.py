@@ -15,8 +15,10 @@ import numpy as np
 import xxhash
 
 from mtgen.errors import ChangedError, ManifestError, PlanError
-from mtgen.files import OpenFile, in_threads
+from mtgen.files import OpenFile
 from mtgen.manifest import Manifest
+from mtgen.threads import in_threads
+from mtgen.waits import Note
 
 Verify = Literal["open", "read", "off"]
 """When files are compared with a manifest: at opening, at each read by content too, or never."""
@@ -165,8 +167,10 @@ class Promises:
         first: list[str] = []
         total = 0
 
-        def look(number: int) -> tuple[int, Difference | None]:
-            return number, self._looked_at(number, path_of(number))
+        def look(number: int, note: Note) -> tuple[int, Difference | None]:
+            path = path_of(number)
+            note(f"look at {path}")
+            return number, self._looked_at(number, path)
 
         for number, wrong in in_threads(look, numbers, num_threads=NUM_THREADS, group=_GROUP):
             total += 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import threading
 from collections.abc import Iterable
 
 import pandas as pd
@@ -12,6 +11,7 @@ import pandas as pd
 from mtgen.batch import BadSample
 from mtgen.config import OnError
 from mtgen.errors import BudgetError, StoreError
+from mtgen.waits import ProcessTurns
 
 HEADER = ["row", "path", "error", "step"]
 _SHOWN = 5
@@ -38,7 +38,7 @@ class Quarantine:
     def __init__(self, on_error: OnError, num_rows: int) -> None:
         self._on_error, self._num_rows = on_error, num_rows
         self._bad: dict[int, BadSample] = {}
-        self._lock = threading.Lock()
+        self._turns = ProcessTurns("list bad rows")
 
     def __len__(self) -> int:
         return len(self._bad)
@@ -50,7 +50,7 @@ class Quarantine:
             BudgetError: more distinct bad rows than allowed; not with the policy `"raise"`, which stops anyway.
             StoreError: the report cannot be written.
         """
-        with self._lock:
+        with self._turns.here:
             new = list({one.row: one for one in bad if one.row not in self._bad}.values())
             if not new:
                 return
@@ -72,7 +72,7 @@ class Quarantine:
 
     def frame(self) -> pd.DataFrame:
         """Columns row, path, error and step; one line per bad row."""
-        with self._lock:
+        with self._turns.here:
             listed = list(self._bad.values())
         return pd.DataFrame({name: [getattr(one, name) for one in listed] for name in HEADER}, columns=HEADER)
 

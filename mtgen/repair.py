@@ -11,10 +11,11 @@ import numpy as np
 from mtgen.batch import BadSample
 from mtgen.config import OnError
 from mtgen.errors import DecodeError, MtgenError, StoreError
-from mtgen.pending import Field, Note, Pending
+from mtgen.pending import Field, Pending
 from mtgen.retry import retrying
 from mtgen.room import Room
 from mtgen.sample import read_sample
+from mtgen.waits import Note
 
 Replacements = Callable[[int], Iterable[int]]
 """Slot of a batch -> rows to try in its place, in turn."""

@@ -11,6 +11,7 @@ import _thread
 import os
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mtgen.errors import StallError
@@ -23,6 +24,13 @@ POLL_SECONDS = 0.5
 
 LOCK_SECONDS = 300.0
 """Longest wait for a lock whose owner knows no `stall_seconds`: a read of a store, which itself may take as long."""
+
+Note = Callable[[str], None]
+"""Called by a job with what it is about to do, for the report of a stall."""
+
+
+def silent(what: str) -> None:
+    """A note for nobody."""
 
 
 class Latch:

@@ -7,7 +7,6 @@ is served again from its own start. So a peek costs nothing, and every finished 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from mtgen.batch import Batch
 from mtgen.errors import PlanError
+from mtgen.waits import ProcessTurns
 
 if TYPE_CHECKING:
     from mtgen.loader import Loader
@@ -62,7 +62,7 @@ class Feed:
         self.loader = loader
         self.num_batches = steps_per_epoch or loader.steps_per_epoch
         self._stream = loader.stream()
-        self._lock = threading.Lock()
+        self._turns = ProcessTurns("find where a pass starts", loader.prefetch.stall_seconds)
         self._pass = Pass(loader.step)
         self._num_restores = loader.num_restores
         self.trained_step: int | None = None
@@ -81,7 +81,7 @@ class Feed:
 
     def begin(self) -> Pass:
         """Start a pass."""
-        with self._lock:
+        with self._turns.here:
             self._pass = Pass(self.next_step)
             self._stream.seek(self._pass.start)
             return self._pass
@@ -96,7 +96,7 @@ class Feed:
 
     def _keep(self, step: int, rows: np.ndarray) -> None:
         """Keep the rows of a batch until it was trained; bounded, should nobody ever count."""
-        with self._lock:
+        with self._turns.here:
             self._served[step] = rows
             while len(self._served) > self.num_batches + MOST_AHEAD:
                 del self._served[next(iter(self._served))]
@@ -115,7 +115,7 @@ class Feed:
         """Training goes on at `step`, whatever was served before."""
         self.go_to(step)
         self.trained_step = step
-        with self._lock:
+        with self._turns.here:
             self._served.clear()
 
     def note_trained(self, stop: int) -> None:
@@ -128,7 +128,7 @@ class Feed:
         first = self.next_step if self.trained_step is None else self.trained_step
         self.trained_step = max(stop, first)
         for step in range(first, stop) if self._logs else ():
-            with self._lock:
+            with self._turns.here:
                 rows = self._served.pop(step, None)
             if rows is None:
                 raise PlanError(
@@ -141,5 +141,5 @@ class Feed:
 
     def go_to(self, step: int) -> None:
         """Let the next pass start at `step`, whatever was served before."""
-        with self._lock:
+        with self._turns.here:
             self._pass = Pass(step)

@@ -8,7 +8,6 @@ are handed out in the order in which Keras asks, whatever number it asks for.
 from __future__ import annotations
 
 import sys
-import threading
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,6 +21,7 @@ from mtgen.adapters.feed import Feed, Pass
 from mtgen.adapters.structure import Structure
 from mtgen.batch import Batch
 from mtgen.errors import ModelError, PlanError
+from mtgen.waits import ProcessTurns
 
 if TYPE_CHECKING:
     from mtgen.loader import Loader
@@ -42,7 +42,7 @@ class KerasDataset(keras.utils.PyDataset):
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=1)
         self.feed = feed
         self.structure = structure
-        self._asking = threading.Lock()
+        self._asking = ProcessTurns("find the next batch of a pass")
         self._pass: Pass | None = None
         self._asked: dict[int, int] = {}
         self._started = self._between = False
@@ -92,7 +92,7 @@ class KerasDataset(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> Any:
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} was asked for, a pass has batches 0 to {len(self) - 1}")
-        with self._asking:
+        with self._asking.here:
             whole = len(self._asked) >= len(self)
             if self._pass is None or (self._started and (self._between or whole)):
                 self._pass, self._asked = self.feed.begin(), {}

@@ -8,7 +8,6 @@ taken before the first real step is kept and served again when the step comes.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 from mtgen.adapters.feed import Pass
 from mtgen.errors import MtgenError, PlanError
 from mtgen.spec import Spec
+from mtgen.waits import ProcessTurns
 
 
 class PulledFeed:
@@ -51,7 +51,7 @@ class PulledFeed:
         self.error: BaseException | None = None
         self._batches = batches
         self._name = name
-        self._lock = threading.Lock()
+        self._turns = ProcessTurns(f"take a batch from the {name}")
         self._next: deque[Any] = deque()
         self._looked_at: list[Any] = []
         self._looking = True
@@ -68,7 +68,7 @@ class PulledFeed:
         Raises:
             PlanError: the iterator ended, or gave something that is no batch.
         """
-        with self._lock:
+        with self._turns.here:
             if self._last is not None and self._last[0] is one and self._last[1] == place:
                 return self._last[2]
             batch = self._next.popleft() if self._next else self._pull()
@@ -84,7 +84,7 @@ class PulledFeed:
         Raises:
             PlanError: there is not even one.
         """
-        with self._lock:
+        with self._turns.here:
             while len(self._next) < num_batches:
                 try:
                     self._next.append(self._pull())
@@ -97,7 +97,7 @@ class PulledFeed:
 
     def start(self) -> None:
         """From here on batches are used up; those that were only looked at come first."""
-        with self._lock:
+        with self._turns.here:
             self._next.extendleft(reversed(self._looked_at))
             self._looked_at, self._looking, self._last = [], False, None
 
@@ -111,7 +111,7 @@ class PulledFeed:
 
     def stop(self) -> None:
         """From here on batches are only looked at, until the next `start`."""
-        with self._lock:
+        with self._turns.here:
             self._looking, self._last = True, None
 
     def _pull(self) -> Any:

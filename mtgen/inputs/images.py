@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from mtgen.errors import ChangedError, DecodeError, PlanError, TableError
-from mtgen.files import OpenFile, in_threads
+from mtgen.files import OpenFile
 from mtgen.inputs.links import Inside
 from mtgen.inputs.paths import check_paths, explain, not_regular
 from mtgen.manifest import path_bytes
@@ -27,6 +27,8 @@ from mtgen.recipe import MAX_PIXELS, Recipe, named_recipe
 from mtgen.settings import check_flag, check_kind, shown
 from mtgen.spec import Spec
 from mtgen.table import MOST_COMPARED
+from mtgen.threads import in_threads
+from mtgen.waits import Note
 
 MAX_FILE_BYTES = 1 << 29
 """Largest file that is read as a picture, 512 MiB: more than an uncompressed picture of the most pixels takes."""
@@ -281,8 +283,10 @@ class BoundImages:
     def missing_rows(self, rows: Iterable[int]) -> np.ndarray:
         """Those of the rows that have no file, int64, in the order given; looks at each, opens none."""
 
-        def look(row: int) -> tuple[int, bool]:
-            return int(row), os.path.isfile(self.path(row))
+        def look(row: int, note: Note) -> tuple[int, bool]:
+            path = self.path(row)
+            note(f"look at {path}")
+            return int(row), os.path.isfile(path)
 
         looked_at = in_threads(look, rows, num_threads=NUM_THREADS, group=256)
         return np.array([row for row, is_there in looked_at if not is_there], np.int64)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,6 +21,8 @@ from mtgen.plan import Shard
 from mtgen.selftest import samples as stores
 from mtgen.selftest.proof import Due, Outcome, prove
 from mtgen.selftest.samples import SIZE, Kind, Samples
+from mtgen.threads import in_threads
+from mtgen.waits import Note
 
 BATCH = 32
 NUM_SHARDS = 2
@@ -208,12 +209,16 @@ def _drawn(generator: BatchGenerator, num_steps: int) -> Timed:
     steps = {tuple(generator.loader.rows(step).tolist()): step for step in range(num_steps)}
     shares = [len(part) for part in np.array_split(np.arange(num_steps), NUM_CONSUMERS)]
 
-    def draw(num_batches: int) -> list[Any]:
-        return [next(generator) for _ in range(num_batches)]
+    def draw(num_batches: int, note: Note) -> list[Any]:
+        drawn = []
+        for number in range(num_batches):
+            note(f"draw batch {number} of {num_batches}")
+            drawn.append(next(generator))
+        return drawn
 
     started = time.perf_counter()
-    with ThreadPoolExecutor(NUM_CONSUMERS, thread_name_prefix="selftest") as pool:
-        drawn = [batch for batches in pool.map(draw, shares) for batch in batches]
+    results = in_threads(draw, shares, num_threads=NUM_CONSUMERS, group=1)
+    drawn = [batch for batches in results for batch in batches]
     seconds = time.perf_counter() - started
     for x, y in drawn:
         yield seconds / len(drawn), _as_batch(x, y, steps, generator.steps_per_epoch)

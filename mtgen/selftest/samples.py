@@ -26,6 +26,9 @@ MOST_ROWS = 2**22
 LEAST_ROWS = 64
 """Enough for a few batches in every shape of run."""
 
+WRITE_SECONDS = 300.0
+"""Longest wait for a file of some MB to be written."""
+
 _STEP = 699_051
 """Difference of neighbouring pixels, as 24-bit numbers: odd, so that pictures of all rows differ in every pixel."""
 
@@ -171,8 +174,8 @@ def zarr(chunk_rows: int) -> Kind:
             },
             create=True,
             shape=features.shape,
-        ).result()
-        made.write(features).result()
+        ).result(timeout=WRITE_SECONDS)
+        made.write(features).result(timeout=WRITE_SECONDS)
         np.save(path.with_suffix(".keys.npy"), keys)
         return str(path.with_suffix(".zarr"))
 

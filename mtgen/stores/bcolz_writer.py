@@ -15,8 +15,7 @@ import json
 import math
 import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +25,13 @@ from mtgen.errors import StoreError
 from mtgen.stores.base import native_dtype
 from mtgen.stores.bcolz import MAX_CHUNK_BYTES, BcolzStore
 from mtgen.stores.new_folder import discard, new_folder, sync_folder, write_file
+from mtgen.threads import in_threads
 
 SHUFFLES = {"none": 0, "byte": 1, "bit": 2}
 MEBIBYTE = 2**20
+
+COMPRESS_SECONDS = 3600.0
+"""Longest wait for one chunk: the largest takes less than this at the slowest settings."""
 
 
 def default_chunk_rows(expected_rows: int, row_bytes: int) -> int:
@@ -244,11 +247,10 @@ def _write_carray(folder: Path, blocks: Iterator[Any], options: _Options, attrs:
             path=str(options.target),
         )
     num_rows = compressed_bytes = 0
-    with ThreadPoolExecutor(1) as compressor:
-        for chunk, rows in enumerate(_chunks(first, blocks, shape[1:], dtype, chunk_rows, options.target)):
-            content = compressor.submit(_compress, rows, options).result()
-            write_file(folder / "data" / f"__{chunk}.blp", struct.pack("<4sB3xq", b"blpk", 1, 1) + content)
-            num_rows, compressed_bytes = num_rows + len(rows), compressed_bytes + len(content)
+    for chunk, rows in enumerate(_chunks(first, blocks, shape[1:], dtype, chunk_rows, options.target)):
+        content = _in_own_thread(_compress, rows, options)
+        write_file(folder / "data" / f"__{chunk}.blp", struct.pack("<4sB3xq", b"blpk", 1, 1) + content)
+        num_rows, compressed_bytes = num_rows + len(rows), compressed_bytes + len(content)
     sizes = {"shape": [num_rows, *shape[1:]], "nbytes": num_rows * row_bytes, "cbytes": compressed_bytes}
     settings = {"clevel": options.level, "shuffle": options.shuffle, "cname": options.codec, "quantize": 0}
     default = "" if dtype.kind in "SU" else 0 if dtype.kind == "M" else np.zeros((), dtype).item()
@@ -309,6 +311,17 @@ def _chunks(
         block = next(rest, None)
     if filled:
         yield chunk[:filled]
+
+
+def _in_own_thread(compress: Callable[[np.ndarray, _Options], bytes], rows: np.ndarray, options: _Options) -> bytes:
+    works = in_threads(
+        lambda work, note: compress(rows, options),
+        ["compress a chunk"],
+        num_threads=1,
+        group=1,
+        seconds=COMPRESS_SECONDS,
+    )
+    return next(works)
 
 
 def _compress(rows: np.ndarray, options: _Options) -> bytes:

@@ -17,13 +17,15 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from mtgen.errors import ChangedError, ManifestError, PlanError
-from mtgen.files import hash_file, in_threads
+from mtgen.files import hash_file
 from mtgen.manifest import Manifest, path_bytes
 from mtgen.promises import NUM_THREADS, Difference, Promises, Verify, changed_text, read_manifest
 from mtgen.stores.base import Store
 from mtgen.stores.bcolz import BcolzStore
 from mtgen.stores.opening import URL, split_inside
 from mtgen.stores.zarr import METADATA, ZarrStore
+from mtgen.threads import in_threads
+from mtgen.waits import Note
 
 SELF_CHECKING = "Zarr v3 with the crc32c codec and HDF5 with fletcher32"
 """Formats whose own checksums are checked at every read."""
@@ -153,8 +155,9 @@ def _check_files(files: list[tuple[bytes, str]], places: list[Path], manifest: M
     known = np.flatnonzero(entries >= 0)
     promises = Promises(manifest, entries[known], location=location, contents=False)
 
-    def look(number: int) -> tuple[str, Difference | None]:
+    def look(number: int, note: Note) -> tuple[str, Difference | None]:
         path = files[known[number]][1]
+        note(f"look at {path}")
         try:
             return path, promises.difference(number, os.stat(path))
         except OSError as error:

@@ -198,11 +198,12 @@ class StoreContract:
             except BaseException as error:  # handed to the main thread below
                 failures.append(error)
 
-        threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+        threads = [threading.Thread(target=work, args=(seed,), daemon=True) for seed in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            thread.join(60)
+        assert not any(thread.is_alive() for thread in threads), "reads by eight threads at once hang"
         assert not failures, failures
         store.close()
 

@@ -23,6 +23,7 @@ from mtgen.verify.compare import compare
 from mtgen.verify.files import File, each, parts_of
 from mtgen.verify.reading import read_everything
 from mtgen.verify.report import SHOWN, Problem, Report, place_of
+from mtgen.waits import Note
 
 __all__ = ["Problem", "Report", "make_manifest", "verify"]
 
@@ -114,9 +115,9 @@ def verify(
     return compare(dataset, read_manifest(location), location, quick, num_workers, progress)
 
 
-def _entry(file: File) -> Entry | str:
+def _entry(file: File, note: Note) -> Entry | str:
     try:
-        found, checksum = hash_file(file.path)
+        found, checksum = hash_file(file.path, note)
     except (OSError, ValueError) as error:
         return getattr(error, "strerror", None) or str(error)
     return Entry(file.name, found.st_size, found.st_mtime_ns, checksum)

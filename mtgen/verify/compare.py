@@ -16,6 +16,7 @@ from mtgen.promises import Promises
 from mtgen.stores.promised import files_at, in_memory, missing_of, places_of
 from mtgen.verify.files import File, by_row, each, parts_of
 from mtgen.verify.report import Problem, Report
+from mtgen.waits import Note
 
 
 def compare(
@@ -59,22 +60,23 @@ class _Look:
         self._numbers = np.cumsum(self._known) - 1  # of the files that the manifest names, counted by themselves
         self._promises = Promises(manifest, places[self._known], location=location, contents=contents)
 
-    def __call__(self, number: int) -> str:
+    def __call__(self, number: int, note: Note) -> str:
         if not self._known[number]:
             return "new: the manifest does not name it"
-        return _found(self._files[number], int(self._numbers[number]), self._promises)
+        return _found(self._files[number], int(self._numbers[number]), self._promises, note)
 
 
 _TOUCHED = "only the time differs"
 
 
-def _found(file: File, number: int, promises: Promises) -> str:
+def _found(file: File, number: int, promises: Promises, note: Note) -> str:
     """What is wrong with a file; empty where nothing is."""
     try:
+        note(f"look at {file.path}")
         difference = promises.difference(number, os.stat(file.path))
         if not promises.contents or (difference is not None and difference.kind == "size"):
             return "" if difference is None else f"{difference.kind}: {difference.text}"
-        _, checksum = hash_file(file.path)
+        _, checksum = hash_file(file.path, note)
     except (OSError, ValueError) as error:
         missing = isinstance(error, FileNotFoundError | NotADirectoryError)
         return f"{'missing' if missing else 'unreadable'}: {getattr(error, 'strerror', None) or error}"

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple, TypeVar
 
 from mtgen.dataset import Dataset
 from mtgen.errors import PlanError
-from mtgen.files import in_threads
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
 from mtgen.manifest import distinct, hashes_of
 from mtgen.stores.promised import files_at, in_memory, places_of
+from mtgen.threads import in_threads
 from mtgen.verify.report import Problem
+from mtgen.waits import Note
 from mtgen.workers import default_num_workers
 
 _GROUP = 16
@@ -63,7 +64,7 @@ def parts_of(dataset: Dataset) -> list[Sequence[File]]:
 
 
 def each(
-    work: Callable[[_Item], _Result],
+    work: Callable[[_Item, Note], _Result],
     items: Sequence[_Item],
     what: str,
     *,
@@ -71,10 +72,10 @@ def each(
     progress: bool,
     group: int = _GROUP,
 ) -> Iterator[_Result]:
-    """`work(item)` of each item, in order, by threads, with a progress bar if asked for.
+    """`work(item, note)` of each item, in order, by threads, with a progress bar if asked for.
 
     Args:
-        work: called from any of the threads.
+        work: called from any of the threads; what takes long calls `note` now and then.
         items: what to work on.
         what: name of the bar.
         num_workers: threads; None takes one per core, 0 works in the caller's thread.

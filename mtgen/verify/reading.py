@@ -14,6 +14,7 @@ from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
 from mtgen.verify.files import File, Pictures, by_row, each
 from mtgen.verify.report import Problem, Report
+from mtgen.waits import Note
 
 BLOCK_BYTES = 4 << 20
 """Decompressed bytes of a store that are read at a time."""
@@ -27,7 +28,8 @@ def read_everything(dataset: Dataset, num_workers: int | None, progress: bool) -
         if isinstance(one.bound, BoundImages):
             pictures = Pictures(one.bound)
 
-            def decoded(file: File, bound: BoundImages = one.bound) -> Problem | None:
+            def decoded(file: File, note: Note, bound: BoundImages = one.bound) -> Problem | None:
+                note(f"decode {file.path}")
                 return _decoded(file, bound)
 
             results = each(decoded, pictures, f"decode {one.name}", num_workers=num_workers, progress=progress)
@@ -63,13 +65,14 @@ def _lost_rows(bound: BoundRows, what: str, num_workers: int | None, progress: b
     chunk = store.chunk_rows
     block = chunk * max(1, BLOCK_BYTES // max(1, chunk * bound.spec.row_bytes))
 
-    def read(start: int, length: int = block) -> list[_Lost]:
+    def read(start: int, note: Note, length: int = block) -> list[_Lost]:
         stop = min(start + length, store.num_rows)
+        note(f"read rows {start} to {stop - 1} of {store.location}")
         try:
             store.read_rows(np.arange(start, stop), bound.spec.empty(stop - start))
         except Exception as error:
             if length > chunk:
-                return [lost for first in range(start, stop, chunk) for lost in read(first, chunk)]
+                return [lost for first in range(start, stop, chunk) for lost in read(first, note, chunk)]
             return [_Lost(start, stop, _text(error))]
         return []
 

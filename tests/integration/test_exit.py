@@ -97,6 +97,8 @@ from tests.support.samples import check_aligned, content, features, make_dataset
 from tests.support.stores import Gate, MemoryStore
 from tests.support.waiting import eventually, threads_gone, worker_threads
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it starts in the background ignore it
+
 def make_loader(num_workers=2, store=None, **more):
     return mtgen.Loader(make_dataset(40, store=store), 2, num_workers=num_workers,
                         prefetch=Prefetch(window=4, depth=8, **more))
@@ -139,6 +141,39 @@ def test_interpreter_exit_with_a_reader_that_hangs() -> None:
         print("stalled")
     """
     assert run_python(code) == (0, "stalled", "")
+
+
+@pytest.mark.parametrize("how", ["pass", "sys.exit(0)"])
+def test_workers_are_gone_before_libraries_are_torn_down(how: str) -> None:
+    """h5py took itself apart at exit while workers read with it: a segmentation fault in 3 of 100 processes."""
+    code = f"""
+    import atexit
+    # What a library does that is imported with a store: after mtgen, before the loader.
+    atexit.register(lambda: print("threads:", worker_threads()))
+    iterator = iter(make_loader().epoch(0))
+    next(iterator)
+    assert worker_threads()
+    {how}
+    """
+    assert run_python(code) == (0, "threads: []", "")
+
+
+def test_one_ctrl_c_ends_the_verifying_of_a_file_that_hangs() -> None:
+    """concurrent.futures waited for its thread when it was left, and once more when the interpreter ended."""
+    code = """
+    import tempfile
+    from mtgen.threads import in_threads
+    pipe = tempfile.mkdtemp() + "/pipe"
+    os.mkfifo(pipe)
+    def work(item, note):
+        os.kill(os.getpid(), signal.SIGINT)
+        open(pipe)  # for ever
+    try:
+        list(in_threads(work, [1, 2, 3], num_threads=2, group=1))
+    except KeyboardInterrupt:
+        print("interrupted")
+    """
+    assert run_python(code) == (0, "interrupted", "")
 
 
 def test_an_uncaught_exception_keeps_its_exit_code() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import traceback
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,24 @@ def test_a_failing_chunk_fails_only_the_batches_with_rows_in_it(num_workers: int
                 assert text is None
     assert any(found.values())
     assert not all(found.values())
+
+
+@pytest.mark.parametrize("num_workers", WORKERS)
+def test_an_error_of_a_worker_comes_with_its_own_traceback(num_workers: int) -> None:
+    """In the consumer's thread, down to the line in the store where it arose."""
+    store = MemoryStore(features(2 * NUM_ROWS), 7)
+    data = make_dataset(NUM_ROWS, store=store)
+
+    def divide(chunk: int) -> None:
+        raise ZeroDivisionError(f"in chunk {chunk}")
+
+    store.before = divide
+    with mtgen.Loader(data, 4, num_workers=num_workers) as loader, pytest.raises(mtgen.MtgenError) as caught:
+        loader.batch(2)
+    text = "".join(traceback.format_exception(caught.value))
+    assert "in divide" in text
+    assert "ZeroDivisionError: in chunk" in text
+    assert "[step 2, row " in text
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])

@@ -86,7 +86,7 @@ def matrix() -> list[tuple[str, int, str, str]]:
 @pytest.mark.parametrize("how", HOWS)
 def test_every_end_in_every_phase(how: str, folder: Path, children: Children) -> None:
     before = sorted(str(path) for path in folder.rglob("*"))
-    tried = 0
+    tried, slowest = 0, 0.0
     for kind, num_workers, phase, end in matrix():
         if end != how or (phase == "decode" and kind != "pictures"):
             continue  # stores decode while they read
@@ -94,7 +94,8 @@ def test_every_end_in_every_phase(how: str, folder: Path, children: Children) ->
         check_end(ended, how, (kind, num_workers, phase, how))
         survives = how not in cases.EXPECTED and how != "open_iterator"
         assert (ended.output == "nothing left\n") == survives, ((kind, num_workers, phase, how), ended)
-        tried += 1
+        tried, slowest = tried + 1, max(slowest, ended.seconds)
+    print(f"{tried} processes, slowest {slowest:.2f} s")
     assert tried >= 4
     assert sorted(str(path) for path in folder.rglob("*")) == before
 
@@ -104,8 +105,8 @@ def test_every_end_in_every_phase(how: str, folder: Path, children: Children) ->
 def test_a_storm_of_signals(kind: str, num_workers: int, folder: Path, children: Children) -> None:
     """One signal each, at a random moment: the process ends, or catches it and goes on; none needs a second one."""
     moments = random.Random(f"{kind} {num_workers}")
-    slowest = 0.0
-    for number in range(10 if not SOAK else 84 * SOAK):
+    slowest, num_processes = 0.0, 10 if not SOAK else 84 * SOAK
+    for number in range(num_processes):
         how = "uncaught" if number % 5 == 1 else "caught"
         send = signal.SIGTERM if number % 10 == 7 else signal.SIGINT
         after = moments.uniform(0.0, 0.05)
@@ -121,7 +122,7 @@ def test_a_storm_of_signals(kind: str, num_workers: int, folder: Path, children:
             assert "Exception ignored" not in ended.errors, case
         else:
             assert (ended.code, ended.output, ended.errors) == (0, "whole\n", ""), case
-    print(f"slowest end: {slowest:.2f} s")
+    print(f"{num_processes} signals, slowest end {slowest:.2f} s")
 
 
 def test_many_epochs_hold_no_more_and_no_more(folder: Path, children: Children) -> None:

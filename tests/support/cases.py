@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 import mtgen
-from mtgen import gather, workers
+from mtgen import crew, gather
 from mtgen.config import Prefetch
 from mtgen.errors import MtgenError
 from mtgen.inputs.images import BoundImages
@@ -111,12 +111,14 @@ class Phase:
     def __init__(self, one: mtgen.Loader, phase: str, end: Callable[[], None]) -> None:
         self.reached, self.leaving = threading.Event(), threading.Event()
         self._end = end
+        self._broken: Exception | None = None
         self._first = set(one.rows(0).tolist())
         if phase == "plan":
-            make_window = StepPlan.make_window
+            # Of the loader only its number: what stays patched would keep the loader, and its open files.
+            make_window, planned = StepPlan.make_window, PLANNED if one.num_workers else 0
             StepPlan.make_window = (  # type: ignore[method-assign]
                 lambda plan, recorder, quarantine, room, steps: (
-                    self._hold(steps[0] > (PLANNED if one.num_workers else 0)),
+                    self._hold(steps[0] > planned),
                     make_window(plan, recorder, quarantine, room, steps),
                 )[1]
             )
@@ -139,12 +141,18 @@ class Phase:
             gather.decode = held  # type: ignore[assignment]
 
     def _hold(self, later: bool) -> None:
+        if later and self._broken is not None:
+            raise self._broken  # a store that failed once would be read again, row by row
         if not later or self.leaving.is_set():
             return
         self.reached.set()
         if threading.current_thread() is threading.main_thread():
             self.leaving.set()
-            self._end()
+            try:
+                self._end()
+            except Exception as error:
+                self._broken = error
+                raise
         else:
             self.leaving.wait(HOLD_SECONDS)
 
@@ -175,7 +183,7 @@ EXPECTED = {"sys.exit": 7, "exception": 1, "os._exit": 9, "SIGINT": -signal.SIGI
 def end_case(folder: str, kind: str, num_workers: int, phase: str, how: str) -> None:
     """Take a batch, get into the phase, and end; where the process goes on, nothing of it may be left."""
     tempfile.tempdir = f"{folder}/temporary"
-    workers.IDLE_SECONDS = 0.1
+    crew.IDLE_SECONDS = 0.1
     if kind == "zarr":  # TensorStore opens things of its own, once
         list(make_loader(folder, kind, 0).epoch(0))
         gc.collect()
@@ -219,7 +227,7 @@ def _end(folder: str, kind: str, num_workers: int, phase: str, how: str) -> None
         check_right(batches := list(one.epoch(1)))
         assert len(batches) == NUM_ROWS // 2
     held.leaving.set()
-    if how == "thread_exception" and num_workers and phase != "plan":
+    if how == "thread_exception" and (phase == "idle" or (num_workers and phase != "plan")):
         consumer = threading.Thread(target=_consume, args=(iterator, how))
         consumer.start()
         consumer.join(HOLD_SECONDS)
@@ -242,14 +250,14 @@ def _consume(iterator: Iterator[mtgen.Batch], how: str) -> None:
 
 def loops(folder: str, kind: str, num_workers: int, how: str) -> None:
     """Epochs without end, some left early, until the signal; then whole ones."""
-    workers.IDLE_SECONDS = 0.01  # threads come and go
+    crew.IDLE_SECONDS = 0.01  # threads come and go
     # Of a file that was just opened by this thread when the signal came; it is closed with its last reference.
     warnings.filterwarnings("ignore", "unclosed file", ResourceWarning)
     one = make_loader(folder, kind, num_workers)
     expected = [content(batch) for batch in one.epoch(0)]
     choice = random.Random(0)
-    say_ready()
     try:
+        say_ready()  # in here: the signal may come before it is back
         for epoch in itertools.count():
             for batch in one.epoch(epoch):
                 if choice.random() < 0.1:

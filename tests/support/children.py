@@ -113,6 +113,8 @@ def say_ready() -> None:
 
 def serve(modules: tuple[str, ...]) -> None:
     """The warm process: a request a line on the standard input, an answer a line on the standard output."""
+    # A shell has what it starts in the background ignore it (`make soak &`), and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for module in modules:
         importlib.import_module(module)
     requests, answers = os.dup(0), os.dup(1)

@@ -17,9 +17,10 @@ import xxhash
 
 import mtgen
 from mtgen.errors import ChangedError, DecodeError, StoreError
-from mtgen.files import OpenFile, hash_file, in_threads, too_many_files
+from mtgen.files import OpenFile, hash_file, too_many_files
 from mtgen.stores import open_store
 from mtgen.stores.bcolz_writer import write_bcolz
+from mtgen.threads import in_threads
 from tests.support.flips import rewrite
 
 CONTENT = np.random.default_rng(0).bytes(100_000)
@@ -239,20 +240,9 @@ def test_reading_takes_a_bounded_number_of_files(file: Path, monkeypatch: pytest
     monkeypatch.setattr(os, "open", counted_open)
     monkeypatch.setattr(os, "close", counted_close)
     images = bound(file)
-    list(in_threads(lambda _: images.read_bytes(0), range(200), num_threads=3, group=4))
+    list(in_threads(lambda _, note: images.read_bytes(0), range(200), num_threads=3, group=4))
     assert opened["now"] == 0
     assert 1 <= opened["most"] <= 3
-
-
-@pytest.mark.parametrize("num_threads", [0, 1, 3])
-def test_in_threads_keeps_the_order_and_raises_the_first_error(num_threads: int) -> None:
-    assert list(in_threads(lambda item: item * 2, range(50), num_threads=num_threads, group=3)) == list(
-        range(0, 100, 2)
-    )
-    results = in_threads(lambda item: 1 // (item - 7) and item, range(50), num_threads=num_threads, group=3)
-    with pytest.raises(ZeroDivisionError):
-        list(results)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("mtgen-files")]
 
 
 def test_hash_file_is_xxh3_of_the_content_in_any_piece(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Any
 
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 
 import mtgen
+from mtgen.crew import Crew, Entry, Ticket
 from mtgen.errors import PlanError, StallError
-from mtgen.pending import Job, Note, Pending
-from mtgen.workers import Ticket, WorkerPool, default_num_workers
+from mtgen.pending import Job, Pending
+from mtgen.waits import Note
+from mtgen.workers import WorkerPool, default_num_workers
 from tests.support.waiting import eventually, threads_gone, worker_threads
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
@@ -188,6 +191,92 @@ def test_a_thread_that_cannot_start_does_not_count(monkeypatch: pytest.MonkeyPat
     pool.submit(HELD, [counting(done, 2)])
     assert eventually(lambda: done == [2])
     pool.stop()
+
+
+def test_a_thread_that_dies_at_work_fails_its_batch_at_once_and_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool, done = WorkerPool(1), list[int]()
+    once = iter([True])
+
+    def dies(crew: Crew, entry: Entry) -> None:
+        if next(once, False):
+            raise MemoryError("no room for a frame")
+        close(crew, entry)
+
+    close = Crew.close
+    monkeypatch.setattr(Crew, "close", dies)
+    ticket = Ticket()
+    pool.submit(ticket, [Job(run=lambda note: note("read a.png")), counting(done, 1)])
+    assert eventually(lambda: done == [1])
+    assert "worker-0 ended while it was to 'read a.png' (MemoryError: no room for a frame)" in caplog.text
+    pool.submit(ticket, [counting(done, 2)])
+    assert eventually(lambda: done == [1, 2])
+    pool.stop()
+
+
+def test_a_thread_that_is_gone_without_a_word_fails_its_batch_and_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if it had been ended from outside: no line of Python runs in it any more."""
+    pool, done = WorkerPool(1), list[int]()
+    pending = Pending((), np.arange(1), 1, 7, 0)
+    pending.expect(1)
+    taken = threading.Event()
+
+    def vanishes(crew: Crew, worker: Any) -> None:
+        crew.claim(worker)
+        worker.note("read a.png")
+        taken.set()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mtgen.crew._work", vanishes)
+        ticket = Ticket()
+        pool.submit(ticket, [Job(run=lambda note: None, serves=(pending,)), counting(done, 1)])
+        assert taken.wait(20)
+
+    def given_up() -> bool:
+        pool.attend(pending)
+        return pending.done.is_set()
+
+    assert eventually(given_up)
+    with pytest.raises(
+        StallError, match=r"ended while it was to 'read a.png' .*the thread is gone.*ask for them again"
+    ):
+        pending.batch()
+    assert eventually(lambda: done == [1])
+    pool.stop()
+
+
+def test_a_batch_that_nobody_has_in_work_is_an_error_at_once() -> None:
+    pool = WorkerPool(1)
+    pending = Pending((), np.arange(1), 1, 7, 0)
+    with pytest.raises(StallError, match=r"no worker has this batch in work.*ask for the batch again \[step 7\]"):
+        pool.attend(pending)
+
+
+def test_the_log_is_not_written_to_under_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handler of the log may wait for another thread, and that one for the pool."""
+
+    def none(*arguments: Any) -> int:
+        raise RuntimeError("can't start new thread")
+
+    pool, free = WorkerPool(1), list[bool]()
+
+    def look(record: Any) -> bool:
+        looker = threading.Thread(target=lambda: free.append(pool._crew.lock.acquire(timeout=0.2)))
+        looker.start()
+        looker.join(20)
+        return True
+
+    log = logging.getLogger("mtgen")
+    log.addFilter(look)
+    try:
+        with monkeypatch.context() as patch:
+            # `threading` has a name of its own for it, and the filter's thread starts.
+            patch.setattr("_thread.start_new_thread", none)
+            pool.submit(HELD, [Job(run=lambda note: None)])
+    finally:
+        log.removeFilter(look)
+    assert free == [True]
 
 
 def test_the_report_says_what_each_worker_is_doing() -> None:
