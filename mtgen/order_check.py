@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from mtgen.audit import BLOCK_POSITIONS, MOST_LISTED, Plan, counts_text, promised_counts, step_digest
+from mtgen.audit import BLOCK_POSITIONS, MOST_LISTED, counts_text, promised_counts, step_digest
 from mtgen.errors import StateError
 from mtgen.order_reader import Log, Tally, delivered
 from mtgen.order_records import VERSION, Place, Step
+from mtgen.plan import Plan
 from mtgen.sampling.order import Sampler, sampler_of
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtgen.audit import Plan, step_digest
+from mtgen.audit import step_digest
 from mtgen.batch import Batch
 from mtgen.errors import StateError, StoreError
 from mtgen.order_reader import LOG_FILE, ROWS_FILE, Log, Tally, delivered
@@ -75,7 +75,7 @@ class OrderLog:
         """The step expected next; None before the first."""
         self._loader = loader
         self._num_restores = loader.num_restores
-        self._plan = Plan(loader.sampler, loader.seed, loader.batching, loader.dataset.rows)
+        self._plan = loader.plan()
         self._rebuilds = sampler_of(loader.sampler.settings()) == loader.sampler
         self._ahead: dict[int, np.ndarray] = {}
         self._tally = Tally(self._plan.rows)
