@@ -88,7 +88,9 @@ class FitState:
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise StateError(f"the checkpoint was not saved by loader.checkpoint: {error!r:.200}") from error
         if not all(map(_is_count, (state.epoch, state.step_in_epoch, state.steps_per_epoch))):
-            raise StateError(f"the checkpoint was not saved by loader.checkpoint: it says that fit stands at {fit!r:.200}")
+            raise StateError(
+                f"the checkpoint was not saved by loader.checkpoint: it says that fit stands at {fit!r:.200}"
+            )
         return state
 
     def place(self, step: int, *, num_batches: int, steps_per_epoch: int) -> tuple[int, int]:
