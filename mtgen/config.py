@@ -60,8 +60,8 @@ class OnError:
             law, always the same one; no other slot changes. `"mask"`: the slot is all zeros and has weight 0.
         max_errors: distinct bad rows that are put up with: a number of rows, or a share of the dataset's rows below
             1 (at least one row). One more raises `BudgetError`.
-        report: CSV file to which each bad row is added once: row, path, error, step. None keeps the list in
-            `loader.quarantine` only.
+        report: CSV file to which each bad row is added, once by each loader: row, path, error, step. None keeps the
+            list in `loader.quarantine` only.
         num_retries: how often a read is tried again after an error that may pass, such as EIO, ESTALE or HTTP 503.
         retry_seconds: pause before the first of them; doubles each time.
 
