@@ -226,6 +226,19 @@ def counts_text(counts: dict[int, int], missing: Sequence[int] = (), repeated: S
     return ", ".join(parts)
 
 
+def plan_title(law: object, num_rows: int, seed: int, batching: Batching) -> str:
+    """Law, rows, seed and batches in words; pure.
+
+    Example:
+        >>> plan_title("exact", 10, 0, Batching(size=10, batch_size=4))
+        "'exact' over 10 rows, seed 0, 3 steps of 4 per epoch"
+    """
+    shard = batching.shard
+    part = "" if shard.count == 1 else f", shard {shard.index} of {shard.count}"
+    steps = f"{batching.steps_per_epoch:,} steps of {batching.batch_size} per epoch{part}"
+    return f"{law!r} over {num_rows:,} rows, seed {seed}, {steps}"
+
+
 def promised_counts(sampler: Sampler, batching: Batching, num_rows: int) -> dict[int, int] | None:
     """How often each row comes in an epoch by the law's own promise; None for a law that promises nothing. Pure.
 
@@ -275,14 +288,9 @@ def audit(plan: Plan, epochs: int | Iterable[int] = 1) -> Audit:
         (True, [(2, 6, {1: 6}), (2, 6, {1: 6})])
     """
     numbers = _numbers(epochs)
-    batching, shard = plan.batching, plan.batching.shard
-    part = "" if shard.count == 1 else f", shard {shard.index} of {shard.count}"
     return Audit(
-        title=(
-            f"{plan.sampler!r} over {len(plan.rows):,} rows, seed {plan.seed}, {batching.steps_per_epoch:,} steps of "
-            f"{batching.batch_size} per epoch{part}"
-        ),
-        shards=check_shards(batching),
+        title=plan_title(plan.sampler, len(plan.rows), plan.seed, plan.batching),
+        shards=check_shards(plan.batching),
         epochs=tuple(_audit_epoch(plan, epoch) for epoch in numbers),
     )
 
