@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mtgen.errors import PlanError
-from mtgen.plan import Batching, Shard
-from mtgen.sampling.order import LAWS, Order, Sampler
+from mtgen.plan import Batching, Plan, Shard
+from mtgen.sampling.order import LAWS, Sampler
 
 DIGEST_BYTES = 16
 """128 bits: two orders that differ have equal digests once in 10**38."""
@@ -59,64 +59,6 @@ class EpochDigest:
     def hex(self) -> str:
         """The digest so far, 32 hex digits."""
         return self._state.hexdigest()
-
-
-class Plan:
-    """A law bound to seed, rows and shard: which row fills which slot of which step. Reads nothing.
-
-    One thread. Apart from the loader, so that a log can be checked without the dataset.
-
-    Args:
-        sampler: the law.
-        seed: integer >= 0.
-        batching: how positions are cut into steps, and the shard.
-        rows: int64 `(n,)`, the dataset's list of rows.
-
-    Example:
-        >>> from mtgen.sampling.order import Sequential
-        >>> plan = Plan(Sequential(), 0, Batching(size=5, batch_size=2, pad_last=True), np.arange(5) + 10)
-        >>> [slots.tolist() for slots in plan.slots(0, range(3))]
-        [[10, 11], [12, 13], [14, -1]]
-    """
-
-    def __init__(self, sampler: Sampler, seed: int, batching: Batching, rows: np.ndarray) -> None:
-        self.sampler, self.seed, self.batching, self.rows = sampler, seed, batching, rows
-        self._kept_order: tuple[int, Order] | None = None
-
-    def at(self, epoch: int, positions: np.ndarray) -> np.ndarray:
-        """Rows at positions of an epoch, int64 `(n,)`.
-
-        Raises:
-            PlanError: the law gives a place that the dataset does not have.
-        """
-        if self._kept_order is None or self._kept_order[0] != epoch:
-            self._kept_order = epoch, self.sampler.order(len(self.rows), seed=self.seed, epoch=epoch)
-        places = self._kept_order[1].at(positions)
-        if len(places) and not 0 <= places.min() <= places.max() < len(self.rows):
-            raise PlanError(
-                f"the sampler {self.sampler!r} gave places {places.min()} to {places.max()} in epoch {epoch}, the "
-                f"dataset has places 0 to {len(self.rows) - 1}"
-            )
-        return self.rows[places]
-
-    def slots(self, epoch: int, steps: Sequence[int], shard: Shard | None = None) -> list[np.ndarray]:
-        """Rows of the slots of some steps, -1 for an empty slot; int64 `(slots,)` each.
-
-        Args:
-            epoch: integer >= 0.
-            steps: step in the epoch, each in [0, steps_per_epoch).
-            shard: another shard of the same epoch; None for the plan's own.
-        """
-        batching = self.batching if shard is None else replace(self.batching, shard=shard)
-        positions = [batching.positions(step) for step in steps]
-        if not positions:
-            return []
-        rows = self.at(epoch, np.concatenate(positions))
-        parts = np.split(rows, np.cumsum([len(part) for part in positions])[:-1])
-        empty = [batching.num_slots(step) - len(part) for step, part in zip(steps, parts, strict=True)]
-        return [
-            np.concatenate([part, np.full(num, -1)]) if num else part for part, num in zip(parts, empty, strict=True)
-        ]
 
 
 class Coverage:
@@ -284,6 +226,19 @@ def counts_text(counts: dict[int, int], missing: Sequence[int] = (), repeated: S
     return ", ".join(parts)
 
 
+def plan_title(law: object, num_rows: int, seed: int, batching: Batching) -> str:
+    """Law, rows, seed and batches in words; pure.
+
+    Example:
+        >>> plan_title("exact", 10, 0, Batching(size=10, batch_size=4))
+        "'exact' over 10 rows, seed 0, 3 steps of 4 per epoch"
+    """
+    shard = batching.shard
+    part = "" if shard.count == 1 else f", shard {shard.index} of {shard.count}"
+    steps = f"{batching.steps_per_epoch:,} steps of {batching.batch_size} per epoch{part}"
+    return f"{law!r} over {num_rows:,} rows, seed {seed}, {steps}"
+
+
 def promised_counts(sampler: Sampler, batching: Batching, num_rows: int) -> dict[int, int] | None:
     """How often each row comes in an epoch by the law's own promise; None for a law that promises nothing. Pure.
 
@@ -333,14 +288,9 @@ def audit(plan: Plan, epochs: int | Iterable[int] = 1) -> Audit:
         (True, [(2, 6, {1: 6}), (2, 6, {1: 6})])
     """
     numbers = _numbers(epochs)
-    batching, shard = plan.batching, plan.batching.shard
-    part = "" if shard.count == 1 else f", shard {shard.index} of {shard.count}"
     return Audit(
-        title=(
-            f"{plan.sampler!r} over {len(plan.rows):,} rows, seed {plan.seed}, {batching.steps_per_epoch:,} steps of "
-            f"{batching.batch_size} per epoch{part}"
-        ),
-        shards=check_shards(batching),
+        title=plan_title(plan.sampler, len(plan.rows), plan.seed, plan.batching),
+        shards=check_shards(plan.batching),
         epochs=tuple(_audit_epoch(plan, epoch) for epoch in numbers),
     )
 

@@ -14,8 +14,8 @@ class Batches(Iterator[Batch]):
     """Batches in step order, prefetched.
 
     An object and no generator, because a generator that is left runs code when it is collected, and a Ctrl-C in there
-    would be lost. To leave this one, forget it: its jobs are skipped with the stream that held their ticket. Any
-    thread may ask for the next; after an error there is none.
+    would be lost. To leave this one, forget it: its jobs are skipped with the stream that held their ticket. One
+    thread at a time may ask for the next; after an error there is none.
 
     Args:
         take: gives the batch of a step from a stream.

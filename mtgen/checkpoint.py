@@ -23,6 +23,7 @@ import numpy as np
 from mtgen.checkpoint_files import DamagedError, read_files, state_content, write_files
 from mtgen.errors import StateError, StoreError
 from mtgen.folder_lock import FolderLock
+from mtgen.settings import check_whole
 from mtgen.stores.new_folder import PARTIAL, new_folder, sync_folder, withdraw
 
 _NAME = re.compile(r"checkpoint-(\d{10,})")
@@ -72,10 +73,8 @@ class Checkpoints:
     """
 
     def __init__(self, folder: str | os.PathLike[str], keep: int = 2) -> None:
-        if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
-            raise StateError(f"keep must be an integer >= 1, received {keep!r}")
         self.folder = Path(folder)
-        self.keep = keep
+        self.keep = check_whole("keep", keep, 1, StateError)
         self._lock = FolderLock(self.folder)
         self._opened = False
         self._damaged: set[Path] = set()
@@ -140,8 +139,7 @@ class Checkpoints:
             StoreError: the disk is full or fails, or another run writes here; checkpoints before are untouched, and
                 nothing temporary is left.
         """
-        if isinstance(step, bool) or not isinstance(step, int) or step < 0:
-            raise StateError(f"the step of a checkpoint must be an integer >= 0, received {step!r}")
+        step = check_whole("the step of a checkpoint", step, 0, StateError)
         plain = {name: np.asarray(array) for name, array in arrays.items()}
         content = state_content(step, plain, state)
         self.open()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mtgen.errors import PlanError
+from mtgen.settings import check_whole_or_none
 
 MOST_STALL_SECONDS = 1_000_000
 """Some eleven days; the waits of threads overflow beyond about 292 years, and infinity is no deadline."""
@@ -32,9 +33,9 @@ class Prefetch:
     stall_seconds: float = 300.0
 
     def __post_init__(self) -> None:
-        for name, value, least in (("window", self.window, 1), ("depth", self.depth, 0)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-                raise PlanError(f"Prefetch({name}=...) must be an integer >= {least} or None, received {value!r}")
+        for name, least in (("window", 1), ("depth", 0)):
+            value = check_whole_or_none(f"Prefetch({name}=...)", getattr(self, name), least)
+            object.__setattr__(self, name, value)  # a number of NumPy's becomes one of Python's
         number = isinstance(self.stall_seconds, int | float) and not isinstance(self.stall_seconds, bool)
         if not number or not 0 < self.stall_seconds <= MOST_STALL_SECONDS:
             raise PlanError(
@@ -59,8 +60,8 @@ class OnError:
             law, always the same one; no other slot changes. `"mask"`: the slot is all zeros and has weight 0.
         max_errors: distinct bad rows that are put up with: a number of rows, or a share of the dataset's rows below
             1 (at least one row). One more raises `BudgetError`.
-        report: CSV file to which each bad row is added once: row, path, error, step. None keeps the list in
-            `loader.quarantine` only.
+        report: CSV file to which each bad row is added, once by each loader: row, path, error, step. None keeps the
+            list in `loader.quarantine` only.
         num_retries: how often a read is tried again after an error that may pass, such as EIO, ESTALE or HTTP 503.
         retry_seconds: pause before the first of them; doubles each time.
 

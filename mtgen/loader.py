@@ -15,7 +15,7 @@ import pandas as pd
 
 from mtgen import seeds
 from mtgen import state as states
-from mtgen.audit import Audit, Plan, audit
+from mtgen.audit import Audit, audit
 from mtgen.batch import Batch
 from mtgen.batches import Batches
 from mtgen.config import OnError, Prefetch
@@ -25,7 +25,7 @@ from mtgen.gather import cache_bytes, chunked, decodes, scratch_bytes
 from mtgen.inputs.rows import BoundRows
 from mtgen.memory import Forecast, budget_bytes, forecast
 from mtgen.metrics import Recorder, Stats
-from mtgen.plan import Batching, Shard
+from mtgen.plan import Batching, Plan, Shard
 from mtgen.prefetch import Ration, Stream
 from mtgen.quarantine import Quarantine
 from mtgen.room import Room
@@ -110,7 +110,7 @@ class Loader:
             pad_last=check_flag("pad_last", pad_last),
             shard=Shard() if shard is None else shard,
         )
-        self._plan = StepPlan(dataset, self.sampler, self.seed, self.batching, self.on_error)
+        self._plan = StepPlan(dataset, self.plan(), self.on_error)
         self.num_workers = default_num_workers(num_workers)
         self.prefetch = prefetch or Prefetch()
         self.forecast: Forecast = forecast(
@@ -182,6 +182,10 @@ class Loader:
             [2, 3]
         """
         return self._plan.rows(step)
+
+    def plan(self) -> Plan:
+        """Which row fills which slot of which step, as a value of its own that knows neither store nor thread."""
+        return Plan(self.sampler, self.seed, self.batching, self.dataset.rows)
 
     def stream(self) -> Stream:
         """A new stream of batches over the loader's workers: ask it for steps, in order where possible."""
@@ -269,20 +273,28 @@ class Loader:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on where a state was taken: sets `self.step`, from which `steps()` and `keras()` start.
 
+        Raises:
+            StateError: see `step_of`; nothing is changed then.
+        """
+        self.step = self.step_of(state)
+        self.num_restores += 1
+
+    def step_of(self, state: Mapping[str, Any]) -> int:
+        """The step at which a state resumes, if it belongs to this loader; changes nothing.
+
         Workers, memory and prefetch may differ from those of the run that took the state, and with care the shard:
         see `mtgen.state.step_of`.
 
         Raises:
             StateError: the state is damaged, or belongs to other data, seed or settings; names what differs.
         """
-        self.step = states.step_of(
+        return states.step_of(
             state,
             steps_per_epoch=self.steps_per_epoch,
             settings=self.settings(),
             digests=self.dataset.digests,
             batching=self.batching,
         )
-        self.num_restores += 1
 
     def quarantine(self) -> pd.DataFrame:
         """The rows that could not be read so far, each once: columns row, path, error and step.
@@ -302,7 +314,7 @@ class Loader:
 
     def audit(self, epochs: int | Iterable[int] = 1) -> Audit:
         """Steps, rows, digest and coverage of epochs, nothing read; see `mtgen.audit.audit`."""
-        return audit(Plan(self.sampler, self.seed, self.batching, self.dataset.rows), epochs)
+        return audit(self.plan(), epochs)
 
     def order_log(self, x: Any, folder: Any) -> Any:
         """A Keras callback that logs the rows of trained steps; see `mtgen.adapters.order_log.OrderLogger`."""

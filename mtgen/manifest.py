@@ -112,7 +112,7 @@ class Manifest:
         hashes = hashes_of(self.path(place) for place in range(len(self)))
         self._order = np.argsort(hashes, kind="stable")
         self._hashes = hashes[self._order]
-        self._refuse_twice()
+        self._refuse_twice(hashes)
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -198,18 +198,13 @@ class Manifest:
                 return int(place)
         return -1
 
-    def _refuse_twice(self) -> None:
-        first = distinct(self._hashes_in_order(), self.path)
+    def _refuse_twice(self, hashes: np.ndarray) -> None:
+        first = distinct(hashes, self.path)
         if len(first) < len(self):
             again = int(np.setdiff1d(np.arange(len(self)), first)[0])
             raise ManifestError(
                 f"the path {self.path(again)!r:.200} comes twice, expected each file once: make it anew"
             )
-
-    def _hashes_in_order(self) -> np.ndarray:
-        hashes = np.empty_like(self._hashes)
-        hashes[self._order] = self._hashes
-        return hashes
 
 
 def distinct(hashes: np.ndarray, path_of: Callable[[int], bytes]) -> np.ndarray:

@@ -6,8 +6,11 @@ import os
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from mtgen.config import Prefetch
 from mtgen.errors import PlanError
+from mtgen.settings import shown
 
 AUTO_BYTES = 1 << 30
 """Budget of `memory="auto"`: 1 GiB, or an eighth of the machine's memory where that is less."""
@@ -91,9 +94,9 @@ def budget_bytes(memory: int | Literal["auto"]) -> int:
     if memory == "auto":
         known = hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names
         return min(AUTO_BYTES, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8) if known else AUTO_BYTES
-    if isinstance(memory, bool) or not isinstance(memory, int) or memory <= 0:
-        raise PlanError(f'memory must be a number of bytes > 0 or "auto", received {memory!r}')
-    return memory
+    if isinstance(memory, bool) or not isinstance(memory, int | np.integer) or memory <= 0:
+        raise PlanError(f'memory must be a number of bytes > 0 or "auto", received {shown(memory)}')
+    return int(memory)
 
 
 def forecast(

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from mtgen.audit import BLOCK_POSITIONS, MOST_LISTED, Plan, counts_text, promised_counts, step_digest
+from mtgen.audit import BLOCK_POSITIONS, MOST_LISTED, counts_text, plan_title, promised_counts, step_digest
 from mtgen.errors import StateError
 from mtgen.order_reader import Log, Tally, delivered
 from mtgen.order_records import VERSION, Place, Step
+from mtgen.plan import Plan
 from mtgen.sampling.order import Sampler, sampler_of
 
 
@@ -129,13 +130,10 @@ def audit_run(folder: str | Path, sampler: Sampler | None = None) -> RunAudit:
     if sampler is not None and sampler.settings() != settings["sampler"]:
         raise StateError(f"the run's law was {settings['sampler']}, the sampler given is {sampler.settings()}")
     law = sampler or (sampler_of(settings["sampler"]) if header["rebuilds"] else None)
-    rows, batching = log.rows(), log.last_batching
+    rows = log.rows()
     plan = None if law is None else Plan(law, settings["seed"], log.batching, rows)
-    shard = batching.shard
-    part = "" if shard.count == 1 else f", shard {shard.index} of {shard.count}"
     found = RunAudit(
-        title=f"{law or settings['sampler']!r} over {len(rows):,} rows, seed {settings['seed']}, "
-        f"{batching.steps_per_epoch:,} steps of {batching.batch_size} per epoch{part}",
+        title=plan_title(law or settings["sampler"], len(rows), settings["seed"], log.last_batching),
         rebuilt=plan is not None,
         resumes=[resume.step for resume in log.resumes],
     )

@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import io
 import os
-import uuid
 import weakref
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtgen.audit import Plan, step_digest
+from mtgen.audit import step_digest
 from mtgen.batch import Batch
 from mtgen.errors import StateError, StoreError
 from mtgen.order_reader import LOG_FILE, ROWS_FILE, Log, Tally, delivered
 from mtgen.order_records import VERSION, encode
 from mtgen.sampling.order import sampler_of
 from mtgen.state import differences
-from mtgen.stores.new_folder import sync_folder, write_file
+from mtgen.stores.new_folder import publish_file
 
 if TYPE_CHECKING:
     from mtgen.loader import Loader
@@ -75,7 +73,7 @@ class OrderLog:
         """The step expected next; None before the first."""
         self._loader = loader
         self._num_restores = loader.num_restores
-        self._plan = Plan(loader.sampler, loader.seed, loader.batching, loader.dataset.rows)
+        self._plan = loader.plan()
         self._rebuilds = sampler_of(loader.sampler.settings()) == loader.sampler
         self._ahead: dict[int, np.ndarray] = {}
         self._tally = Tally(self._plan.rows)
@@ -117,29 +115,20 @@ class OrderLog:
 
     def _write_new(self, path: Path, content: bytes) -> None:
         """A new file, whole or not at all; nothing is overwritten, but the same bytes may be there already."""
-        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-        renamed = False
         try:
-            if os.path.lexists(path):
-                if path.read_bytes() == content:
-                    return
-                raise StateError(
-                    "a file of this name is there already and holds something else; nothing is overwritten: choose "
-                    "another folder for the run",
-                    path=str(path),
-                )
-            write_file(partial, content)
-            os.rename(partial, path)
-            renamed = True
-            sync_folder(path.parent)
-        except BaseException as error:
-            with suppress(OSError):
-                os.unlink(path if renamed else partial)
-            if isinstance(error, OSError):
-                raise StoreError(
-                    f"the order log cannot be made ({error}): check space and rights", path=str(path)
-                ) from error
-            raise
+            try:
+                publish_file(path, content)
+            except FileExistsError:
+                if path.read_bytes() != content:
+                    raise StateError(
+                        "a file of this name is there already and holds something else; nothing is overwritten: "
+                        "choose another folder for the run",
+                        path=str(path),
+                    ) from None
+        except OSError as error:
+            raise StoreError(
+                f"the order log cannot be made ({error}): check space and rights", path=str(path)
+            ) from error
 
     def _open(self) -> int:
         try:

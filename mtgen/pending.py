@@ -18,6 +18,9 @@ from mtgen.waits import Latch, Note, silent
 NO_SLOT = -1
 """Slot of an error that no single sample is to blame for; it comes before all others."""
 
+REPAIR = -1
+"""Field number of an error that came up while a slot was refilled; it comes before those of the slot's own row."""
+
 Role = Literal["input", "target", "weight"]
 """What a field is to the model."""
 
@@ -118,7 +121,9 @@ class Pending:
             self._errors = [entry for entry in self._errors if entry[0] != slot]
 
     def _bad_sample(self, slot: int) -> BadSample:
-        _, _, error = min((entry for entry in self._errors if entry[0] == slot), key=lambda entry: entry[:2])
+        """What is to be said of the slot's own row, whatever its replacements ran into."""
+        own = (entry for entry in self._errors if entry[0] == slot and entry[1] != REPAIR)
+        _, _, error = min(own, key=lambda entry: entry[:2])
         text = error.message if isinstance(error, MtgenError) else f"{type(error).__name__}: {error}"
         return BadSample(
             row=int(self.rows[slot]), path=getattr(error, "path", None), error=text, step=self.step, slot=slot
@@ -127,14 +132,13 @@ class Pending:
     @property
     def bad(self) -> tuple[BadSample, ...]:
         """Rows that could not be read, in slot order, then those tried in their place."""
-        unread = {slot for slot, _, error in self._errors if isinstance(error, DecodeError | StoreError)}
+        unread = {
+            slot
+            for slot, field_number, error in self._errors
+            if field_number != REPAIR and isinstance(error, DecodeError | StoreError)
+        }
         failed = {slot: self._bad_sample(slot) for slot in unread if slot >= 0}
         return (*(one for _, one in sorted((self._repaired | failed).items())), *self.tried)
-
-    @property
-    def num_bad(self) -> int:
-        """Slots with an error."""
-        return len({slot for slot, _, _ in self._errors} | set(self._repaired))
 
     def batch(self) -> Batch:
         """The batch, once `done` is set.

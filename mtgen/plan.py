@@ -11,12 +11,13 @@ The indices, from the table to the batch:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from mtgen.errors import PlanError
+from mtgen.sampling.order import Order, Sampler
 from mtgen.settings import check_kind, check_whole
 
 
@@ -165,6 +166,73 @@ class Batching:
     def num_slots(self, step_in_epoch: int) -> int:
         """Slots in the batch of one step, empty ones included."""
         return self.batch_size if self.pad_last else len(self.positions(step_in_epoch))
+
+
+class Plan:
+    """A law bound to seed, rows and shard: which row fills which slot of which step. Reads nothing.
+
+    Immutable but for the order that it keeps; picklable; any thread. It knows the rows and no dataset, so that a log
+    can be checked without one.
+
+    Args:
+        sampler: the law.
+        seed: integer >= 0.
+        batching: how positions are cut into steps, and the shard.
+        rows: int64 `(n,)`, the dataset's list of rows.
+
+    Example:
+        >>> from mtgen.sampling.order import Sequential
+        >>> plan = Plan(Sequential(), 0, Batching(size=5, batch_size=2, pad_last=True), np.arange(5) + 10)
+        >>> [slots.tolist() for slots in plan.slots(0, range(3))]
+        [[10, 11], [12, 13], [14, -1]]
+    """
+
+    def __init__(self, sampler: Sampler, seed: int, batching: Batching, rows: np.ndarray) -> None:
+        self.sampler, self.seed, self.batching, self.rows = sampler, seed, batching, rows
+        self._kept_order: tuple[int, Order] | None = None
+
+    def order(self, epoch: int) -> Order:
+        """The order of an epoch; the last one is kept, because making it may cost more than asking it."""
+        kept = self._kept_order
+        if kept is None or kept[0] != epoch:
+            kept = self._kept_order = epoch, self.sampler.order(len(self.rows), seed=self.seed, epoch=epoch)
+        return kept[1]
+
+    def at(self, epoch: int, positions: np.ndarray) -> np.ndarray:
+        """Rows at positions of an epoch, int64 `(n,)`.
+
+        Raises:
+            PlanError: the law gives a place that the dataset does not have.
+        """
+        places = self.order(epoch).at(positions)
+        if len(places) and not 0 <= places.min() <= places.max() < len(self.rows):
+            raise PlanError(
+                f"the sampler {self.sampler!r} gave places {places.min()} to {places.max()}, the dataset has places "
+                f"0 to {len(self.rows) - 1}"
+            )
+        return self.rows[places]
+
+    def slots(self, epoch: int, steps: Sequence[int], shard: Shard | None = None) -> list[np.ndarray]:
+        """Rows of the slots of some steps, -1 for an empty slot; int64 `(slots,)` each.
+
+        Args:
+            epoch: integer >= 0.
+            steps: step in the epoch, each in [0, steps_per_epoch).
+            shard: another shard of the same epoch; None for the plan's own.
+
+        Raises:
+            PlanError: see `at`.
+        """
+        batching = self.batching if shard is None else replace(self.batching, shard=shard)
+        positions = [batching.positions(step) for step in steps]
+        if not positions:
+            return []
+        rows = self.at(epoch, np.concatenate(positions))
+        parts = np.split(rows, np.cumsum([len(part) for part in positions])[:-1])
+        empty = [batching.num_slots(step) - len(part) for step, part in zip(steps, parts, strict=True)]
+        return [
+            np.concatenate([part, np.full(num, -1)]) if num else part for part, num in zip(parts, empty, strict=True)
+        ]
 
 
 def pieces(rows: np.ndarray, chunk_rows: int, chunks_per_piece: int) -> list[np.ndarray]:

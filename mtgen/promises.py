@@ -31,7 +31,8 @@ NUM_THREADS = 8
 """Threads that look at files: they wait for the file system, over a network for a millisecond each."""
 
 _GROUP = 256
-_SHOWN = 5
+SHOWN = 5
+"""Files that a message lists."""
 
 
 class Difference(NamedTuple):
@@ -110,9 +111,6 @@ class Promises:
         self._sizes, self._mtimes_ns = manifest.sizes[places], manifest.mtimes_ns[places]
         self._checksums = manifest.checksums[places]
 
-    def __len__(self) -> int:
-        return len(self._sizes)
-
     def difference(self, number: int, found: os.stat_result) -> Difference | None:
         """How a file differs from its promise by size and time; None where it does not."""
         size, mtime_ns = int(self._sizes[number]), int(self._mtimes_ns[number])
@@ -152,40 +150,37 @@ class Promises:
                 path=path,
             )
 
-    def check_files(self, numbers: Iterable[int], path_of: Callable[[int], str], what: str) -> None:
-        """Look at many files before the first is read; each by one `os.stat`, in a few threads.
+    def look_at(
+        self, numbers: Iterable[int], path_of: Callable[[int], str], name_of: Callable[[int], str]
+    ) -> tuple[Counter[str], list[str]]:
+        """Look at many files, each by one `os.stat`, in a few threads.
 
         Args:
             numbers: which files.
             path_of: path of a file by its number.
-            what: what a number is, for the message, such as "row".
+            name_of: what a message calls it.
 
-        Raises:
-            ChangedError: some differ; with their number by kind, and the first of them.
+        Returns:
+            How many differ, by kind, and the first few of them in words.
         """
         kinds: Counter[str] = Counter()
         first: list[str] = []
-        total = 0
 
         def look(number: int, note: Note) -> tuple[int, Difference | None]:
             path = path_of(number)
             note(f"look at {path}")
-            return number, self._looked_at(number, path)
+            try:
+                return number, self.difference(number, os.stat(path))
+            except (OSError, ValueError) as error:
+                why = getattr(error, "strerror", None) or error
+                return number, Difference("missing", f"it cannot be found ({why})")
 
         for number, wrong in in_threads(look, numbers, num_threads=NUM_THREADS, group=_GROUP):
-            total += 1
             if wrong is not None:
                 kinds[wrong.kind] += 1
-                if len(first) < _SHOWN:
-                    first.append(f"{what} {number}, {path_of(number)}: {wrong.text}")
-        if kinds:
-            raise ChangedError(changed_text(kinds, first, total), path=self.location)
-
-    def _looked_at(self, number: int, path: str) -> Difference | None:
-        try:
-            return self.difference(number, os.stat(path))
-        except (OSError, ValueError) as error:
-            return Difference("missing", f"it cannot be found ({getattr(error, 'strerror', None) or error})")
+                if len(first) < SHOWN:
+                    first.append(f"{name_of(number)}: {wrong.text}")
+        return kinds, first
 
     def _advice(self) -> str:
         return (
@@ -219,17 +214,21 @@ def bind_promises(
     places = manifest.find(names)
     unnamed = np.flatnonzero(places < 0)
     if len(unnamed):
-        shown = ", ".join(f"{what} {number}: {path_of(number)}" for number in unnamed[:_SHOWN].tolist())
+        shown = ", ".join(f"{what} {number}: {path_of(number)}" for number in unnamed[:SHOWN].tolist())
         raise ManifestError(
             f"the manifest does not name the files of {len(unnamed):,} of {len(places):,} {what}s ({shown}"
-            f"{', ...' if len(unnamed) > _SHOWN else ''}); it names {len(manifest):,} files. Was it made from this "
+            f"{', ...' if len(unnamed) > SHOWN else ''}); it names {len(manifest):,} files. Was it made from this "
             f"table and folder? Make it anew (mtgen verify --make), or drop these {what}s",
             row=int(unnamed[0]) if what == "row" else None,
             path=location,
         )
     promises = Promises(manifest, places, location=location, contents=mode == "read")
     _, first = np.unique(places, return_index=True)
-    promises.check_files(np.sort(first).tolist(), path_of, what)
+    kinds, listed = promises.look_at(
+        np.sort(first).tolist(), path_of, lambda number: f"{what} {number}, {path_of(number)}"
+    )
+    if kinds:
+        raise ChangedError(changed_text(kinds, listed, len(first)), path=location)
     return promises
 
 

@@ -11,7 +11,6 @@ import pandas as pd
 from mtgen.batch import BadSample
 from mtgen.config import OnError
 from mtgen.errors import BudgetError, StoreError
-from mtgen.waits import ProcessTurns
 
 HEADER = ["row", "path", "error", "step"]
 _SHOWN = 5
@@ -38,10 +37,6 @@ class Quarantine:
     def __init__(self, on_error: OnError, num_rows: int) -> None:
         self._on_error, self._num_rows = on_error, num_rows
         self._bad: dict[int, BadSample] = {}
-        self._turns = ProcessTurns("list bad rows")
-
-    def __len__(self) -> int:
-        return len(self._bad)
 
     def add(self, bad: Iterable[BadSample]) -> None:
         """List the bad rows of one batch, those that are new.
@@ -50,12 +45,11 @@ class Quarantine:
             BudgetError: more distinct bad rows than allowed; not with the policy `"raise"`, which stops anyway.
             StoreError: the report cannot be written.
         """
-        with self._turns.here:
-            new = list({one.row: one for one in bad if one.row not in self._bad}.values())
-            if not new:
-                return
-            self._bad.update((one.row, one) for one in new)
-            listed = list(self._bad.values())
+        # One call for each row and no lock, which a fork could leave locked.
+        new = [one for one in bad if self._bad.setdefault(one.row, one) is one]
+        if not new:
+            return
+        listed = list(self._bad.values())
         if self._on_error.report is not None:
             _append(os.fspath(self._on_error.report), new)
         allowed = self._on_error.most_bad_rows(self._num_rows)
@@ -72,8 +66,7 @@ class Quarantine:
 
     def frame(self) -> pd.DataFrame:
         """Columns row, path, error and step; one line per bad row."""
-        with self._turns.here:
-            listed = list(self._bad.values())
+        listed = list(self._bad.values())
         return pd.DataFrame({name: [getattr(one, name) for one in listed] for name in HEADER}, columns=HEADER)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from mtgen.batch import BadSample
 from mtgen.config import OnError
 from mtgen.errors import DecodeError, MtgenError, StoreError
-from mtgen.pending import Field, Pending
+from mtgen.pending import REPAIR, Field, Pending
 from mtgen.retry import retrying
 from mtgen.room import Room
 from mtgen.sample import read_sample
@@ -78,27 +78,23 @@ def _refill(
     rows: Iterable[int],
     read: Callable[[Field, int, np.ndarray], None],
 ) -> None:
-    num_tried = 0
+    tried: list[BadSample] = []
     for row in rows:
         note(f"refill slot {slot} with row {row}")
-        num_tried += 1
         try:
             for one, buffer in zip(pending.fields, pending.buffers, strict=True):
                 read(one, row, buffer[slot : slot + 1])
         except MtgenError as error:
             if not repairable(error):
-                pending.fail(slot, 0, error.at(row=row))
+                pending.fail(slot, REPAIR, error.at(row=row))
                 return
-            pending.tried.append(BadSample(row=row, path=error.path, error=error.message, step=pending.step, slot=slot))
+            tried.append(BadSample(row=row, path=error.path, error=error.message, step=pending.step, slot=slot))
+            pending.tried.append(tried[-1])
         else:
             pending.replace(slot, row)
             return
-    pending.fail(
-        slot,
-        -1,
-        StoreError(
-            f"none of {num_tried} rows drawn in place of a bad one could be read either; the last ones: "
-            + "; ".join(f"row {bad.row}: {bad.error} ({bad.path})" for bad in pending.tried[-3:])
-            + ". Is the disk there?"
-        ),
-    )
+    last = "; ".join(f"row {bad.row}: {bad.error} ({bad.path})" for bad in tried[-3:])
+    said = f"none of {len(tried)} rows drawn in place of a bad one could be read either; the last ones: {last}"
+    if not tried:
+        said = "no other row could be drawn in place of a bad one"
+    pending.fail(slot, REPAIR, StoreError(f"{said}. Is the disk there?"))

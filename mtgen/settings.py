@@ -32,18 +32,37 @@ def shown(value: object) -> str:
     return f"{short(value)} ({type(value).__name__})"
 
 
-def check_whole(name: str, value: Any, least: int = 0) -> int:
+def check_whole(name: str, value: Any, least: int = 0, error: type[MtgenError] = PlanError) -> int:
     """The value as an int, if it is a whole number, Python's or NumPy's.
 
+    Args:
+        name: the setting.
+        value: what was received.
+        least: smallest value allowed.
+        error: the class of error.
+
     Raises:
-        PlanError: anything else, `True` and `1.0` too.
+        MtgenError: of the given class: anything else, `True` and `1.0` too.
 
     Example:
         >>> check_whole("epoch", np.int64(3))
         3
     """
+    return _whole(name, value, least, "", error)
+
+
+def check_whole_or_none(name: str, value: Any, least: int = 0) -> int | None:
+    """None, or the value as `check_whole` takes it.
+
+    Raises:
+        PlanError: anything else.
+    """
+    return None if value is None else _whole(name, value, least, " or None", PlanError)
+
+
+def _whole(name: str, value: Any, least: int, also: str, error: type[MtgenError]) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise PlanError(f"{name} must be an integer >= {least}, received {shown(value)}")
+        raise error(f"{name} must be an integer >= {least}{also}, received {shown(value)}")
     return int(value)
 
 

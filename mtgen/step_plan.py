@@ -14,61 +14,55 @@ from mtgen.errors import PlanError
 from mtgen.gather import window_jobs
 from mtgen.metrics import Recorder
 from mtgen.pending import Job, Pending
-from mtgen.plan import Batching
+from mtgen.plan import Plan
 from mtgen.quarantine import Quarantine
 from mtgen.repair import repair
 from mtgen.room import Room
-from mtgen.sampling.order import Order, Sampler
 from mtgen.sampling.refill import replacements
+from mtgen.settings import check_whole
 
 
 class StepPlan:
-    """Orders, rows and replacements by step. Apart from the loader, so that streams do not keep the loader alive.
+    """Rows, replacements and jobs by step. Apart from the loader, so that streams do not keep the loader alive.
 
-    Immutable but for the order it keeps; picklable; any thread.
+    Immutable; picklable; any thread.
+
+    Args:
+        dataset: what a sample is.
+        plan: which row fills which slot.
+        on_error: what to do about samples that cannot be read.
     """
 
-    def __init__(self, dataset: Dataset, sampler: Sampler, seed: int, batching: Batching, on_error: OnError) -> None:
-        self.dataset, self.sampler, self.seed, self.batching = dataset, sampler, seed, batching
-        self.on_error = on_error
-        # Made here, so that a sampler that cannot follow its settings is refused here.
-        self._kept_order = (0, self._make_order(0))
-
-    def _make_order(self, epoch: int) -> Order:
-        return self.sampler.order(len(self.dataset), seed=self.seed, epoch=epoch)
-
-    def order(self, epoch: int) -> Order:
-        """The order of an epoch; the last one is kept, because making it may cost more than asking it."""
-        kept_epoch, order = self._kept_order
-        if epoch != kept_epoch:
-            order = self._make_order(epoch)
-            self._kept_order = epoch, order
-        return order
+    def __init__(self, dataset: Dataset, plan: Plan, on_error: OnError) -> None:
+        self.dataset, self.plan, self.on_error = dataset, plan, on_error
+        plan.order(0)  # so that a sampler that cannot follow its settings is refused here
 
     def place(self, step: int) -> tuple[int, int]:
-        """Epoch, and step in that epoch."""
-        if isinstance(step, bool) or not isinstance(step, int | np.integer) or step < 0:
-            raise PlanError(f"a step is an integer >= 0, received {step!r}")
-        return divmod(int(step), self.batching.steps_per_epoch)
+        """Epoch, and step in that epoch.
+
+        Raises:
+            PlanError: the step is no integer >= 0.
+        """
+        return divmod(check_whole("step", step), self.plan.batching.steps_per_epoch)
 
     def rows(self, step: int) -> np.ndarray:
-        """Rows of the step's filled slots."""
+        """Rows of the step's filled slots, int64 `(n,)`.
+
+        Raises:
+            PlanError: see `place` and `Plan.at`.
+        """
         epoch, step_in_epoch = self.place(step)
-        places = self.order(epoch).at(self.batching.positions(step_in_epoch))
-        if len(places) and not 0 <= places.min() <= places.max() < len(self.dataset):
-            raise PlanError(
-                f"the sampler {self.sampler!r} gave places {places.min()} to {places.max()}, the dataset has places "
-                f"0 to {len(self.dataset) - 1}",
-                step=step,
-            )
-        return self.dataset.rows[places]
+        try:
+            return self.plan.at(epoch, self.plan.batching.positions(step_in_epoch))
+        except PlanError as error:
+            raise error.at(step=int(step)) from None
 
     def replacements(self, step: int, slot: int) -> Iterator[int]:
         """Rows to try in turn where the row of a slot cannot be read; pure."""
-        epoch, step_in_epoch = self.place(step)
-        position = int(self.batching.positions(step_in_epoch)[slot])
-        places = replacements(self.order(epoch), self.batching.size, position, seed=self.seed, epoch=epoch)
-        return (int(self.dataset.rows[place]) for place in places)
+        plan, (epoch, step_in_epoch) = self.plan, self.place(step)
+        position = int(plan.batching.positions(step_in_epoch)[slot])
+        places = replacements(plan.order(epoch), plan.batching.size, position, seed=plan.seed, epoch=epoch)
+        return (int(plan.rows[place]) for place in places)
 
     def make_window(
         self, recorder: Recorder, quarantine: Quarantine, room: Room | None, steps: Sequence[int]
@@ -77,7 +71,7 @@ class StepPlan:
         pendings = []
         for step in steps:
             epoch, step_in_epoch = self.place(step)
-            num_slots = self.batching.num_slots(step_in_epoch)
+            num_slots = self.plan.batching.num_slots(step_in_epoch)
             pending = Pending(self.dataset.fields, self.rows(step), num_slots, int(step), epoch)
             pending.on_bad = partial(_note_bad, recorder, quarantine)
             if self.on_error.policy != "raise":

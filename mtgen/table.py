@@ -94,11 +94,16 @@ def column(table: pd.DataFrame, name: object, use: str) -> pd.Series:
         use: what the column is for, for the message, such as "targets".
 
     Raises:
-        TableError: no such column; names the nearest ones.
+        TableError: no such column, with the nearest ones; or several of that name.
     """
     check_label(use, name, TableError)
     if name in table.columns:
-        return table[name]
+        found = table[name]
+        if isinstance(found, pd.DataFrame):
+            raise TableError(
+                f"{use}: the table has {found.shape[1]} columns named {name!r}, expected one; rename the others"
+            )
+        return found
     names = [str(label) for label in table.columns[:MOST_COMPARED]]
     near = difflib.get_close_matches(str(name), names, n=3)
     hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"The columns are {names[:20]}"

@@ -18,12 +18,14 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from mtgen import checkpoint as saved
 from mtgen.adapters import variables
+from mtgen.adapters.fit_state import FitState, check_rest, check_steps, is_due
 from mtgen.adapters.keras import Progress
-from mtgen.errors import ModelError, PlanError, StateError
-
-_FIELDS = {"loader", "fit", "history", "optimizer"}
+from mtgen.errors import ModelError, MtgenError, StateError
+from mtgen.settings import check_whole_or_none
 
 
 class _EpochEnd:
@@ -71,13 +73,10 @@ class Checkpoint(Progress):
     ) -> None:
         super().__init__(x)
         self._x = x
-        whole = isinstance(every_steps, int) and not isinstance(every_steps, bool)
-        if every_steps is not None and (not whole or every_steps < 1):
-            raise PlanError(f"every_steps must be an integer >= 1 or None, received {every_steps!r}")
         self.checkpoints = saved.Checkpoints(folder, keep)
-        self.every_steps = every_steps
+        self.every_steps = check_whole_or_none("every_steps", every_steps, 1)
         self._resume, self._say = resume, say
-        self._optimizer: dict[str, Any] | None = None
+        self._optimizer: Mapping[str, Any] | None = None
         self.start_step = 0
         """The step at which the last `fit` began; not 0 where a run was resumed."""
         self._offset = 0
@@ -90,7 +89,7 @@ class Checkpoint(Progress):
         self._saved_step = self._epoch = self._before = 0
         self._begin_step = self.step
         self._in_epoch = self._epoch_done = False
-        self._resumed: saved.Checkpoint | None = None
+        self._resumed: FitState | None = None
         self._again: Mapping[str, Any] | None = None
 
     @property
@@ -108,14 +107,14 @@ class Checkpoint(Progress):
             StoreError: another run writes into the folder.
             PlanError: settings of `fit` or `compile` that no checkpoint can follow.
         """
-        self._check_steps()
+        check_steps(self.params.get("steps"), self._feed.num_batches, self.model.steps_per_execution, self.every_steps)
         self._reset()
         self.checkpoints.close()
         self.checkpoints.open()
         try:
-            self._resumed = self._found()
-            if self._resumed is not None:
-                self._restore(self._resumed)
+            found = self._found()
+            if found is not None:
+                self._restore(found)
             elif not self._started:
                 self._optimizer = variables.optimizer_settings(self.model)
         except BaseException:
@@ -124,21 +123,6 @@ class Checkpoint(Progress):
         super().on_train_begin(logs)
         self.start_step = self._saved_step = self._begin_step = self.step
         self._started = True
-
-    def _check_steps(self) -> None:
-        num_batches, asked = self._feed.num_batches, self.params.get("steps")
-        if asked != num_batches:
-            raise PlanError(
-                f"fit takes {asked} steps per epoch, the dataset has {num_batches}. With checkpoints they must agree: "
-                f"write loader.keras(steps_per_epoch={asked}) and leave steps_per_epoch out of fit"
-            )
-        execution = self.model.steps_per_execution
-        if self.every_steps is not None and num_batches % execution:
-            raise PlanError(
-                f"steps_per_execution={execution} does not divide the {num_batches} steps of an epoch, so a run saved "
-                "in the middle of an epoch could not be resumed there. Leave every_steps out, or choose another "
-                "steps_per_execution"
-            )
 
     def _found(self) -> saved.Checkpoint | None:
         if not self._resume:
@@ -155,63 +139,42 @@ class Checkpoint(Progress):
     def _restore(self, found: saved.Checkpoint) -> None:
         for line in found.skipped:
             self._say(f"{line}; it was left out")
-        state, loader, stood = found.state, self._feed.loader, self._feed.loader.step
-        if not isinstance(state, dict) or not set(state) >= _FIELDS:
-            raise StateError("the checkpoint was not saved by loader.checkpoint", path=str(found.path))
-        loader.restore(state["loader"])
+        loader, model = self._feed.loader, self.model
         try:
-            epoch, step_in_epoch = self._place(state)
-            self._check(found, step_in_epoch)
-        except BaseException:
-            loader.step = stood
-            raise
-        model = self.model
+            state = FitState.of(found.state)
+            step = loader.step_of(state.loader)
+            epoch, step_in_epoch = state.place(
+                step, num_batches=self._feed.num_batches, steps_per_epoch=loader.steps_per_epoch
+            )
+            self._check(state, found.arrays, step_in_epoch)
+        except MtgenError as error:
+            raise error.at(path=str(found.path)) from error.__cause__
+        loader.restore(state.loader)
         variables.assign(variables.groups(model, metrics=step_in_epoch > 0), found.arrays)
-        self._again = found.arrays if step_in_epoch else None
-        self._before, self._epoch, self._optimizer = step_in_epoch, epoch, state["optimizer"]
+        self._resumed, self._again = state, found.arrays if step_in_epoch else None
+        self._before, self._epoch, self._optimizer = step_in_epoch, epoch, state.optimizer
         self._kept_epoch, model._initial_epoch = model._initial_epoch, epoch
-        self._offset = found.step - loader.step  # not 0 where another number of shards counts other steps
+        self._offset = found.step - step  # not 0 where another number of shards counts other steps
         inside = f" and {step_in_epoch} of {self._feed.num_batches} steps of the next one" if step_in_epoch else ""
         self._say(f"resumed after {found.step} steps ({epoch} epochs{inside}) from {found.path}")
 
-    def _place(self, state: Mapping[str, Any]) -> tuple[int, int]:
-        """Keras's epoch, and the steps of it that were trained; the loader is where the state says."""
-        fit, num_batches, loader = state["fit"], self._feed.num_batches, self._feed.loader
-        if fit["steps_per_epoch"] == num_batches:
-            return fit["epoch"], fit["step_in_epoch"]
-        if fit["whole_epochs"] and num_batches == loader.steps_per_epoch:
-            # Another number of shards cuts the same epochs into other steps; the loader has said that it may.
-            epoch, step_in_epoch = divmod(loader.step, num_batches)
-            return fit["epoch"] + epoch - state["loader"]["epoch"], step_in_epoch
-        raise StateError(
-            f"a run with {fit['steps_per_epoch']} steps per epoch was saved, this one has {num_batches}: make "
-            "loader.keras(steps_per_epoch=...) as it was"
-        )
-
-    def _check(self, found: saved.Checkpoint, step_in_epoch: int) -> None:
+    def _check(self, state: FitState, arrays: Mapping[str, np.ndarray], step_in_epoch: int) -> None:
         """Refuse another model or optimizer, and an epoch that Keras cannot go on with."""
         model = self.model
         if self._structure is not None:
             variables.build(model, self._structure.signature(variables.symbolic))
-        differing = variables.differences(variables.groups(model, metrics=step_in_epoch > 0), found.arrays)
-        settings, before = variables.optimizer_settings(model), found.state["optimizer"]
+        differing = variables.differences(variables.groups(model, metrics=step_in_epoch > 0), arrays)
+        settings = variables.optimizer_settings(model)
         # An optimizer that has trained already has the learning rate that training gave it.
-        if settings is not None and before is not None and not int(model.optimizer.iterations):
-            differing += variables.setting_differences(before, settings)
+        if settings is not None and state.optimizer is not None and not int(model.optimizer.iterations):
+            differing += variables.setting_differences(state.optimizer, settings)
         if differing:
             raise StateError(
                 "the checkpoint belongs to another run. Differing: "
                 + "; ".join(differing)
-                + ". Make them as they were, or choose another folder for a new run",
-                path=str(found.path),
+                + ". Make them as they were, or choose another folder for a new run"
             )
-        left = self._feed.num_batches - step_in_epoch
-        if step_in_epoch and left % model.steps_per_execution:
-            raise PlanError(
-                f"steps_per_execution={model.steps_per_execution} does not divide the {left} steps that are left of "
-                "the epoch: resume with steps_per_execution=1",
-                path=str(found.path),
-            )
+        check_rest(step_in_epoch, self._feed.num_batches, model.steps_per_execution)
         if step_in_epoch and not getattr(self._x, "can_leave_epoch", True):
             raise ModelError(
                 "this version of Keras does not allow an epoch to be resumed in its middle. Use the version that the "
@@ -234,7 +197,7 @@ class Checkpoint(Progress):
         super().on_epoch_begin(epoch, logs)
         self._begin_step = self.step
         if self._resumed is not None:
-            self._waited -= self._resumed.state.get("data_wait", 0.0)
+            self._waited -= self._resumed.data_wait
             self._resumed = None
 
     def _check_epoch(self, epoch: int) -> None:
@@ -249,15 +212,10 @@ class Checkpoint(Progress):
         if self._again is not None:
             variables.assign(variables.groups(self.model, metrics=True), self._again)
             self._again = None
-        elif self._due():
+        elif 0 < self.step_in_epoch < self._feed.num_batches and is_due(self.every_steps, self.step, self._saved_step):
             self._save(self._epoch, self.step_in_epoch)
         if not self._feed.num_batches % self._model.steps_per_execution:  # not self.model: that costs, see _save
             self._end_if_asked()
-
-    def _due(self) -> bool:
-        if self.every_steps is None or not 0 < self.step_in_epoch < self._feed.num_batches:
-            return False
-        return self.step // self.every_steps != self._saved_step // self.every_steps
 
     def save_and_exit(self, number: int = signal.SIGTERM, frame: Any = None) -> None:
         """Ask for a checkpoint after the step that is under way, and for the end of the process then.
@@ -329,30 +287,26 @@ class Checkpoint(Progress):
         model._initial_epoch = self._kept_epoch
         history = getattr(model, "history", None)
         if history is not None and resumed is not None:
-            history.epoch = list(resumed.state["history"]["epoch"])
-            history.history = {name: list(values) for name, values in resumed.state["history"]["logs"].items()}
+            history.epoch = list(resumed.epochs)
+            history.history = {name: list(values) for name, values in resumed.logs.items()}
 
     def _save(self, epoch: int, step_in_epoch: int) -> None:
         model = self.model  # on jax this brings the variables up to date, which costs: only here
         history = getattr(model, "history", None)
         logs = getattr(history, "history", {})
-        state = {
-            "loader": self.state(),
-            "fit": {
-                "epoch": epoch,
-                "step_in_epoch": step_in_epoch,
-                "steps_per_epoch": self._feed.num_batches,
-                "whole_epochs": self._feed.num_batches == self._feed.loader.steps_per_epoch,
-            },
-            "history": {
-                "epoch": list(getattr(history, "epoch", [])),
-                "logs": {name: [_plain(value) for value in values] for name, values in logs.items()},
-            },
-            "optimizer": self._optimizer,
-            "data_wait": self._feed.loader.stats().wait_seconds - self._waited if step_in_epoch else 0.0,
-        }
+        state = FitState(
+            loader=self.state(),
+            epoch=epoch,
+            step_in_epoch=step_in_epoch,
+            steps_per_epoch=self._feed.num_batches,
+            whole_epochs=self._feed.num_batches == self._feed.loader.steps_per_epoch,
+            epochs=tuple(getattr(history, "epoch", ())),
+            logs={name: [_plain(value) for value in values] for name, values in logs.items()},
+            optimizer=self._optimizer,
+            data_wait=self._feed.loader.stats().wait_seconds - self._waited if step_in_epoch else 0.0,
+        )
         arrays = variables.read(variables.groups(model, metrics=step_in_epoch > 0))
-        self.checkpoints.save(self.step + self._offset, arrays, state)
+        self.checkpoints.save(self.step + self._offset, arrays, state.content())
         self._saved_step = self.step
 
 

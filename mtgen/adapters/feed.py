@@ -14,6 +14,7 @@ import numpy as np
 
 from mtgen.batch import Batch
 from mtgen.errors import PlanError
+from mtgen.settings import check_whole_or_none
 from mtgen.waits import ProcessTurns
 
 if TYPE_CHECKING:
@@ -57,10 +58,8 @@ class Feed:
     """
 
     def __init__(self, loader: Loader, steps_per_epoch: int | None = None) -> None:
-        if steps_per_epoch is not None and (not isinstance(steps_per_epoch, int) or steps_per_epoch < 1):
-            raise PlanError(f"steps_per_epoch must be an integer >= 1 or None, received {steps_per_epoch!r}")
         self.loader = loader
-        self.num_batches = steps_per_epoch or loader.steps_per_epoch
+        self.num_batches = check_whole_or_none("steps_per_epoch", steps_per_epoch, 1) or loader.steps_per_epoch
         self._stream = loader.stream()
         self._turns = ProcessTurns("find where a pass starts", loader.prefetch.stall_seconds)
         self._pass = Pass(loader.step)

@@ -192,8 +192,8 @@ def predict(loader: Loader, model: keras.Model, **options: Any) -> pd.DataFrame:
     feed.go_to(0)
     structure = Structure.of(loader.dataset, model)
     steps = range(loader.steps_per_epoch)
+    rows = np.concatenate(loader.plan().slots(0, steps))
     outputs = model.predict(_carrier(feed, structure.inputs_only()), **options)
-    rows = np.concatenate([_rows_with_empty(loader, step) for step in steps])
     real = rows >= 0
     delivered = np.concatenate([feed.delivered[step] for step in steps])
     columns: dict[str, np.ndarray] = {"row": rows[real]}
@@ -231,12 +231,6 @@ def _without(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
     values = values.astype(np.result_type(values, np.float32))
     values[missing] = np.nan
     return values
-
-
-def _rows_with_empty(loader: Loader, step: int) -> np.ndarray:
-    rows = loader.rows(step)
-    num_slots = loader.batching.num_slots(step % loader.steps_per_epoch)
-    return np.concatenate([rows, np.full(num_slots - len(rows), -1)])
 
 
 def _named_outputs(model: keras.Model, outputs: Any) -> dict[str, np.ndarray]:

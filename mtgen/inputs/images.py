@@ -7,7 +7,6 @@ and closed; what happens to the bytes is decided by the recipe and done elsewher
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,7 +25,7 @@ from mtgen.promises import NUM_THREADS, Promises, Verify, bind_promises, mode_of
 from mtgen.recipe import MAX_PIXELS, Recipe, named_recipe
 from mtgen.settings import check_flag, check_kind, shown
 from mtgen.spec import Spec
-from mtgen.table import MOST_COMPARED
+from mtgen.table import column
 from mtgen.threads import in_threads
 from mtgen.waits import Note
 
@@ -144,21 +143,7 @@ class Images:
             >>> images.bind(pandas.DataFrame({"imgpath": ["a.png", "b.png"]})).path(1)
             'pictures/b.png'
         """
-        if self.column not in table.columns:
-            names = [str(name) for name in table.columns[:MOST_COMPARED]]
-            near = difflib.get_close_matches(self.column, names, n=3)
-            hint = (
-                f"did you mean {' or '.join(map(repr, near))}?"
-                if near
-                else f"it has {', '.join(map(repr, names[:20]))}"
-            )
-            raise TableError(f"the table has no column {self.column!r} of image paths; {hint}")
-        values = table[self.column]
-        if isinstance(values, pd.DataFrame):
-            raise TableError(
-                f"the table has {values.shape[1]} columns named {self.column!r}, expected one; rename the others"
-            )
-        return BoundImages(self, values.tolist())
+        return BoundImages(self, column(table, self.column, "Images").tolist())
 
 
 class BoundImages:

@@ -1,4 +1,4 @@
-"""Make a folder that a reader sees whole or not at all, and that survives a power cut once it is there.
+"""Make a folder or file that a reader sees whole or not at all, and that survives a power cut once it is there.
 
 All writing goes through `os.open`, `os.write`, `os.fsync` and `os.rename`, called as attributes of `os`: tests let each
 of these calls fail in turn. A failed fsync is never tried again, because the system may have dropped the pages that it
@@ -148,9 +148,43 @@ def _keep(path: Path, name: Path) -> None:
     try:
         os.link(path, name)
     except OSError as error:
-        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+        if error.errno not in _NO_SECOND_NAMES:
             raise
         write_file(name, path.read_bytes())
+
+
+_NO_SECOND_NAMES = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+def publish_file(target: Path, content: bytes) -> None:
+    """Write a file that a reader sees whole or not at all; what stands in its place already is not touched.
+
+    Raises:
+        FileExistsError: something stands there, perhaps since a moment ago.
+        OSError: writing failed; nothing is left.
+    """
+    new = temporary_beside(target)
+    published = False
+    try:
+        write_file(new, content)
+        try:
+            os.link(new, target)  # unlike a rename it never takes the place of a file
+        except OSError as error:
+            if error.errno not in _NO_SECOND_NAMES:
+                raise
+            if os.path.lexists(target):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+            os.rename(new, target)
+        published = True
+        sync_folder(target.parent)
+    except BaseException:
+        if published:
+            with suppress(OSError):
+                os.unlink(target)
+        raise
+    finally:
+        with suppress(OSError):
+            os.unlink(new)
 
 
 def replace_file(target: Path, content: bytes) -> None:
@@ -159,7 +193,7 @@ def replace_file(target: Path, content: bytes) -> None:
     Raises:
         OSError: writing failed; the old file is as it was, and nothing else is left.
     """
-    new = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
+    new = temporary_beside(target)
     try:
         write_file(new, content)
         put_in_place(new, target)

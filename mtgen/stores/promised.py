@@ -16,21 +16,19 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from mtgen.errors import ChangedError, ManifestError, PlanError
+from mtgen.errors import ChangedError, ManifestError, PlanError, StoreError
 from mtgen.files import hash_file
 from mtgen.manifest import Manifest, path_bytes
-from mtgen.promises import NUM_THREADS, Difference, Promises, Verify, changed_text, read_manifest
+from mtgen.promises import SHOWN, Promises, Verify, changed_text, read_manifest
 from mtgen.stores.base import Store
 from mtgen.stores.bcolz import BcolzStore
 from mtgen.stores.opening import URL, split_inside
 from mtgen.stores.zarr import METADATA, ZarrStore
-from mtgen.threads import in_threads
-from mtgen.waits import Note
 
 SELF_CHECKING = "Zarr v3 with the crc32c codec and HDF5 with fletcher32"
 """Formats whose own checksums are checked at every read."""
 
-_SHOWN = 5
+_BCOLZ_METADATA = {"sizes", "storage", "__attrs__", "__rootdirs__"}
 
 
 def in_memory(store: Store) -> bool:
@@ -68,22 +66,25 @@ def files_at(place: Path) -> Iterator[tuple[bytes, str]]:
     """`(path as a manifest has it, path)` of all files of a store, sorted; links to folders are followed once.
 
     Raises:
-        OSError: a folder cannot be listed.
+        StoreError: a folder cannot be listed.
     """
     if not place.is_dir():
         yield path_bytes(place.name), str(place)
         return
     seen: set[tuple[int, int]] = set()
-    for folder, folders, names in os.walk(place, onerror=_raise, followlinks=True):
-        found = os.stat(folder)
-        if (found.st_dev, found.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((found.st_dev, found.st_ino))
-        folders.sort()
-        inside = Path(folder).relative_to(place.parent)
-        for name in sorted(names):
-            yield path_bytes((inside / name).as_posix()), os.path.join(folder, name)
+    try:
+        for folder, folders, names in os.walk(place, onerror=_raise, followlinks=True):
+            found = os.stat(folder)
+            if (found.st_dev, found.st_ino) in seen:
+                folders.clear()
+                continue
+            seen.add((found.st_dev, found.st_ino))
+            folders.sort()
+            inside = Path(folder).relative_to(place.parent)
+            for name in sorted(names):
+                yield path_bytes((inside / name).as_posix()), os.path.join(folder, name)
+    except OSError as error:
+        raise StoreError(f"the files of the store cannot be listed ({error}): check rights", path=str(place)) from error
 
 
 def _raise(error: OSError) -> None:
@@ -125,6 +126,7 @@ def promised(store: Store, manifest_path: str | os.PathLike[str], mode: Verify) 
         PlanError: the store is no local file, or "read" of a format that cannot compare what it reads.
         ManifestError: the manifest is damaged, or names no file of the store.
         ChangedError: files are missing, new, or of another size or time.
+        StoreError: the files cannot be listed or read.
     """
     places = places_of(store)
     if mode == "read" and not isinstance(store, BcolzStore) and not checks_itself(store):
@@ -155,28 +157,17 @@ def _check_files(files: list[tuple[bytes, str]], places: list[Path], manifest: M
     known = np.flatnonzero(entries >= 0)
     promises = Promises(manifest, entries[known], location=location, contents=False)
 
-    def look(number: int, note: Note) -> tuple[str, Difference | None]:
-        path = files[known[number]][1]
-        note(f"look at {path}")
-        try:
-            return path, promises.difference(number, os.stat(path))
-        except OSError as error:
-            return path, Difference("missing", f"it cannot be found ({error.strerror})")
+    def path_of(number: int) -> str:
+        return files[known[number]][1]
 
-    wrong = [
-        (path, difference)
-        for path, difference in in_threads(look, range(len(known)), num_threads=NUM_THREADS, group=256)
-        if difference is not None
-    ]
+    kinds, first = promises.look_at(range(len(known)), path_of, path_of)
     new = [files[number][1] for number in np.flatnonzero(entries < 0).tolist()]
     missing = missing_of(files, places, manifest)
-    kinds: Counter[str] = Counter(difference.kind for _, difference in wrong)
     kinds += Counter({"missing": len(missing), "new": len(new)})
     if kinds:
-        first = [f"{path}: {difference.text}" for path, difference in wrong[:_SHOWN]]
-        first += [f"{name}: it is missing" for name in missing[:_SHOWN]]
-        first += [f"{path}: the manifest does not name it" for path in new[:_SHOWN]]
-        text = changed_text(kinds, first[:_SHOWN], len(files) + len(missing))
+        first += [f"{name}: it is missing" for name in missing[:SHOWN]]
+        first += [f"{path}: the manifest does not name it" for path in new[:SHOWN]]
+        text = changed_text(kinds, first[:SHOWN], len(files) + len(missing))
         raise ChangedError(text, path=str(places[0]))
     return entries
 
@@ -198,16 +189,16 @@ def _check_contents(files: list[tuple[bytes, str]], entries: np.ndarray, manifes
     for (_, path), entry in zip(files, entries.tolist(), strict=True):
         name = os.path.basename(path)
         if name in METADATA or name in _BCOLZ_METADATA:
-            _, checksum = hash_file(path)
+            try:
+                _, checksum = hash_file(path)
+            except OSError as error:
+                raise StoreError(f"the file cannot be read ({error}): check rights", path=path) from error
             if checksum != manifest.entry(entry).checksum:
                 raise ChangedError(
                     f"the dataset changed: the content of this file does not have the checksum that the manifest "
                     f"{location} says. Restore it, or make the manifest anew (mtgen verify --make)",
                     path=path,
                 )
-
-
-_BCOLZ_METADATA = {"sizes", "storage", "__attrs__", "__rootdirs__"}
 
 
 def _promised_chunks(store: Store, places: list[Path], manifest: Manifest, location: str, *, contents: bool) -> Store:

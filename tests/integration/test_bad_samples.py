@@ -138,6 +138,34 @@ def test_a_sample_bad_in_one_input_and_misaligned_in_another_raises(tmp_path: Pa
     assert caught.value.row == 2
 
 
+def test_a_replacement_that_does_not_belong_raises_as_such(tmp_path: Path) -> None:
+    """The error of the row in whose place it was drawn was raised, which is no reason to stop where bad rows pass."""
+    keys = np.arange(6)
+    store = MemoryStore(features(6), 1, keys=keys, key_name="id")
+    make_pictures(tmp_path, 6)
+    (tmp_path / "0.png").unlink()
+    table = pd.DataFrame({"id": range(6), "path": [f"{row}.png" for row in range(6)]})
+    inputs = {"image": mtgen.Images("path", root=tmp_path, size=(2, 2)), "f": mtgen.Rows(store)}
+    data = mtgen.Dataset(table, inputs, "id")
+    keys[1:] = 99
+    loader = mtgen.Loader(data, 1, shuffle=False, on_error=OnError(policy="refill", max_errors=6))
+    with loader, pytest.raises(AlignmentError, match="keys differ") as caught:
+        loader.batch(0)
+    assert caught.value.step == 0
+    assert caught.value.row in range(1, 6)
+    bad = loader.quarantine()
+    assert bad["row"].tolist() == [0]
+    assert "cannot read the picture" in bad["error"][0]
+
+
+def test_a_single_row_has_nothing_in_its_place(tmp_path: Path) -> None:
+    data = mtgen.Dataset(pd.DataFrame({"p": ["0.png"]}), {"image": mtgen.Images("p", root=tmp_path, size=(2, 2))})
+    loader = mtgen.Loader(data, 1, on_error="refill")
+    with loader, pytest.raises(StoreError, match=r"no other row could be drawn .* Is the disk there\?"):
+        loader.batch(0)
+    assert "cannot read the picture" in loader.quarantine()["error"][0]
+
+
 def test_a_report_is_added_to_and_has_one_header(pictures: Path, tmp_path: Path) -> None:
     data = make_dataset(NUM_ROWS, pictures=pictures)
     report = tmp_path / "bad.csv"

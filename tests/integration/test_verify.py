@@ -22,6 +22,7 @@ from mtgen.cli import app
 from mtgen.errors import ChangedError, DecodeError, ManifestError, PlanError, StateError, StoreError
 from mtgen.stores import open_store
 from mtgen.stores.bcolz_writer import write_bcolz, write_bcolz_table
+from mtgen.stores.promised import files_at
 from mtgen.verify import make_manifest, verify
 from tests.support.flips import flip, rewrite
 from tests.support.pictures import encode, photo
@@ -554,3 +555,16 @@ def test_a_store_that_is_already_open_is_not_changed(tmp_path: Path) -> None:
     store = open_store(folder)
     with_store(store, manifest=tmp_path / "manifest.csv", verify="read")
     assert store.promised is None
+
+
+def test_a_store_whose_files_cannot_be_listed_is_an_error_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bare PermissionError came out of the dataset."""
+
+    def fail(path: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", fail)
+    with pytest.raises(StoreError, match=r"the files of the store cannot be listed \(.*\): check rights"):
+        list(files_at(tmp_path))

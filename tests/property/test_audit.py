@@ -15,10 +15,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import mtgen
-from mtgen.audit import Coverage, Plan, audit, check_shards, step_digest
+from mtgen.audit import Coverage, audit, check_shards, step_digest
 from mtgen.errors import PlanError
 from mtgen.order_check import audit_run
-from mtgen.plan import Batching, Shard
+from mtgen.plan import Batching, Plan, Shard
 from mtgen.sampling.order import Blocks, Exact, Sampler, Sequential, sampler_of
 
 samplers = st.one_of(

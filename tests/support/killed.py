@@ -23,7 +23,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 STEP = "a step was trained"
-CALLS = ("write", "fsync", "rename", "replace", "mkdir", "unlink", "rmdir", "ftruncate", "close")
+CALLS = ("write", "fsync", "link", "rename", "replace", "mkdir", "unlink", "rmdir", "ftruncate", "close")
 """Functions of `os` before which, and after which, a child can be killed."""
 
 # The exception is Keras's own, see setup.cfg.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -88,3 +90,10 @@ def test_a_log_that_was_taken_off_hears_no_more() -> None:
     one.serve(whole, 1)
     one.note_trained(2)
     assert logged == [0]
+
+
+@pytest.mark.parametrize("wrong", [True, 0, 2.0, "5"])
+def test_steps_per_epoch_is_a_number_of_steps(wrong: Any) -> None:
+    """`True` was taken for one step."""
+    with pytest.raises(PlanError, match="steps_per_epoch must be an integer >= 1 or None, received"):
+        Feed(feed().loader, wrong)

@@ -349,7 +349,7 @@ def test_a_subset_for_training_has_every_class(table: pd.DataFrame, folder: Path
         ({"class_mode": "sparse", "y_col": "number"}, "write dataframe['number'].astype(str) if that is meant"),
         ({"classes": "abc"}, "classes must be a list of labels, received 'abc'"),
         ({"classes": ["a", "a"]}, "classes names 'a' twice"),
-        ({"x_col": "file"}, "the table has no column 'file' of image paths"),
+        ({"x_col": "file"}, "the table has no column 'file'"),
         ({"weight_col": "class"}, "column 'class' holds"),
         ({"seed": -1}, "seed must be an integer >= 0, received -1"),
         ({"batch_size": 0}, "batch_size"),

@@ -33,7 +33,7 @@ def test_the_first_error_in_slot_order_is_raised_then_field_order() -> None:
     one.fail(1, 1, StoreError("second slot, second field"))
     with pytest.raises(StoreError, match=r"second slot, second field \[step 0, row 7\]"):
         one.batch()
-    assert one.num_bad == 2
+    assert len(one.bad) == 2
 
 
 def test_one_error_object_in_two_batches_names_each_batch() -> None:

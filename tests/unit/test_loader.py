@@ -58,11 +58,11 @@ def test_a_wrong_seed_is_refused_whatever_the_order(shuffle: Any, seed: Any) -> 
 def test_a_step_is_an_integer(step: Any) -> None:
     loader = mtgen.Loader(make_dataset(9), 2, num_workers=0)
     for ask in (loader.rows, loader.batch, loader.state):
-        with pytest.raises(PlanError, match=r"a step is an integer >= 0, received"):
+        with pytest.raises(PlanError, match=r"step must be an integer >= 0, received"):
             ask(step)
     if step is not None:
         for start, stop in ((step, None), (0, step)):
-            with pytest.raises(PlanError, match=r"a step is an integer >= 0, received"):
+            with pytest.raises(PlanError, match=r"step must be an integer >= 0, received"):
                 loader.steps(start, stop)
 
 

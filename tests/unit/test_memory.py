@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,6 +103,12 @@ def test_more_memory_never_means_a_smaller_window() -> None:
 def test_a_budget_is_a_number_of_bytes(wrong: Any) -> None:
     with pytest.raises(PlanError, match=r'number of bytes > 0 or "auto", received '):
         budget_bytes(wrong)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    assert type(budget_bytes(np.int64(5))) is int  # type: ignore[arg-type]
+    asked = Prefetch(window=np.int32(2), depth=np.int64(3))  # type: ignore[arg-type]
+    assert (type(asked.window), type(asked.depth), asked) == (int, int, Prefetch(window=2, depth=3))
 
 
 def test_auto_is_at_most_a_gibibyte() -> None:

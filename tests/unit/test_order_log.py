@@ -460,7 +460,7 @@ class Failing:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, nth: int) -> None:
         self.left, self.failed = nth, ""
-        for name in ("open", "write", "fsync", "rename", "ftruncate", "makedirs"):
+        for name in ("open", "write", "fsync", "link", "ftruncate", "makedirs"):
             monkeypatch.setattr(os, name, self.wrapped(name, getattr(os, name)))
 
     def wrapped(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
@@ -494,7 +494,7 @@ def test_whatever_call_fails_the_log_stays_good_and_is_gone_on_with(tmp_path: Pa
                 assert "no space left" in str(error)
                 assert str(folder) in str(error)
         if not failing.failed:
-            assert seen == {"open", "write", "fsync", "rename", "ftruncate", "makedirs"}
+            assert seen == {"open", "write", "fsync", "link", "ftruncate", "makedirs"}
             return
         seen.add(failing.failed)
         left = [path.name for path in folder.iterdir()] if folder.exists() else []
@@ -509,6 +509,39 @@ def test_whatever_call_fails_the_log_stays_good_and_is_gone_on_with(tmp_path: Pa
         assert again.ok, (nth, failing.failed, str(again))
         assert [one.num_steps for one in again.epochs] == [4, 4]
     pytest.fail("a run of six steps needs a hundred calls")
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_log_that_another_process_begins_at_the_same_moment_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    """The header was renamed over that of the other process, whose lines then went to a file without a name."""
+    path, real = tmp_path / "order.jsonl", os.fsync
+
+    def fsync(handle: int) -> None:
+        real(handle)
+        path.write_bytes(b"of another process\n")
+
+    def link(*names: object) -> None:
+        raise OSError(errno.EPERM, "no second names here")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    if not links:
+        monkeypatch.setattr(os, "link", link)
+    with pytest.raises(StateError, match="holds something else; nothing is overwritten"):
+        mtgen.OrderLog(tmp_path, loader())
+    assert [one.name for one in tmp_path.iterdir()] == ["order.jsonl"]
+    assert path.read_bytes() == b"of another process\n"
+
+
+def test_a_log_is_begun_where_files_have_one_name_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(*names: object) -> None:
+        raise OSError(errno.EPERM, "no second names here")
+
+    monkeypatch.setattr(os, "link", link)
+    write(tmp_path, loader(), 0, 8)
+    assert audit_run(tmp_path).ok
+    assert [one.name for one in tmp_path.iterdir()] == ["order.jsonl"]
 
 
 def test_after_a_write_that_failed_the_same_log_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

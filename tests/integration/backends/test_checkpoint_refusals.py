@@ -13,6 +13,7 @@ from tests.support.saved_runs import (
     Recorder,
     Setup,
     compiled_once,  # noqa: F401  used by every test here
+    cosine,
     dataset,
     expected_rows,
     functional,
@@ -104,6 +105,21 @@ def test_another_run_is_refused_and_nothing_is_changed(tmp_path, every, change, 
     assert setup.source.step == 0
     assert setup.model._initial_epoch is None
     assert [path.name for path in folder.iterdir()] == [f"checkpoint-{step:010d}"]
+
+
+def test_a_refused_resume_leaves_a_loader_where_it_stands(tmp_path, every):
+    """The loader was put to the checkpoint and back to its first step, so the run before began anew."""
+    model, source = renamed(), loader(num_workers=1)
+    model.compile(cosine(), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    x = source.keras()
+    progress = source.callback(x)
+    model.fit(x, epochs=1, verbose=0, callbacks=[progress])
+    with pytest.raises(StateError, match="'other/kernel' is where"):
+        model.fit(x, epochs=2, verbose=0, callbacks=[source.checkpoint(x, only(every[0], 3, tmp_path))])
+    assert (progress.step, source.num_restores) == (5, 0)
+    model.fit(x, epochs=1, verbose=0, callbacks=[progress])
+    assert model.recorder.rows() == expected_rows(0, 10)
+    source.close()
 
 
 def test_other_metrics_are_refused_inside_an_epoch_and_may_change_between_epochs(tmp_path, every):

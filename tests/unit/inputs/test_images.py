@@ -69,9 +69,9 @@ def test_column_must_be_a_name():
 
 def test_a_missing_column_names_the_near_ones():
     table = pd.DataFrame({"img_path": ["a"], "target": [1]})
-    with pytest.raises(TableError, match=r"no column 'imgpath' of image paths; did you mean 'img_path'\?"):
+    with pytest.raises(TableError, match=r"no column 'imgpath'\. Did you mean 'img_path'\?"):
         Images("imgpath", size=(8, 8)).bind(table)
-    with pytest.raises(TableError, match="no column 'zzz' of image paths; it has 'img_path', 'target'"):
+    with pytest.raises(TableError, match=r"no column 'zzz'\. The columns are \['img_path', 'target'"):
         Images("zzz", size=(8, 8)).bind(table)
 
 
