@@ -27,6 +27,18 @@ _held: weakref.WeakValueDictionary[str, FolderLock] = weakref.WeakValueDictionar
 _guard = threading.Lock()
 
 
+def _leave_to_parent() -> None:
+    """In a forked child: the system frees a lock when the last process that has its file open is gone."""
+    global _guard  # another thread of the parent may have been inside
+    _guard = threading.Lock()
+    for lock in list(_held.values()):
+        lock._drop()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
 class FolderLock:
     """The right to write into a folder.
 
