@@ -172,7 +172,7 @@ class Checkpoints:
                     arrays, state = read_files(path, step)
                     return Checkpoint(step=step, arrays=arrays, state=state, path=path, skipped=tuple(skipped))
                 except DamagedError as damage:
-                    if not path.exists():
+                    if not os.path.lexists(path):  # a link that leads nowhere is damage
                         break  # its writer removed it since it was listed, so there is a newer one
                     skipped.append(f"{path.name} is damaged: {damage}")
                     self._damaged.add(path)

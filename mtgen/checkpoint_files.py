@@ -189,7 +189,7 @@ def _read_arrays(path: Path, described: Mapping[str, Any]) -> dict[str, np.ndarr
         if set(archive.files) != set(described):
             raise DamagedError(f"{ARRAYS} holds {sorted(archive.files)}, {STATE} describes {sorted(described)}")
         for name, one in described.items():
-            array = archive[name]
+            array = archive[f"{name}.npy"]  # in full, else NumPy may give the array 'a' for the name 'a.npy'
             dtype = _dtype(one["dtype"])
             if array.dtype != dtype:
                 array = array.view(dtype)

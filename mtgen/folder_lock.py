@@ -27,6 +27,16 @@ _held: weakref.WeakValueDictionary[str, FolderLock] = weakref.WeakValueDictionar
 _guard = ProcessTurns("lock a folder or give it back")
 
 
+def _leave_to_parent() -> None:
+    """In a forked child: the system frees a lock when the last process that has its file open is gone."""
+    for lock in list(_held.values()):
+        lock._drop()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
 class FolderLock:
     """The right to write into a folder.
 

@@ -21,7 +21,7 @@ from mtgen.errors import StateError, StoreError
 from mtgen.order_reader import LOG_FILE, ROWS_FILE, Log, Tally, delivered
 from mtgen.order_records import VERSION, encode
 from mtgen.sampling.order import sampler_of
-from mtgen.state import differences
+from mtgen.state import differences, without_lone_files
 from mtgen.stores.new_folder import publish_file
 
 if TYPE_CHECKING:
@@ -30,6 +30,16 @@ if TYPE_CHECKING:
 
 _open_logs: weakref.WeakValueDictionary[str, OrderLog] = weakref.WeakValueDictionary()
 """Logs of this process by real path: the one that is opened last has the file, as when a notebook's cell runs again."""
+
+
+def _leave_to_parent() -> None:
+    """In a forked child: else it would keep the lock of a parent that was killed."""
+    for log in list(_open_logs.values()):
+        log.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 POSITIONS_AHEAD = 4096
 """Positions whose planned rows are computed at once: a permutation costs as much for one step as for fifty."""
@@ -77,6 +87,7 @@ class OrderLog:
         self._rebuilds = sampler_of(loader.sampler.settings()) == loader.sampler
         self._ahead: dict[int, np.ndarray] = {}
         self._tally = Tally(self._plan.rows)
+        self._under_way = False
         key = os.path.realpath(self.path)
         if (before := _open_logs.pop(key, None)) is not None:
             before.close()
@@ -149,9 +160,10 @@ class OrderLog:
         """Compare the log in the folder with the loader, and cut off a torn last line."""
         log = Log(self.folder)
         now, last = self._loader.settings(), log.last_batching.shard
+        logged, digests = log.header["dataset"], self._loader.dataset.digests
         differing = [
             *differences("setting", log.header["settings"], now, but=("shard",)),
-            *differences("dataset part", log.header["dataset"], self._loader.dataset.digests),
+            *differences("dataset part", without_lone_files(logged, digests), without_lone_files(digests, logged)),
         ]
         shard = self._plan.batching.shard
         if last.count == shard.count and last.index != shard.index:
@@ -187,10 +199,29 @@ class OrderLog:
     def note(self, step: int, rows: np.ndarray) -> None:
         """Log a trained step by its number and the rows that were delivered; see `add`.
 
+        After an interrupt within, such as Ctrl-C, the log takes no more until it is opened again.
+
         Args:
             step: batch number since training began.
             rows: int64 `(slots,)`, -1 for an empty slot.
         """
+        if self._under_way:  # interrupted somewhere within: nobody knows whether that line is in the file
+            self.close()
+        if not self._close.alive:
+            raise StateError(
+                "the order log was closed: by close(), because it was opened once more, because it could not be "
+                "written before, or because that was interrupted. Open it again: it goes on where it stands",
+                path=str(self.path),
+            )
+        self._under_way = True
+        try:
+            self._note(step, rows)
+        except Exception:
+            self._under_way = False
+            raise
+        self._under_way = False
+
+    def _note(self, step: int, rows: np.ndarray) -> None:
         restored = self._num_restores != self._loader.num_restores
         if self.next_step is not None and step < self.next_step and not restored:
             raise StateError(
@@ -254,12 +285,6 @@ class OrderLog:
         return self._ahead[step]
 
     def _append(self, record: Mapping[str, Any]) -> None:
-        if not self._close.alive:
-            raise StateError(
-                "the order log was closed: by close(), because it was opened once more, or because it could not be "
-                "written before. Open it again: it goes on where it stands",
-                path=str(self.path),
-            )
         line, check = encode(record, self._check)
         written = 0
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -149,11 +148,16 @@ class Pending:
         """
         bad, on_bad = self.bad, self.on_bad or (lambda bad: None)
         if self._errors:
-            # What stops the run is this error, not that it was one more than allowed.
-            with suppress(BudgetError):
-                on_bad(bad)
             slot, _, error = min(self._errors, key=lambda entry: entry[:2])
-            raise self._placed(error, None if slot == NO_SLOT else int(self.rows[slot]))
+            placed = self._placed(error, None if slot == NO_SLOT else int(self.rows[slot]))
+            # What stops the run is this error, not that it was one more than allowed, or that no report can be written.
+            try:
+                on_bad(bad)
+            except BudgetError:
+                pass
+            except MtgenError as other:
+                placed.add_note(str(other))
+            raise placed
         on_bad(bad)
         by_role: dict[str, dict[str, np.ndarray]] = {"input": {}, "target": {}, "weight": {}}
         for one, buffer in zip(self.fields, self.buffers, strict=True):

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 
 import pandas as pd
 
 from mtgen.batch import BadSample
 from mtgen.config import OnError
 from mtgen.errors import BudgetError, StoreError
+from mtgen.waits import ProcessTurns
 
 HEADER = ["row", "path", "error", "step"]
 _SHOWN = 5
+_turns = ProcessTurns("list rows that could not be read")
+"""One for all loaders, because several may share a report."""
 
 
 class Quarantine:
@@ -37,6 +42,7 @@ class Quarantine:
     def __init__(self, on_error: OnError, num_rows: int) -> None:
         self._on_error, self._num_rows = on_error, num_rows
         self._bad: dict[int, BadSample] = {}
+        self._unwritten: list[BadSample] = []
 
     def add(self, bad: Iterable[BadSample]) -> None:
         """List the bad rows of one batch, those that are new.
@@ -45,13 +51,18 @@ class Quarantine:
             BudgetError: more distinct bad rows than allowed; not with the policy `"raise"`, which stops anyway.
             StoreError: the report cannot be written.
         """
-        # One call for each row and no lock, which a fork could leave locked.
-        new = [one for one in bad if self._bad.setdefault(one.row, one) is one]
+        with _turns.here:
+            new = list({one.row: one for one in bad if one.row not in self._bad}.values())
+            self._bad.update((one.row, one) for one in new)
+            if self._on_error.report is not None:
+                # Those that could not be written before come first, and stop the run again if they still cannot be.
+                self._unwritten += new
+                if self._unwritten:
+                    _append(os.fspath(self._on_error.report), self._unwritten)
+                self._unwritten = []
+            listed = list(self._bad.values())
         if not new:
             return
-        listed = list(self._bad.values())
-        if self._on_error.report is not None:
-            _append(os.fspath(self._on_error.report), new)
         allowed = self._on_error.most_bad_rows(self._num_rows)
         if self._on_error.policy != "raise" and len(listed) > allowed:
             shown = "; ".join(f"row {one.row}: {one.error} ({one.path})" for one in listed[-_SHOWN:])
@@ -71,12 +82,26 @@ class Quarantine:
 
 
 def _append(path: str, new: Iterable[BadSample]) -> None:
+    """Add lines with one write; what a full disk left of them is taken back."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
     try:
-        with open(path, "a", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            writer = csv.writer(file)
-            if not file.tell():
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            if not (length := os.fstat(handle).st_size):
                 writer.writerow(HEADER)
             writer.writerows([getattr(one, name) for name in HEADER] for one in new)
+            content = text.getvalue().encode("utf-8", "surrogateescape")
+            try:
+                written = 0
+                while written < len(content):
+                    written += os.write(handle, content[written:])
+            except OSError:
+                with suppress(OSError):
+                    os.ftruncate(handle, length)
+                raise
+        finally:
+            os.close(handle)
     except OSError as cause:
         raise StoreError(
             f"the report of bad rows cannot be written ({cause}): check space and rights", path=path

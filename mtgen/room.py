@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,9 +13,10 @@ from mtgen.waits import LOCK_SECONDS, POLL_SECONDS, Latch
 
 
 class Room:
-    """Bytes that threads take and give back; who finds too few left waits.
+    """Bytes that threads take and give back; who finds too few left waits, first come, first served.
 
-    Any thread. A thread takes once at a time, so somebody can always go on. A forked child starts with all of it.
+    Any thread. A thread takes once at a time, so somebody can always go on. In turn, because who needs much would find
+    too little for ever where others take a little again and again. A forked child starts with all of it.
 
     Args:
         num_bytes: all there is.
@@ -35,6 +37,7 @@ class Room:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._taken: dict[object, int] = {}
+        self._waiting: dict[object, None] = {}
         self._changed = Latch()
 
     @property
@@ -65,16 +68,24 @@ class Room:
         finally:
             # By name, so that an interrupt at any place gives back what was taken and no more.
             with self._lock:
+                self._waiting.pop(mine, None)
                 self._taken.pop(mine, None)
-                changed, self._changed = self._changed, Latch()
-            changed.set()
+                self._tell()
+
+    def _tell(self) -> None:
+        """Let those that wait look again; under the lock."""
+        changed, self._changed = self._changed, Latch()
+        changed.set()
 
     def _wait(self, mine: object, num_bytes: int) -> None:
         left = self._stall_seconds
         while True:
             with self._lock:
-                if num_bytes <= self.num_free:
+                self._waiting.setdefault(mine)
+                if next(iter(self._waiting)) is mine and num_bytes <= self.num_free:
                     self._taken[mine] = num_bytes
+                    self._waiting.pop(mine)
+                    self._tell()  # the next one may fit too
                     return
                 changed = self._changed
             if left <= 0:
@@ -82,5 +93,7 @@ class Room:
                     f"no room to decode a picture of {num_bytes:,} bytes for {self._stall_seconds:g} s: other "
                     f"threads hold {self.num_bytes - self.num_free:,} of {self.num_bytes:,}"
                 )
-            changed.wait(min(POLL_SECONDS, left))
-            left -= POLL_SECONDS
+            piece, started = min(POLL_SECONDS, left), time.monotonic()
+            changed.wait(piece)
+            # At most the piece: a process that was stopped meanwhile did not wait.
+            left -= min(piece, time.monotonic() - started)

@@ -94,8 +94,8 @@ def step_of(
         *differences("setting", state["settings"], settings, but=() if before is None else ("shard",)),
         *differences(
             "dataset part",
-            _without_lone_files(state["dataset"], digests),
-            _without_lone_files(digests, state["dataset"]),
+            without_lone_files(state["dataset"], digests),
+            without_lone_files(digests, state["dataset"]),
         ),
     ]
     if differing:
@@ -182,7 +182,7 @@ def differences(kind: str, before: object, now: Mapping[str, Any], *, but: tuple
     ]
 
 
-def _without_lone_files(digests: Any, other: Any) -> Any:
+def without_lone_files(digests: Any, other: Any) -> Any:
     """Digests without what only one side's manifest says: a manifest may come or go, but not contradict another."""
     if not isinstance(digests, Mapping) or not isinstance(other, Mapping):
         return digests

@@ -119,10 +119,20 @@ def new_file(path: Path) -> Iterator[NewFile]:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder with all in it; what fails once is tried once more, which an fsync never is."""
+    """Remove a folder with all in it; what fails once is tried once more, which an fsync never is.
+
+    Of a link in its place the link goes, and what it leads to stays.
+    """
     with suppress(OSError):
-        shutil.rmtree(folder)
+        _remove(folder)
     if os.path.lexists(folder):
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    if os.path.islink(folder) or not os.path.isdir(folder):
+        os.unlink(folder)
+    else:
         shutil.rmtree(folder)
 
 

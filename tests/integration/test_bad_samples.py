@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
+import os
 import pickle
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +14,10 @@ import pandas as pd
 import pytest
 
 import mtgen
+from mtgen.batch import BadSample
 from mtgen.config import OnError, Prefetch
 from mtgen.errors import AlignmentError, BudgetError, DecodeError, StoreError
+from mtgen.quarantine import Quarantine
 from tests.support.samples import features, make_dataset, make_pictures
 from tests.support.stores import MemoryStore
 
@@ -183,6 +188,78 @@ def test_a_report_that_cannot_be_written_stops_the_run(pictures: Path, tmp_path:
     loader = mtgen.Loader(data, 24, on_error=on_error)
     with loader, pytest.raises(StoreError, match="the report of bad rows cannot be written"):
         loader.batch(0)
+
+
+def test_the_error_of_a_report_hid_that_of_the_picture(pictures: Path, tmp_path: Path) -> None:
+    data = make_dataset(NUM_ROWS, pictures=pictures)
+    loader = mtgen.Loader(data, 24, shuffle=False, on_error=OnError(report=tmp_path))
+    with loader, pytest.raises(DecodeError, match="text, perhaps a saved error page") as caught:
+        loader.batch(0)
+    assert caught.value.row == 5
+    assert "the report of bad rows cannot be written" in caught.value.__notes__[0]
+
+
+def test_a_row_that_could_not_be_written_was_never_written(pictures: Path, tmp_path: Path) -> None:
+    data = make_dataset(NUM_ROWS, pictures=pictures)
+    report = tmp_path / "later" / "bad.csv"
+    with mtgen.Loader(data, 12, shuffle=False, on_error=OnError(policy="mask", max_errors=2, report=report)) as loader:
+        for _ in range(2):
+            with pytest.raises(StoreError, match="the report of bad rows cannot be written"):
+                loader.batch(0)
+        report.parent.mkdir()
+        loader.batch(1)
+        loader.batch(0)
+    assert pd.read_csv(report)["row"].tolist() == [5, 13]
+
+
+def test_what_a_full_disk_leaves_of_a_line_is_taken_back(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_dataset(NUM_ROWS, pictures=pictures)
+    report = tmp_path / "bad.csv"
+    write = os.write
+    calls = 0
+
+    def full(handle: int, content: bytes) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            return write(handle, content[:10])
+        if calls == 3:
+            raise OSError(errno.ENOSPC, "no space")
+        return write(handle, content)
+
+    on_error = OnError(policy="mask", max_errors=2, report=report)
+    with mtgen.Loader(data, 12, shuffle=False, num_workers=0, on_error=on_error) as loader:
+        monkeypatch.setattr(os, "write", full)
+        loader.batch(0)
+        before = report.read_bytes()
+        with pytest.raises(StoreError, match="no space"):
+            loader.batch(1)
+        assert report.read_bytes() == before
+        loader.batch(1)
+    assert pd.read_csv(report)["row"].tolist() == [5, 13]
+
+
+def test_loaders_that_share_a_report_wrote_two_headers(tmp_path: Path) -> None:
+    num_threads, report = 8, tmp_path / "bad.csv"
+    for _ in range(20):
+        report.unlink(missing_ok=True)
+        barrier = threading.Barrier(num_threads)
+
+        def add(number: int, barrier: threading.Barrier = barrier) -> None:
+            found = Quarantine(OnError(policy="mask", max_errors=99, report=report), num_rows=100)
+            barrier.wait(20)
+            found.add([BadSample(row=number, path="p" * 20_000, error="cut off", step=0, slot=0)])
+
+        threads = [threading.Thread(target=add, args=(number,)) for number in range(num_threads)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        frame = pd.read_csv(report)
+        assert sorted(frame["row"].tolist()) == list(range(num_threads))
+        assert set(frame["path"]) == {"p" * 20_000}
 
 
 def test_weights_of_masked_slots_are_zero_for_every_target(pictures: Path) -> None:

@@ -79,7 +79,7 @@ def test_only_batches_with_a_row_in_a_bad_chunk_fail(
         job.perform(lambda what: None)
     for step, (pending, rows) in enumerate(zip(pendings, window, strict=True)):
         bad = [row for row in rows if mapping[row] // chunk_rows in store.bad_chunks]
-        assert pending.num_bad == len(bad)
+        assert len(pending.bad) == len(bad)
         if not bad:
             np.testing.assert_array_equal(pending.batch().inputs["f"], store.array[np.array(mapping)[rows]])
             continue

@@ -16,12 +16,14 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+import pandas as pd
 import pytest
 import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
+import mtgen
 from mtgen import folder_lock
 from mtgen.checkpoint import Checkpoint, Checkpoints
 from mtgen.errors import MtgenError, StateError, StoreError
@@ -693,3 +695,67 @@ def test_a_lock_file_that_vanishes_between_opening_and_locking_is_made_again(
     lock.take()
     assert (tmp_path / ".lock").exists()
     lock.release()
+
+
+# --- what an attack found ---------------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_that_is_a_link_to_nowhere_was_looked_for_without_end(tmp_path: Path) -> None:
+    folder = saved(tmp_path, 5)
+    (folder / "checkpoint-0000000007").symlink_to(tmp_path / "moved")
+    found = check(Checkpoints(folder).latest(), 5)
+    assert "checkpoint-0000000007 is damaged" in found.skipped[0]
+
+
+def test_a_checkpoint_that_is_a_link_makes_way_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+    folder, elsewhere = saved(tmp_path / "run", 5), tmp_path / "elsewhere"
+    (folder / "checkpoint-0000000005").rename(elsewhere)
+    (folder / "checkpoint-0000000005").symlink_to(elsewhere)
+    check(Checkpoints(folder).latest(), 5)
+    saved(folder, 6, 7)
+    assert Checkpoints(folder).steps() == [6, 7]
+    assert temporaries(folder) == []
+    assert len(list(elsewhere.iterdir())) == 3
+
+
+def test_an_array_was_given_under_the_name_of_another_with_npy_at_its_end(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, {"a": np.arange(3), "a.npy": np.arange(3) + 10}, {})
+        found = checkpoints.latest()
+    assert found is not None
+    assert {name: array.tolist() for name, array in found.arrays.items()} == {"a": [0, 1, 2], "a.npy": [10, 11, 12]}
+
+
+FORKED = """
+import os, sys
+import numpy as np
+import pandas as pd
+import mtgen
+from mtgen.checkpoint import Checkpoints
+
+checkpoints = Checkpoints(sys.argv[1])
+checkpoints.open()
+loader = mtgen.Loader(mtgen.Dataset(pd.DataFrame({"a": range(4)}), {"a": mtgen.Columns("a")}), 2, num_workers=0)
+log = mtgen.OrderLog(sys.argv[1], loader)
+log.add(loader.batch(0))
+if os.fork():
+    os.read(0, 1)
+else:
+    print("forked", flush=True)
+    os.read(0, 1)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_kept_the_lock_of_a_parent_that_was_killed(tmp_path: Path) -> None:
+    pipe: Any = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", FORKED, str(tmp_path)], stdin=pipe, stdout=pipe) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"forked\n"  # by the child, which now waits for its input
+        with pytest.raises(StoreError, match=f"process {parent.pid} "):
+            Checkpoints(tmp_path).open()
+        parent.kill()
+        parent.wait()
+        Checkpoints(tmp_path).open()
+        data = mtgen.Dataset(pd.DataFrame({"a": range(4)}), {"a": mtgen.Columns("a")})
+        mtgen.OrderLog(tmp_path, mtgen.Loader(data, 2, num_workers=0)).close()

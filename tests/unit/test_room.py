@@ -21,6 +21,7 @@ from mtgen.errors import PlanError, StallError
 from mtgen.recipe import named_recipe
 from mtgen.room import Room
 from tests.support.pictures import encode, noise
+from tests.support.waiting import eventually
 
 
 @given(st.lists(st.lists(st.integers(0, 10), max_size=5), max_size=4))
@@ -57,6 +58,55 @@ def test_a_wait_without_end_is_a_stall() -> None:
     with room.take(8), pytest.raises(StallError, match=r"no room .* 3 bytes for 0.01 s: other threads hold 8 of 10"):
         room.take(3).__enter__()
     assert room.num_free == 10
+
+
+def test_who_needs_much_starved_while_others_took_a_little_again_and_again() -> None:
+    room, came = Room(100, stall_seconds=30), []
+
+    def take(num_bytes: int) -> None:
+        with room.take(num_bytes):
+            came.append(num_bytes)
+
+    with room.take(20):
+        threads = []
+        for number, num_bytes in enumerate((95, 20, 21), start=1):
+            threads.append(threading.Thread(target=take, args=(num_bytes,)))
+            threads[-1].start()
+            assert eventually(lambda number=number: len(room._waiting) == number)
+    for thread in threads:
+        thread.join(60)
+    assert came[0] == 95
+    assert sorted(came) == [20, 21, 95]
+
+
+class _Counted(Room):
+    """Counts how often somebody looked whether there is room."""
+
+    looks = 0
+
+    @property
+    def num_free(self) -> int:
+        self.looks += 1
+        return super().num_free
+
+
+def test_a_wait_used_up_its_time_whenever_somebody_gave_back() -> None:
+    room, came = _Counted(10, stall_seconds=30), threading.Event()
+
+    def take() -> None:
+        with room.take(9):
+            came.set()
+
+    thread = threading.Thread(target=take)
+    with room.take(8):
+        thread.start()
+        for _ in range(70):  # more than there are half seconds in its wait
+            looks = room.looks
+            with room._lock:
+                room._tell()
+            assert eventually(lambda looks=looks: room.looks > looks)
+    thread.join(60)
+    assert came.is_set()
 
 
 def test_an_error_inside_gives_back() -> None:
