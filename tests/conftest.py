@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+
+from tests.support.waiting import eventually
 
 # Before anything imports Keras. Backend tests set it from outside, one process per backend.
 os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -40,9 +41,11 @@ def no_thread_left() -> Iterator[None]:
     """
     before = set(threading.enumerate())
     yield
-    deadline = time.monotonic() + THREADS_GONE_SECONDS
-    started = [thread for thread in threading.enumerate() if thread not in before and thread.name.startswith("mtgen-")]
-    for thread in started:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    if alive := sorted(thread.name for thread in started if thread.is_alive()):
+
+    def left() -> list[str]:
+        started = set(threading.enumerate()) - before
+        return sorted(thread.name for thread in started if thread.name.startswith("mtgen-"))
+
+    # Not joined: a thread that is just being started cannot be.
+    if not eventually(lambda: not left(), THREADS_GONE_SECONDS) and (alive := left()):
         pytest.fail(f"{len(alive)} threads still run {THREADS_GONE_SECONDS} s after the test: {', '.join(alive)}")
