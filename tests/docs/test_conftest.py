@@ -31,10 +31,11 @@ def test_does_not_ask():
 """
 
 
-def test_a_worker_thread_left_behind_fails_the_test(pytester: pytest.Pytester) -> None:
+def test_a_worker_thread_left_behind_fails_the_test(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     pytester.makeconftest(CONFTEST.read_text(encoding="utf-8").replace("SECONDS = 2.0", "SECONDS = 0.2"))
     pytester.makepyfile(TESTS)
     # In a process of its own: the threads that these tests leave must not be there for the tests after them.
+    monkeypatch.setenv("PYTHONPATH", str(CONFTEST.parents[1]))
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     result.assert_outcomes(passed=4, errors=1)
     result.stdout.fnmatch_lines(["*1 threads still run 0.2 s after the test: mtgen-worker-0*"])
