@@ -238,9 +238,7 @@ def test_a_thread_that_is_gone_without_a_word_fails_its_batch_and_is_replaced(mo
         return pending.done.is_set()
 
     assert eventually(given_up)
-    with pytest.raises(
-        StallError, match=r"ended while it was to 'read a.png' .*the thread is gone.*ask for them again"
-    ):
+    with pytest.raises(StallError, match=r"ended while it was to 'read a.png' .*the thread is gone.*them again"):
         pending.batch()
     assert eventually(lambda: done == [1])
     pool.stop()
