@@ -32,10 +32,10 @@ STOP_SECONDS = 2.0
 EXIT_SECONDS = 1.0
 """Longest wait for the workers of all pools together when the interpreter ends."""
 
-START_SECONDS = 10.0
+START_SECONDS = 3.0
 """A thread that was not seen this long after it should have started is written off."""
 
-START_SECONDS = 10.0
+START_SECONDS = 3.0
 """A thread that was not seen this long after it should have started is written off."""
 
 _log = logging.getLogger("mtgen")
@@ -82,6 +82,7 @@ class _Worker:
         wake: what it waits for while it is idle, else None.
         coming: whether it was started or woken, and has not yet looked for a job.
         ended: opened when it is done for ever.
+        broken: why its thread could not be started, if it could not.
     """
 
     def __init__(self, crew: Crew, name: str) -> None:
@@ -90,6 +91,7 @@ class _Worker:
         self.wake: Latch | None = None
         self.coming = True
         self.ended = Latch()
+        self.broken: BaseException | None = None
 
     def note(self, what: str) -> None:
         """Say what comes next; for the report."""
@@ -104,6 +106,8 @@ class _Worker:
 
     def gone(self, idents: set[int]) -> bool:
         """Whether the thread is none of those that the interpreter has."""
+        if self.broken is not None:
+            return True
         if self.thread.ident is None:
             return time.monotonic() - self.doing[1] > START_SECONDS
         return self.thread.ident not in idents
@@ -249,7 +253,10 @@ class Crew:
         with self.lock:
             gone = [worker for worker in self.workers if worker.gone(idents)]
         for worker in gone:
-            self.died(worker, RuntimeError("the thread is gone"))
+            if worker.broken is None:
+                self.died(worker, RuntimeError("the thread is gone"))
+            else:
+                self.not_started(worker, worker.broken)
         with self.lock:
             self.call()
         self.tell()
@@ -295,7 +302,10 @@ def _start(crew: Crew, worker: _Worker) -> None:
     try:
         worker.thread.start()
     except BaseException as error:
-        crew.not_started(worker, error)
+        worker.broken = error
+        # Where memory is too short to tell, whoever waits for a batch finds it.
+        with suppress(BaseException):
+            crew.not_started(worker, error)
 
 
 def _work(crew: Crew, worker: _Worker) -> None:

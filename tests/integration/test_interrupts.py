@@ -26,9 +26,10 @@ from mtgen.adapters.feed import Feed
 from mtgen.config import Prefetch
 from mtgen.inputs.rows import Rows
 from mtgen.stores.arrays import ArrayStore
+from mtgen.threads import in_threads
 from mtgen.waits import Latch, ProcessTurns, Turns
 from tests.support.samples import content, make_dataset, make_pictures
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, threads_gone
 
 pytestmark = [
     pytest.mark.usefixtures("no_thread_left"),
@@ -265,6 +266,19 @@ def test_interrupts_everywhere_leave_turns_and_latches_in_order() -> None:
             turns.release()  # this thread is not inside any more
 
     assert interrupt_everywhere(function, check) > 15
+
+
+def test_interrupts_everywhere_in_work_in_threads() -> None:
+    """An executor that was interrupted where it waits left its lock locked, and hung when it was left."""
+
+    def function() -> list[int]:
+        return list(in_threads(lambda item, note: 2 * item, range(8), num_threads=2, group=2))
+
+    def check() -> None:
+        assert in_another_thread(function) == list(range(0, 16, 2))
+
+    assert interrupt_everywhere(function, check) > 30
+    assert threads_gone()
 
 
 def test_the_interrupter_finds_what_it_should(capsys: pytest.CaptureFixture[str]) -> None:

@@ -238,10 +238,41 @@ def test_a_thread_that_is_gone_without_a_word_fails_its_batch_and_is_replaced(mo
         return pending.done.is_set()
 
     assert eventually(given_up)
-    with pytest.raises(
-        StallError, match=r"ended while it was to 'read a.png' .*the thread is gone.*ask for them again"
-    ):
+    with pytest.raises(StallError, match=r"ended while it was to 'read a.png' .*the thread is gone.*them again"):
         pending.batch()
+    assert eventually(lambda: done == [1])
+    pool.stop()
+
+
+def test_a_thread_that_could_not_start_for_want_of_memory_is_found_also_where_nobody_could_tell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The starter itself ran out of memory: its batch waited for ten seconds and more, and the error was of a stall."""
+    pool, told = WorkerPool(1), list[int]()
+    pending = Pending((), np.arange(1), 1, 7, 0)
+    pending.expect(1)
+
+    def none(thread: threading.Thread) -> None:
+        raise MemoryError
+
+    def cannot(crew: Crew, worker: Any, error: BaseException) -> None:
+        told.append(1)
+        if len(told) == 1:
+            raise MemoryError
+        not_started(crew, worker, error)
+
+    not_started = Crew.not_started
+    monkeypatch.setattr(Crew, "not_started", cannot)
+    ticket = Ticket()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", none)
+        pool.submit(ticket, [Job(run=lambda note: None, serves=(pending,))])
+        assert eventually(lambda: told == [1])
+        pool.attend(pending)
+    with pytest.raises(StallError, match=r"no worker thread can be started \(MemoryError: \)"):
+        pending.batch()
+    done = list[int]()
+    pool.submit(ticket, [counting(done, 1)])
     assert eventually(lambda: done == [1])
     pool.stop()
 
