@@ -10,7 +10,6 @@ import errno
 import json
 import os
 import socket
-import threading
 import weakref
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -18,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from mtgen.errors import StoreError
+from mtgen.waits import ProcessTurns
 
 LOCK = ".lock"
 
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 _held: weakref.WeakValueDictionary[str, FolderLock] = weakref.WeakValueDictionary()
 """Locks of this process by folder: `flock` cannot tell an abandoned run of the same process from a living one."""
-_guard = threading.Lock()
+_guard = ProcessTurns("take a folder or give it back")
 
 
 class FolderLock:
@@ -62,8 +62,9 @@ class FolderLock:
         Raises:
             StoreError: another living process has it, named with its number, host and since when; or the lock file
                 cannot be written.
+            StallError: another thread of this process is at it for too long, as on a disk that hangs.
         """
-        with _guard:
+        with _guard.here:
             if self.is_held:
                 return
             before = _held.pop(self._key, None)
@@ -83,7 +84,7 @@ class FolderLock:
 
     def release(self) -> None:
         """Give the lock back; nothing happens where it is not held."""
-        with _guard:
+        with _guard.here:
             if self.is_held:
                 with suppress(OSError):
                     os.unlink(self.path)
