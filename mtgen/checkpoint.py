@@ -192,7 +192,9 @@ class Checkpoints:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise StoreError(f"the folder of checkpoints cannot be read ({error})", path=str(self.folder)) from error
+            raise StoreError(
+                f"the folder of checkpoints cannot be read ({error}): check path and rights", path=str(self.folder)
+            ) from error
         found = [(int(match[1]), self.folder / name) for name in names if (match := _NAME.fullmatch(name))]
         return sorted(found)
 

@@ -61,6 +61,8 @@ class _Summed:
 def write_files(folder: Path, arrays: Mapping[str, np.ndarray], content: bytes) -> None:
     """Write the three files into an empty folder, and flush them and the folder to disk.
 
+    One thread; arrays are only read.
+
     Args:
         folder: an existing folder.
         arrays: as `state_content` was given them.
@@ -150,7 +152,7 @@ def read_files(path: Path, step: int) -> tuple[dict[str, np.ndarray], dict[str, 
     except OSError as error:
         if error.errno in _DAMAGE:
             raise DamagedError(str(error)) from error
-        raise StoreError(f"the checkpoint cannot be read ({error})", path=str(path)) from error
+        raise StoreError(f"the checkpoint cannot be read ({error}): check rights", path=str(path)) from error
     except (ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise DamagedError(f"{type(error).__name__}: {error}") from error
 

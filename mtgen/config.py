@@ -47,6 +47,9 @@ class Prefetch:
 MOST_RETRIES = 20
 """Twenty doublings of any pause are longer than a run."""
 
+MOST_PAUSE_SECONDS = 3_600
+"""All pauses of one read together: a worker that pauses cannot be stopped, and longer than an hour is no hiccup."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class OnError:
@@ -63,7 +66,7 @@ class OnError:
         report: CSV file to which each bad row is added, once by each loader: row, path, error, step. None keeps the
             list in `loader.quarantine` only.
         num_retries: how often a read is tried again after an error that may pass, such as EIO, ESTALE or HTTP 503.
-        retry_seconds: pause before the first of them; doubles each time.
+        retry_seconds: pause before the first of them; doubles each time. All of them may take an hour.
 
     Raises:
         PlanError: anything out of range.
@@ -99,6 +102,12 @@ class OnError:
         pause = self.retry_seconds
         if isinstance(pause, bool) or not isinstance(pause, int | float) or not 0 <= pause <= 60:
             raise PlanError(f"OnError(retry_seconds=...) must be a number from 0 to 60, received {pause!r}")
+        if pause * (2**retries - 1) > MOST_PAUSE_SECONDS:
+            raise PlanError(
+                f"OnError(num_retries={retries}, retry_seconds={pause}) pauses for {pause * (2**retries - 1):,.0f} s "
+                f"before a read is given up, at most {MOST_PAUSE_SECONDS:,} are allowed: fewer retries, or a shorter "
+                "first pause"
+            )
 
     def most_bad_rows(self, num_rows: int) -> int:
         """Distinct bad rows put up with in a dataset of `num_rows` rows."""

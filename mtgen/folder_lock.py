@@ -72,6 +72,7 @@ class FolderLock:
         Raises:
             StoreError: another living process has it, named with its number, host and since when; or the lock file
                 cannot be written.
+            StallError: another thread of this process is at it for too long, as on a disk that hangs.
         """
         with _guard.here:
             if self.is_held:

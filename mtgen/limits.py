@@ -41,7 +41,9 @@ def check_comments(data: bytes, picture_format: str) -> None:
         DecodeError: says how many comments it has.
     """
     if picture_format == "PPM" and data[1:2] in b"123" and data.count(b"#") > MOST_COMMENTS:
-        raise DecodeError(f"a PPM of text with {data.count(b'#'):,} comments, at most {MOST_COMMENTS:,} are read")
+        raise DecodeError(
+            f"a PPM of text with {data.count(b'#'):,} comments, at most {MOST_COMMENTS:,} are read: save it in binary"
+        )
 
 
 def check_work(image: Any, data: bytes, picture_format: str, recipe: Recipe) -> None:
@@ -63,7 +65,8 @@ def check_work(image: Any, data: bytes, picture_format: str, recipe: Recipe) -> 
         )
     if picture_format == "JPEG" and (scans := num_scans(data)) > MOST_SCANS:
         raise DecodeError(
-            f"the JPEG picture has {scans:,} scans, at most {MOST_SCANS} are read, as each costs a pass over all pixels"
+            f"the JPEG picture has {scans:,} scans, at most {MOST_SCANS} are read, as each costs a pass over all "
+            "pixels: save it again"
         )
     if picture_format != "TIFF":
         return
@@ -71,11 +74,11 @@ def check_work(image: Any, data: bytes, picture_format: str, recipe: Recipe) -> 
     if not isinstance(width, int) or not isinstance(height, int) or width * height > recipe.max_pixels:
         raise DecodeError(
             f"the TIFF picture has tiles of {width} x {height} pixels, the limit max_pixels is {recipe.max_pixels:,}: "
-            "refused before decoding"
+            "refused before decoding; save it in smaller tiles or in strips"
         )
     covered = sum((right - left) * (low - top) for _, (left, top, right, low), *_ in image.tile)
     if covered > MOST_LAYERS * image.size[0] * image.size[1]:
         raise DecodeError(
             f"the strips or tiles of the TIFF picture hold {covered:,} pixels, the picture has "
-            f"{image.size[0] * image.size[1]:,}: they lie on each other"
+            f"{image.size[0] * image.size[1]:,}: they lie on each other; save it again"
         )

@@ -281,9 +281,14 @@ def _entries(content: bytes) -> Iterator[Entry]:
                 continue
             yield _entry(fields if number else [])
     except csv.Error as error:
-        raise ManifestError(f"the manifest is no CSV after record {number + 1}: {error}") from error
+        raise ManifestError(
+            f"the manifest is no CSV after record {number + 1} ({error}): make it anew by mtgen verify --make"
+        ) from error
     if number == 0 and end + 1 == len(content):
-        raise ManifestError(f"the manifest ends before its column names, expected {','.join(COLUMNS)}")
+        raise ManifestError(
+            f"the manifest ends before its column names, expected {','.join(COLUMNS)}: make it anew by mtgen verify "
+            "--make"
+        )
 
 
 def _entry(fields: list[str]) -> Entry:

@@ -117,7 +117,9 @@ class OrderLog:
         try:
             os.makedirs(self.folder, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"the run's folder cannot be made ({error})", path=str(self.folder)) from error
+            raise StoreError(
+                f"the run's folder cannot be made ({error}): check path and rights", path=str(self.folder)
+            ) from error
         if not plain:
             content = io.BytesIO()
             np.save(content, rows, allow_pickle=False)
@@ -145,7 +147,9 @@ class OrderLog:
         try:
             handle = os.open(self.path, os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0))
         except OSError as error:
-            raise StoreError(f"the order log cannot be opened for writing ({error})", path=str(self.path)) from error
+            raise StoreError(
+                f"the order log cannot be opened for writing ({error}): check rights", path=str(self.path)
+            ) from error
         try:
             _lock(handle)
         except BlockingIOError as error:
@@ -183,7 +187,9 @@ class OrderLog:
         try:
             os.ftruncate(self._handle, log.num_bytes)
         except OSError as error:
-            raise StoreError(f"a torn last line cannot be cut off ({error})", path=str(self.path)) from error
+            raise StoreError(
+                f"a torn last line cannot be cut off ({error}): check rights and the disk", path=str(self.path)
+            ) from error
 
     def add(self, batch: Batch) -> None:
         """Log a batch that was trained on; in the order of training.
@@ -296,7 +302,10 @@ class OrderLog:
                 os.ftruncate(self._handle, self._num_bytes)
             except OSError:
                 self.close()
-            raise StoreError(f"the order log cannot be written ({error})", path=str(self.path)) from error
+            raise StoreError(
+                f"the order log cannot be written ({error}): make room, and resume at the last checkpoint",
+                path=str(self.path),
+            ) from error
         self._check, self._num_bytes = check, self._num_bytes + len(line)
 
     def _sync(self) -> None:
@@ -304,7 +313,10 @@ class OrderLog:
             os.fsync(self._handle)
         except OSError as error:
             self.close()  # a failed flush is never tried again: the system may have dropped what it could not write
-            raise StoreError(f"the order log cannot be flushed to disk ({error})", path=str(self.path)) from error
+            raise StoreError(
+                f"the order log cannot be flushed to disk ({error}): check the disk, and resume at the last checkpoint",
+                path=str(self.path),
+            ) from error
 
     def close(self) -> None:
         """Close the file; again is no harm."""

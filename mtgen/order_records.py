@@ -126,7 +126,9 @@ def batching_of(settings: Mapping[str, Any], size: int) -> Batching:
             shard=Shard(*settings["shard"]),
         )
     except (KeyError, TypeError, PlanError) as error:
-        raise StateError(f"the log's header has settings that no run can have: {error}") from error
+        raise StateError(
+            f"the log has settings that no run can have ({error}): restore the file from a copy"
+        ) from error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,12 @@ from contextlib import suppress
 
 from mtgen.batch import Batch
 from mtgen.callers import Callers
+from mtgen.crew import Ticket
 from mtgen.errors import StallError
 from mtgen.memory import Forecast
 from mtgen.pending import Job, Pending
 from mtgen.waits import POLL_SECONDS, Turns
-from mtgen.workers import Ticket, WorkerPool
+from mtgen.workers import WorkerPool
 
 MakeWindow = Callable[[Sequence[int]], tuple[list[Pending], list[Job]]]
 """Steps of a window -> one pending batch per step, and the jobs that fill them."""

@@ -55,7 +55,8 @@ def _statuses(error: BaseException) -> list[object]:
 def retrying(read: Callable[[], Result], on_error: OnError, count: Callable[[], None]) -> Result:
     """What `read` returns, after as many tries as `on_error` grants.
 
-    Any thread; pauses in the caller's thread, for at most `retry_seconds * 2**num_retries` in all.
+    Any thread; pauses in the caller's thread, for `retry_seconds * (2**num_retries - 1)` in all, at most an
+    hour.
 
     Args:
         read: may be called several times.

@@ -91,7 +91,8 @@ class Room:
             if left <= 0:
                 raise StallError(
                     f"no room to decode a picture of {num_bytes:,} bytes for {self._stall_seconds:g} s: other "
-                    f"threads hold {self.num_bytes - self.num_free:,} of {self.num_bytes:,}"
+                    f"threads hold {self.num_bytes - self.num_free:,} of {self.num_bytes:,}; give more memory, fewer "
+                    "workers, or Prefetch(stall_seconds=...) more time"
                 )
             piece, started = min(POLL_SECONDS, left), time.monotonic()
             changed.wait(piece)

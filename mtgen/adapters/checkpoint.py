@@ -44,6 +44,8 @@ class Checkpoint(Progress):
     one, and `fit(epochs=E)` trains what is left of E epochs: the very batches that come next. The history that `fit`
     returns holds the epochs before as well.
 
+    Keras calls it, in the thread of `fit`; `save_and_exit` may come from any.
+
     Not restored: what other callbacks count themselves, such as the patience of EarlyStopping; random numbers without a
     seed generator of their own; `fit(initial_epoch=...)` is replaced by the epoch of the checkpoint. What changes no
     variable's shape and no setting of the optimizer, such as another loss, is not noticed.

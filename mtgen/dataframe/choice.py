@@ -21,7 +21,16 @@ _DROP_MISSING = " To train without these rows write on_missing='drop', and read 
 
 
 class Choice:
-    """Which rows are taken, step by step in the order of the Keras class, and what was left out on the way."""
+    """Which rows are taken, decision after decision in the order of the Keras class, and what was left out on the way.
+
+    One thread.
+
+    Args:
+        table: the root table; it is not changed.
+
+    Attributes:
+        rows: int64 `(n,)`, the rows that are left, ascending.
+    """
 
     def __init__(self, table: pd.DataFrame) -> None:
         self.table = table

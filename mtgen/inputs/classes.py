@@ -30,6 +30,8 @@ _SHOWN = 5
 class Labels:
     """The labels of a column, row after row: row r has `flat[ends[r]:ends[r + 1]]`.
 
+    Immutable; any thread.
+
     Args:
         name: the column.
         flat: the labels of all rows.
@@ -132,7 +134,7 @@ class ClassNumbers:
     """A column of labels as one target of class numbers, `(batch,)`.
 
     A plain text column needs none of this: as a target it becomes class numbers 0, 1, ... by itself. Use this to fix
-    the order of the classes, to number integers that have gaps, or for another dtype.
+    the order of the classes, to number integers that have gaps, or for another dtype. Immutable, picklable; any thread.
 
     Args:
         name: column of text, integers, booleans or categories; one label per row, none missing.
@@ -182,7 +184,8 @@ class ClassNumbers:
 class OneHot:
     """A column of labels as one target `(batch, number of classes)`: 1 where the row belongs to the class, else 0.
 
-    Where a row holds a list of labels, each of them is marked (multi-label); an empty list marks none.
+    Where a row holds a list of labels, each of them is marked (multi-label); an empty list marks none. Immutable,
+    picklable; any thread.
 
     Args:
         name: column of text, integers, booleans or categories, or of lists of them; none missing.

@@ -48,7 +48,7 @@ def test_entries_that_no_file_has_are_refused(entry: Entry, says: str) -> None:
         (sealed(BODY + b'"a",1,2\n'), r"\['a', '1', '2'\] is no line of a manifest"),
         (sealed(BODY + b'"a",1_0,2,"%s"\n' % (b"0" * 32)), "is no line of a manifest"),
         (sealed(BODY + b'"a",1,2,"%s"\n' % (b"G" * 32)), "is no line of a manifest"),
-        (sealed(BODY + b'"a'), "is no CSV after record 1: unexpected end of data"),
+        (sealed(BODY + b'"a'), "is no CSV after record 1 .unexpected end of data"),
     ],
 )
 def test_what_is_no_manifest_says_why(text: bytes, says: str) -> None:

@@ -173,3 +173,10 @@ def test_settings_out_of_range_say_what_is_expected() -> None:
 )
 def test_the_budget_is_a_number_of_rows_or_a_share(max_errors: float, num_rows: int, most: int) -> None:
     assert OnError(max_errors=max_errors).most_bad_rows(num_rows) == most
+
+
+def test_pauses_end_within_an_hour() -> None:
+    """Twenty retries of a minute were allowed: two years in a thread that nobody can stop."""
+    assert OnError(num_retries=6, retry_seconds=57).num_retries == 6
+    with pytest.raises(PlanError, match=r"pauses for 3,654 s before a read is given up, .* fewer retries"):
+        OnError(num_retries=6, retry_seconds=58)
