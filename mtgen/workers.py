@@ -15,7 +15,6 @@ from functools import partial
 from itertools import count
 
 from mtgen.crew import Crew
-from mtgen.crew import Ticket as Ticket
 from mtgen.errors import PlanError, StallError
 from mtgen.pending import Job, Pending
 
