@@ -76,7 +76,7 @@ class Checkpoint(Progress):
             raise PlanError(f"every_steps must be an integer >= 1 or None, received {every_steps!r}")
         self.checkpoints = saved.Checkpoints(folder, keep)
         self.every_steps = every_steps
-        self._resume, self._say = resume, say
+        self._resume, self._say = resume, lambda line: say(_shown(line))
         self._optimizer: dict[str, Any] | None = None
         self.start_step = 0
         """The step at which the last `fit` began; not 0 where a run was resumed."""
@@ -354,6 +354,11 @@ class Checkpoint(Progress):
         arrays = variables.read(variables.groups(model, metrics=step_in_epoch > 0))
         self.checkpoints.save(self.step + self._offset, arrays, state)
         self._saved_step = self.step
+
+
+def _shown(line: str) -> str:
+    """The line without what stands for odd bytes in a path, which no terminal takes."""
+    return line.encode("utf-8", "backslashreplace").decode()
 
 
 def _plain(value: Any) -> Any:
