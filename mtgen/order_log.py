@@ -174,9 +174,7 @@ class OrderLog:
         logged, digests = log.header["dataset"], self._loader.dataset.digests
         differing = [
             *differences("setting", log.header["settings"], now, but=("shard",)),
-            *differences(
-                "dataset part", without_lone_files(logged, digests), without_lone_files(digests, logged)
-            ),
+            *differences("dataset part", without_lone_files(logged, digests), without_lone_files(digests, logged)),
         ]
         shard = self._plan.batching.shard
         if last.count == shard.count and last.index != shard.index:

@@ -76,7 +76,7 @@ class Checkpoint(Progress):
             raise PlanError(f"every_steps must be an integer >= 1 or None, received {every_steps!r}")
         self.checkpoints = saved.Checkpoints(folder, keep)
         self.every_steps = every_steps
-        self._resume, self._say = resume, lambda line: say(_shown(line))
+        self._resume, self._say_shown = resume, say
         self._optimizer: dict[str, Any] | None = None
         self.start_step = 0
         """The step at which the last `fit` began; not 0 where a run was resumed."""
@@ -173,6 +173,10 @@ class Checkpoint(Progress):
         self._offset = found.step - loader.step  # not 0 where another number of shards counts other steps
         inside = f" and {step_in_epoch} of {self._feed.num_batches} steps of the next one" if step_in_epoch else ""
         self._say(f"resumed after {found.step} steps ({epoch} epochs{inside}) from {found.path}")
+
+    def _say(self, line: str) -> None:
+        """Say a line without what stands for odd bytes in a path, which no terminal takes."""
+        self._say_shown(line.encode("utf-8", "backslashreplace").decode())
 
     def _place(self, state: Mapping[str, Any]) -> tuple[int, int]:
         """Keras's epoch, and the steps of it that were trained; the loader is where the state says."""
@@ -354,11 +358,6 @@ class Checkpoint(Progress):
         arrays = variables.read(variables.groups(model, metrics=step_in_epoch > 0))
         self.checkpoints.save(self.step + self._offset, arrays, state)
         self._saved_step = self.step
-
-
-def _shown(line: str) -> str:
-    """The line without what stands for odd bytes in a path, which no terminal takes."""
-    return line.encode("utf-8", "backslashreplace").decode()
 
 
 def _plain(value: Any) -> Any:

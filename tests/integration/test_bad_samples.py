@@ -164,9 +164,9 @@ def test_a_report_that_cannot_be_written_stops_the_run(pictures: Path, tmp_path:
 
 def test_the_error_of_a_report_hid_that_of_the_picture(pictures: Path, tmp_path: Path) -> None:
     data = make_dataset(NUM_ROWS, pictures=pictures)
-    with mtgen.Loader(data, 24, shuffle=False, on_error=OnError(report=tmp_path)) as loader:
-        with pytest.raises(DecodeError, match="text, perhaps a saved error page") as caught:
-            loader.batch(0)
+    loader = mtgen.Loader(data, 24, shuffle=False, on_error=OnError(report=tmp_path))
+    with loader, pytest.raises(DecodeError, match="text, perhaps a saved error page") as caught:
+        loader.batch(0)
     assert caught.value.row == 5
     assert "the report of bad rows cannot be written" in caught.value.__notes__[0]
 

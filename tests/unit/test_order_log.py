@@ -634,7 +634,7 @@ def test_an_interrupt_in_the_middle_of_a_line_left_a_log_that_nobody_could_read(
             log.add(batch)
         except KeyboardInterrupt:
             num_interrupts += 1
-            with pytest.raises(StateError, match="was interrupted. Open it again"):
+            with pytest.raises(StateError, match=r"was interrupted\. Open it again"):
                 log.add(batch)
             log = mtgen.OrderLog(tmp_path, source)
             log.add(batch)
