@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -101,8 +102,25 @@ class _Reader:
     def fetch(self, bound: BoundRows, rows: np.ndarray, out: np.ndarray) -> None:
         retrying(lambda: bound.fetch(rows, out), self._on_error, self.recorder.add_retry)
 
-    def read_bytes(self, bound: BoundImages, row: int) -> bytes:
-        return retrying(lambda: bound.read_bytes(row), self._on_error, self.recorder.add_retry)
+    def read_bytes(self, bound: BoundImages, row: int, admit: Callable[[int], None] | None) -> bytes:
+        return retrying(lambda: bound.read_bytes(row, admit), self._on_error, self.recorder.add_retry)
+
+    def picture(
+        self, bound: BoundImages, row: int, path: str, out: np.ndarray, facts: Counter[str], note: Note
+    ) -> float:
+        """Read and decode a picture; when it was read. A function, so that nothing keeps the file's bytes."""
+        data = b""
+        with nullcontext() if self.room is None else self.room.file() as admit:
+            try:
+                note(f"read {path}")
+                data = self.read_bytes(bound, row, admit)
+                middle = time.perf_counter()
+                note(f"decode {path}")
+                decode(data, bound.recipe, out, facts, self.room)
+                facts["extension_mismatch"] += extension_mismatch(path, data)
+            finally:
+                del data  # before others may take its room
+        return middle
 
 
 def _piece_jobs(number: int, bound: BoundRows, pendings: Sequence[Pending], reader: _Reader) -> list[Job]:
@@ -229,12 +247,7 @@ def _picture_jobs(number: int, bound: BoundImages, pending: Pending, reader: _Re
                 started = middle = time.perf_counter()
                 try:
                     path = bound.path(row)
-                    note(f"read {path}")
-                    data = reader.read_bytes(bound, row)
-                    middle = time.perf_counter()
-                    note(f"decode {path}")
-                    decode(data, bound.recipe, pending.buffers[number][slot], facts, reader.room)
-                    facts["extension_mismatch"] += extension_mismatch(path, data)
+                    middle = reader.picture(bound, row, path, pending.buffers[number][slot], facts, note)
                 except Exception as error:
                     pending.fail(slot, number, named(error, path, DecodeError))
                 read_seconds += middle - started

@@ -188,8 +188,8 @@ class Stream:
     def _work_ahead(self, ahead: _Ahead, step: int) -> None:
         """Plan windows until `depth` steps beyond `step` are under way; the first windows are short to start fast."""
         part = self._ration.part(ahead)
+        asked = sum(ready >= step for ready in ahead.ready)
         while ahead.end <= step + (self._forecast.depth if self._pool else 0):
-            asked = sum(ready >= step for ready in ahead.ready)
             num_steps = min(ahead.ramp, self._forecast.window, max(part - asked, ahead.end == step))
             if not num_steps:
                 return
@@ -202,12 +202,14 @@ class Stream:
                 ahead.go_to(ahead.end)
                 raise
             ahead.end += num_steps
+            asked += num_steps
             ahead.ramp = min(2 * ahead.ramp, self._forecast.window)
 
     def _make_room(self, ahead: _Ahead, step: int, most: int) -> None:
         """Forget the oldest batches that nobody asked for, where more are held than `most`."""
-        num_more = max(0, len(ahead.ready) - most)
-        ahead.forget(sorted(ready for ready in ahead.ready if ready < step)[:num_more])
+        num_more = len(ahead.ready) - most
+        if num_more > 0:
+            ahead.forget(sorted(ready for ready in ahead.ready if ready < step)[:num_more])
 
     def _submit(self, ahead: _Ahead, steps: Sequence[int], ticket: Ticket) -> list[Pending]:
         pendings, jobs = self._make_window(steps)

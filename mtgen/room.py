@@ -5,17 +5,31 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
 
 from mtgen.errors import PlanError, StallError
 from mtgen.waits import LOCK_SECONDS, POLL_SECONDS, Latch
+
+FILE_BYTES = 1 << 20
+"""A file up to this size is read without asking; one per worker at a time."""
+
+
+class _File(NamedTuple):
+    """The one large file that is in memory: who took it, in which thread, and its size."""
+
+    mine: object
+    ident: int
+    num_bytes: int
 
 
 class Room:
     """Bytes that threads take and give back; who finds too few left waits, first come, first served.
 
-    Any thread. A thread takes once at a time, so somebody can always go on. In turn, because who needs much would find
+    Any thread. A thread takes once at a time, so somebody can always go on; who holds a large file takes once more for
+    its picture, before all others, and there is one such file at a time. In turn, because who needs much would find
     too little for ever where others take a little again and again. A forked child starts with all of it.
 
     Args:
@@ -39,6 +53,7 @@ class Room:
         self._taken: dict[object, int] = {}
         self._waiting: dict[object, None] = {}
         self._changed = Latch()
+        self._file: _File | None = None
 
     @property
     def num_free(self) -> int:
@@ -46,30 +61,61 @@ class Room:
         return self.num_bytes - sum(list(self._taken.values()))
 
     @contextmanager
-    def take(self, num_bytes: int) -> Iterator[None]:
+    def file(self) -> Iterator[Callable[[int], None]]:
+        """For a block in which a file is read and decoded: gives what to call with its size before it is read.
+
+        Small files are taken for nothing. What is called raises as `take` does, and may be called again.
+        """
+        with ExitStack() as held:
+
+            def admit(num_bytes: int) -> None:
+                held.close()
+                if num_bytes > FILE_BYTES:
+                    held.enter_context(self.take(num_bytes, file=True))
+                    held.push(_let_go)
+
+            yield admit
+
+    @contextmanager
+    def take(self, num_bytes: int, *, file: bool = False) -> Iterator[None]:
         """Hold so many bytes for the block.
+
+        Args:
+            num_bytes: how many.
+            file: they are those of a file; the same thread may take once more for its picture.
 
         Raises:
             PlanError: more than there is at all.
             StallError: others did not give back in time.
         """
-        if num_bytes > self.num_bytes:
+        mine, one = object(), self._file
+        beside = one.num_bytes if one is not None and one.ident == threading.get_ident() else 0
+        if file and num_bytes > self.num_bytes:
             raise PlanError(
-                f"a picture that takes {num_bytes:,} bytes while it is decoded, and memory= leaves {self.num_bytes:,} "
+                f"a file of {num_bytes:,} bytes, and memory= leaves {self.num_bytes:,} for it and its picture: give "
+                "more memory, a smaller batch_size or a smaller Prefetch, or store the picture without what is not "
+                "the picture"
+            )
+        if num_bytes > self.num_bytes - beside:
+            raise PlanError(
+                f"a picture that takes {num_bytes:,} bytes while it is decoded"
+                + (f", beside its file of {beside:,}" if beside else "")
+                + f", and memory= leaves {self.num_bytes:,} "
                 "for that: give more memory, a smaller batch_size, a smaller Prefetch, or take the recipe 'fast', "
                 "which decodes JPEG pictures at a reduced size"
             )
         if self._pid != os.getpid():
             self._start_afresh()
-        mine = object()
         try:
-            self._wait(mine, num_bytes)
+            self._wait(mine, num_bytes, file, bool(beside))
             yield
         finally:
             # By name, so that an interrupt at any place gives back what was taken and no more.
             with self._lock:
                 self._waiting.pop(mine, None)
                 self._taken.pop(mine, None)
+                if self._file is not None and self._file.mine is mine:
+                    self._file = None
                 self._tell()
 
     def _tell(self) -> None:
@@ -77,12 +123,14 @@ class Room:
         changed, self._changed = self._changed, Latch()
         changed.set()
 
-    def _wait(self, mine: object, num_bytes: int) -> None:
+    def _wait(self, mine: object, num_bytes: int, file: bool, before_all: bool) -> None:
         left = self._stall_seconds
         while True:
             with self._lock:
                 self._waiting.setdefault(mine)
-                if next(iter(self._waiting)) is mine and num_bytes <= self.num_free:
+                is_next = before_all or (next(iter(self._waiting)) is mine and not (file and self._file))
+                if is_next and num_bytes <= self.num_free:
+                    self._file = _File(mine, threading.get_ident(), num_bytes) if file else self._file
                     self._taken[mine] = num_bytes
                     self._waiting.pop(mine)
                     self._tell()  # the next one may fit too
@@ -98,3 +146,10 @@ class Room:
             changed.wait(piece)
             # At most the piece: a process that was stopped meanwhile did not wait.
             left -= min(piece, time.monotonic() - started)
+
+
+def _let_go(kind: object, error: BaseException | None, trace: object) -> None:
+    """An error keeps what the functions that it came through had in hand: here a large file."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

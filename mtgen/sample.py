@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -41,7 +42,8 @@ def read_sample(one: Field, row: int, out: np.ndarray, room: Room | None = None)
     """
     try:
         if isinstance(one.bound, BoundImages):
-            decode(one.bound.read_bytes(row), one.bound.recipe, out[0], None, room)
+            with nullcontext() if room is None else room.file() as admit:
+                decode(one.bound.read_bytes(row, admit), one.bound.recipe, out[0], None, room)
         else:
             one.bound.fetch(np.array([row]), out)
     except Exception as error:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import count
 
-from mtgen.crew import Crew
+from mtgen.crew import Crew, Ticket
 from mtgen.errors import PlanError, StallError
 from mtgen.pending import Job, Pending
 

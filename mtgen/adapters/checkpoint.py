@@ -77,7 +77,7 @@ class Checkpoint(Progress):
         self._x = x
         self.checkpoints = saved.Checkpoints(folder, keep)
         self.every_steps = check_whole_or_none("every_steps", every_steps, 1)
-        self._resume, self._say = resume, say
+        self._resume, self._say_shown = resume, say
         self._optimizer: Mapping[str, Any] | None = None
         self.start_step = 0
         """The step at which the last `fit` began; not 0 where a run was resumed."""
@@ -159,6 +159,10 @@ class Checkpoint(Progress):
         self._offset = found.step - step  # not 0 where another number of shards counts other steps
         inside = f" and {step_in_epoch} of {self._feed.num_batches} steps of the next one" if step_in_epoch else ""
         self._say(f"resumed after {found.step} steps ({epoch} epochs{inside}) from {found.path}")
+
+    def _say(self, line: str) -> None:
+        """Say a line without what stands for odd bytes in a path, which no terminal takes."""
+        self._say_shown(line.encode("utf-8", "backslashreplace").decode())
 
     def _check(self, state: FitState, arrays: Mapping[str, np.ndarray], step_in_epoch: int) -> None:
         """Refuse another model or optimizer, and an epoch that Keras cannot go on with."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -206,10 +206,14 @@ class BoundImages:
         path = self._given(row)
         return path if self._root is None else os.path.join(self._root, path)
 
-    def read_bytes(self, row: int) -> bytes:
+    def read_bytes(self, row: int, admit: Callable[[int], None] | None = None) -> bytes:
         """The whole file of a row, in one open and one read; the caller owns the bytes.
 
         Any thread, many at once; the wait is without the GIL.
+
+        Args:
+            row: place in the root table.
+            admit: called with the size in bytes before anything is read; may wait, or refuse by raising.
 
         Raises:
             DecodeError: the file cannot be read; with row, path, and what to look at.
@@ -228,6 +232,8 @@ class BoundImages:
                     )
                 if self.promises is not None:
                     self.promises.check_stat(int(row), file.stat, path)
+                if admit is not None:
+                    admit(file.stat.st_size)
                 data = file.read_whole()
         except (DecodeError, ChangedError) as error:
             raise error.at(row=int(row), path=path) from error.__cause__

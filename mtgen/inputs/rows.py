@@ -280,7 +280,7 @@ def _exact_keys(keys: pd.Series, store: Store) -> pd.Series:
     return keys
 
 
-_NUMBER_KINDS = {"boolean", "floating", "integer", "integer-na", "mixed-integer", "mixed-integer-float"}
+_NUMBER_KINDS = {"boolean", "decimal", "floating", "integer", "integer-na", "mixed-integer", "mixed-integer-float"}
 """What `pandas.api.types.infer_dtype` calls labels that hold numbers, whatever their dtype."""
 
 

@@ -1,6 +1,7 @@
 """What an attack got through in silence, or with somebody else's traceback; one test each."""
 
 import os
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -74,3 +75,9 @@ def test_the_first_text_among_numbers_is_shown():
 def test_a_store_shorter_than_the_table_says_both_lengths():
     with pytest.raises(AlignmentError, match=r"\(5 table rows, 3 store rows\)"):
         mtgen.Dataset(pd.DataFrame({"a": range(5)}), inputs={"x": mtgen.Rows(np.zeros((3, 2)))})
+
+
+def test_index_labels_that_are_decimals_were_taken_for_text_and_their_order_for_that_of_the_store():
+    labels = [Decimal(2), Decimal(1), Decimal(0)]
+    with pytest.raises(AlignmentError, match="cannot say which store row is meant"):
+        mtgen.Dataset(pd.DataFrame({"a": range(3)}, index=labels), inputs={"x": mtgen.Rows(np.zeros((3, 1)))})

@@ -135,7 +135,7 @@ def test_a_picture_that_stumbles_is_read_in_the_end(tmp_path: Path, monkeypatch:
     (image,) = [field.bound for field in data.fields if field.name == "image"]
     read, failing = type(image).read_bytes, {2: 2, 4: 1}
 
-    def read_bytes(self: object, row: int) -> bytes:
+    def read_bytes(self: object, row: int, admit: object = None) -> bytes:
         if failing.get(row, 0):
             failing[row] -= 1
             raise DecodeError("cannot read the picture: Input/output error", row=row) from OSError(errno.EIO, "x")

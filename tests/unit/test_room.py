@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 import threading
+import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +21,7 @@ import mtgen
 from mtgen.decode import decode
 from mtgen.errors import PlanError, StallError
 from mtgen.recipe import named_recipe
-from mtgen.room import Room
+from mtgen.room import FILE_BYTES, Room
 from tests.support.pictures import encode, noise
 from tests.support.waiting import eventually
 
@@ -107,6 +109,71 @@ def test_a_wait_used_up_its_time_whenever_somebody_gave_back() -> None:
             assert eventually(lambda looks=looks: room.looks > looks)
     thread.join(60)
     assert came.is_set()
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 4)), max_size=4), max_size=4))
+def test_large_files_and_pictures_never_hold_more_than_there_is_nor_each_other(wishes: list[list[Any]]) -> None:
+    unit = 2 * FILE_BYTES
+    room, ended = Room(10 * unit, stall_seconds=30), []
+
+    def work(sizes: list[tuple[int, int]]) -> None:
+        for file_size, size in sizes:
+            with room.file() as admit:
+                admit(file_size * unit)
+                with room.take(size * unit):
+                    assert room.num_free >= 0
+        ended.append(True)
+
+    threads = [threading.Thread(target=work, args=(sizes,)) for sizes in wishes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(ended) == len(wishes)
+    assert room.num_free == room.num_bytes
+
+
+def test_a_file_takes_room_beside_its_picture_and_again_where_it_is_read_again() -> None:
+    room = Room(4 * FILE_BYTES)
+    with room.file() as admit:
+        admit(FILE_BYTES)
+        assert room.num_free == room.num_bytes  # small ones are not counted
+        admit(2 * FILE_BYTES)
+        admit(3 * FILE_BYTES)
+        assert room.num_free == FILE_BYTES
+        with pytest.raises(PlanError, match=r"decoded, beside its file of 3,145,728, and memory= leaves 4,194,304"):
+            room.take(FILE_BYTES + 1).__enter__()
+        with room.take(FILE_BYTES):
+            assert room.num_free == 0
+    with (
+        room.file() as admit,
+        pytest.raises(PlanError, match="a file of 4,194,305 bytes, and memory= leaves 4,194,304"),
+    ):
+        admit(4 * FILE_BYTES + 1)
+    assert room.num_free == room.num_bytes
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_small_pictures_in_large_files_took_any_memory(tmp_path: Path, broken: bool) -> None:
+    size, num_files = 20 * FILE_BYTES, 8
+    for row in range(num_files):
+        with (tmp_path / f"{row}.png").open("wb") as file:
+            file.write(encode(noise(30, 30, 3))[: 100 if broken else None])
+            file.truncate(size)
+    table = pd.DataFrame({"path": [f"{row}.png" for row in range(num_files)], "y": range(num_files)})
+    data = mtgen.Dataset(table, {"image": mtgen.Images("path", root=tmp_path, size=(8, 8))}, "y")
+    on_error = mtgen.OnError(policy="mask", max_errors=num_files)
+    with mtgen.Loader(data, num_files, num_workers=4, memory=2 * size, on_error=on_error) as loader:
+        loader.batch(0)  # imports what it needs
+        tracemalloc.start()
+        try:
+            assert len(loader.batch(1).bad) == num_files * broken
+            most = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert size <= most < 2 * size
+    with mtgen.Loader(data, 1, memory=size) as loader, pytest.raises(PlanError, match=r"a file of .*png\]"):
+        loader.batch(0)
 
 
 def test_an_error_inside_gives_back() -> None:

@@ -464,3 +464,12 @@ def test_another_run_in_the_folder_is_refused_before_anything_is_trained(tmp_pat
             setup.fit(tmp_path)
         assert setup.recorder_rows() == []
         other.communicate("\n", timeout=60)
+
+
+def test_a_folder_with_odd_bytes_in_its_name_kept_a_run_from_being_resumed(tmp_path, every):
+    folder, whole = every
+    setup = Setup()
+    check_same(setup.run(only(folder, 3, tmp_path / "run\udce9")), whole)
+    (line,) = setup.said
+    assert "from " in line
+    assert line.encode()  # a terminal takes it
