@@ -66,7 +66,8 @@ class Feed:
         self._num_restores = loader.num_restores
         self.trained_step: int | None = None
         """The step after the last one trained, where somebody counts them (`Progress` does); None where not."""
-        self._logs: list[LogStep] = []
+        self._logs: dict[str, LogStep] = {}
+        self._is_read = False
         self._served: dict[int, np.ndarray] = {}
 
     @property
@@ -77,6 +78,11 @@ class Feed:
             self._pass, self.trained_step = Pass(self.loader.step), None
         whole = self._pass.num_served >= self.num_batches
         return self._pass.start + (self.num_batches if whole else 0)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether a batch of the pass under way, or of one since training began, was served."""
+        return self._is_read
 
     def begin(self) -> Pass:
         """Start a pass."""
@@ -89,6 +95,7 @@ class Feed:
         """Batch number `place` (0-based) of a pass."""
         batch = self.loader.take_from(self._stream, one.start + place)
         one.num_served = max(one.num_served, place + 1)
+        self._is_read = True
         if self._logs:
             self._keep(one.start + place, batch.rows)
         return batch
@@ -100,20 +107,24 @@ class Feed:
             while len(self._served) > self.num_batches + MOST_AHEAD:
                 del self._served[next(iter(self._served))]
 
-    def attach(self, log: LogStep) -> None:
-        """Tell `log` each trained step from here on, with the rows that its batch delivered."""
-        if log not in self._logs:
-            self._logs.append(log)
+    def attach(self, name: str, log: LogStep) -> None:
+        """Tell `log` each trained step from here on, with the rows that its batch delivered.
 
-    def detach(self, log: LogStep) -> None:
-        """Tell `log` no more."""
-        if log in self._logs:
-            self._logs.remove(log)
+        Args:
+            name: of the log; another one of that name, which a `fit` that was interrupted left, is told no more.
+            log: called in the thread that trains.
+        """
+        self._logs[name] = log
+
+    def detach(self, name: str) -> None:
+        """Tell the log of that name no more."""
+        self._logs.pop(name, None)
 
     def start_training(self, step: int) -> None:
         """Training goes on at `step`, whatever was served before."""
         self.go_to(step)
         self.trained_step = step
+        self._is_read = False
         with self._turns.here:
             self._served.clear()
 
@@ -135,7 +146,7 @@ class Feed:
                     "dataset. Give validation, and every other loop, a loader.keras() of its own",
                     step=step,
                 )
-            for log in self._logs:
+            for log in list(self._logs.values()):
                 log(step, rows)
 
     def go_to(self, step: int) -> None:

@@ -7,6 +7,7 @@ are handed out in the order in which Keras asks, whatever number it asks for.
 
 from __future__ import annotations
 
+import inspect
 import sys
 import warnings
 from collections.abc import Mapping
@@ -25,6 +26,9 @@ from mtgen.waits import ProcessTurns
 
 if TYPE_CHECKING:
     from mtgen.loader import Loader
+
+
+_ONE_EACH = "Give each loop a dataset of its own: loader.keras() once for fit, once for evaluate or predict"
 
 
 class KerasDataset(keras.utils.PyDataset):
@@ -47,6 +51,8 @@ class KerasDataset(keras.utils.PyDataset):
         self._asked: dict[int, int] = {}
         self._started = self._between = False
         self._adapter: Any = None
+        self._loop: Any = None
+        self._former_loops: list[Any] = []
 
     @property
     def num_batches(self) -> int:
@@ -92,16 +98,24 @@ class KerasDataset(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> Any:
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} was asked for, a pass has batches 0 to {len(self) - 1}")
+        caller = sys._getframe(1)  # Keras walks over a pass in a generator, one for each pass
         with self._asking.here:
+            if any(caller is one for one in self._former_loops):
+                raise PlanError(
+                    f"a loop goes on with batch {index} after another loop over the same dataset began in between, and "
+                    f"would get other rows. {_ONE_EACH}"
+                )
             whole = len(self._asked) >= len(self)
             if self._pass is None or (self._started and (self._between or whole)):
                 self._pass, self._asked = self.feed.begin(), {}
+                self._former_loops = [*self._former_loops[-3:], self._loop]
+                self._loop = caller if caller.f_code.co_flags & inspect.CO_GENERATOR else None
+                self._former_loops = [one for one in self._former_loops if one not in (None, self._loop)]
             self._started = self._between = False
             if index in self._asked and self._asked[index] != len(self._asked) - 1:
                 raise PlanError(
                     f"batch {index} of a pass was asked for again: another loop reads the same dataset in between. "
-                    "Give each "
-                    "loop a dataset of its own: loader.keras() once for fit, once for evaluate or predict"
+                    f"{_ONE_EACH}"
                 )
             place = self._asked.setdefault(index, len(self._asked))
             current = self._pass
@@ -311,6 +325,11 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Count trained steps; `batch` jumps with `steps_per_execution`."""
+        if not self._feed.is_read:
+            raise PlanError(
+                "a step was trained, and nothing was read from the dataset that this callback was made for. Make x "
+                "once, x = loader.keras(model), and give the same x to fit and to its callbacks"
+            )
         # With steps_per_execution the number runs past the end of an epoch that has a rest.
         batch = min(batch, (self.params.get("steps") or self._feed.num_batches) - 1)
         # From the epoch's start, so that two callbacks on one dataset count each step once.

@@ -26,12 +26,13 @@ class OrderLogger(Progress):
     def __init__(self, x: Any, folder: str | os.PathLike[str]) -> None:
         super().__init__(x)
         self.log = OrderLog(folder, self._feed.loader)
+        self._name = os.path.realpath(self.log.path)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Log from here on; see `Progress.on_train_begin`."""
         super().on_train_begin(logs)
-        self._feed.attach(self.log.note)
+        self._feed.attach(self._name, self.log.note)
 
     def on_train_end(self, logs: Any = None) -> None:
         """Log no more."""
-        self._feed.detach(self.log.note)
+        self._feed.detach(self._name)

@@ -22,7 +22,7 @@ def feed(num_rows: int = 10) -> Feed:
 
 def start(one: Feed) -> list[tuple[int, list[int]]]:
     logged: list[tuple[int, list[int]]] = []
-    one.attach(lambda step, rows: logged.append((step, rows.tolist())))
+    one.attach("list", lambda step, rows: logged.append((step, rows.tolist())))
     one.start_training(one.next_step)
     return logged
 
@@ -79,14 +79,14 @@ def test_a_log_that_was_taken_off_hears_no_more() -> None:
     def log(step: int, rows: np.ndarray) -> None:
         logged.append(step)
 
-    one.attach(log)
-    one.attach(log)
+    one.attach("log", log)
+    one.attach("log", log)
     one.start_training(0)
     whole = one.begin()
     one.serve(whole, 0)
     one.note_trained(1)
-    one.detach(log)
-    one.detach(log)
+    one.detach("log")
+    one.detach("log")
     one.serve(whole, 1)
     one.note_trained(2)
     assert logged == [0]

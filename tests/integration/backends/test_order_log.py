@@ -10,6 +10,7 @@ import pytest
 
 import mtgen
 from mtgen.adapters.keras import Progress
+from mtgen.errors import PlanError
 from mtgen.order_check import audit_run
 from mtgen.order_reader import Log
 
@@ -275,3 +276,62 @@ def test_a_log_that_cannot_be_written_stops_training(tmp_path, monkeypatch):
         trained.fit(x, epochs=1, verbose=0, callbacks=[log])
     monkeypatch.undo()
     assert len(trained.seen.rows()) in (BATCH, 2 * BATCH)  # jax may have begun the next step
+
+
+class EvaluateAt(keras.callbacks.Callback):
+    """Evaluates the dataset that is trained on, in the middle of an epoch."""
+
+    def __init__(self, x, batch, steps):
+        super().__init__()
+        self.x, self.batch, self.steps = x, batch, steps
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == self.batch:
+            self.batch = -1
+            self.model.evaluate(self.x, steps=self.steps, verbose=0)
+
+
+@pytest.mark.parametrize("logs", [True, False])
+@pytest.mark.parametrize("steps", [None, 2])
+def test_an_evaluation_of_the_same_dataset_inside_fit_changed_the_rows_that_were_trained(steps, logs, tmp_path):
+    """`fit` went on with batches of the next epoch, and the audit of the log found nothing wrong."""
+    source, trained = loader(), model()
+    x = source.keras()
+    callbacks = [source.order_log(x, tmp_path)] if logs else []
+    try:
+        trained.fit(x, epochs=1, verbose=0, callbacks=[*callbacks, EvaluateAt(x, 1, steps)])
+    except PlanError as error:
+        assert "Give" in str(error)
+    else:
+        assert keras.backend.backend() == "tensorflow", "each iterator of tf.data walks over a pass of its own"
+    if keras.backend.backend() != "jax":  # where fit raises, Keras leaves no weights behind on jax
+        rows = trained.seen.rows()
+        assert rows == [int(row) for step in range(STEPS) for row in source.rows(step)][: len(rows)]
+    if logs:
+        assert audit_run(tmp_path).num_lost == 0
+        assert logged(tmp_path) == list(range(len(logged(tmp_path))))
+
+
+def test_new_callbacks_for_the_same_dataset_after_an_interrupt_found_a_closed_log(tmp_path):
+    """The cell of a notebook, run again after Ctrl-C: the callback of before still wanted to write."""
+    source, trained = loader(), model()
+    x = source.keras()
+    with pytest.raises(KeyboardInterrupt):
+        trained.fit(
+            x, epochs=2, verbose=0, callbacks=[source.order_log(x, tmp_path), StopAfter(3, KeyboardInterrupt())]
+        )
+    trained.fit(x, epochs=1, verbose=0, callbacks=[source.order_log(x, tmp_path)])
+    checked(tmp_path, trained.seen.rows(), source)
+    assert logged(tmp_path) == list(range(9))
+
+
+@pytest.mark.parametrize("kind", ["order_log", "checkpoint", "callback"])
+def test_a_callback_of_another_dataset_is_refused_at_the_first_step(kind, tmp_path):
+    """It was noticed after an epoch only, and a checkpoint was left that the next run went on with."""
+    source, trained = loader(), model()
+    other = source.callback(source.keras()) if kind == "callback" else getattr(source, kind)(source.keras(), tmp_path)
+    counted = StopAfter(100)
+    with pytest.raises(PlanError, match="nothing was read from the dataset that this callback was made for"):
+        trained.fit(source.keras(), epochs=1, verbose=0, callbacks=[counted, other])
+    assert counted.left == 99
+    assert not list(tmp_path.rglob("checkpoint-*"))
