@@ -46,10 +46,12 @@ class Batches(Iterator[Batch]):
             stream = self._stream or self._open()
             return self._take(stream, step)
         except StopIteration:
-            # Kept for the next epoch, whose first batches it has under way.
-            if self._stream is not None:
-                self._idle.append(self._stream)
-                self._stream = None
+            # Kept for the next epoch, whose first batches it has under way; unless others need what it holds.
+            last, self._stream = self._stream, None
+            if last is not None and last.is_alone:
+                self._idle.append(last)
+            elif last is not None:
+                last.close()
             raise
         except BaseException:
             self.close()

@@ -189,6 +189,7 @@ class Loader:
 
     def stream(self) -> Stream:
         """A new stream of batches over the loader's workers: ask it for steps, in order where possible."""
+        self._close_idle()  # which holds what the new one may have
         return self._stream(self.forecast)
 
     def _stream(self, held: Forecast) -> Stream:

@@ -141,6 +141,11 @@ class Stream:
     def _ready(self) -> dict[int, Pending]:
         return self._ahead.ready
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other stream of the loader has batches under way."""
+        return self._ration.part(self._ahead) == self._ration.num_batches
+
     def seek(self, step: int) -> None:
         """Go on from `step`; what was prepared for later steps is kept.
 

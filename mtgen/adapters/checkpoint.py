@@ -24,7 +24,7 @@ from mtgen import checkpoint as saved
 from mtgen.adapters import variables
 from mtgen.adapters.fit_state import FitState, check_rest, check_steps, is_due
 from mtgen.adapters.keras import Progress
-from mtgen.errors import ModelError, MtgenError, StateError
+from mtgen.errors import ModelError, MtgenError, PlanError, StateError
 from mtgen.settings import check_whole_or_none
 
 
@@ -194,6 +194,11 @@ class Checkpoint(Progress):
         if self._resumed is not None:
             self._check_epoch(epoch)
             self._put_history()
+        elif epoch and self.step == self.start_step:
+            raise PlanError(
+                f"fit(initial_epoch={epoch}) with a checkpoint callback: it says itself with which epoch a run goes "
+                "on, leave initial_epoch out of fit"
+            )
         elif self._epoch_done:
             self._save(self._epoch + 1, 0)
             self._end_if_asked()
@@ -240,6 +245,7 @@ class Checkpoint(Progress):
             number, self._signal = self._signal, None
             self._save_if_stopped()
             self.checkpoints.close()
+            self._say(f"signal {number}: saved after step {self._saved_step + self._offset}, ending")
             raise SystemExit(128 + number)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:

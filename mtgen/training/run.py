@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mtgen.dataset import Dataset
-from mtgen.errors import ModelError, PlanError
+from mtgen.errors import ModelError, MtgenError, PlanError, StateError
 from mtgen.inputs.images import BoundImages
 from mtgen.loader import Loader
 from mtgen.metrics import Stats
+from mtgen.pending import Field
+from mtgen.repair import repairable
 from mtgen.training.merged import Output, Scaling, Width, merged_model
 from mtgen.training.samples import make_dataset, make_splits, num_classes, with_inputs
 from mtgen.training.saving import bad_rows_report, check_run, checkpoint_callback, part_of, save_model, saved_on_sigterm
@@ -177,7 +179,7 @@ def train_model(
         ModelError: the loss is no number after training.
     """
     first = parts["train"]
-    scalings, output = _measured(first)
+    scalings, output = _measured(first, fit)
     model = merged_model(first.input_specs, output, scalings=scalings, seed=fit.seed, width=width)
     report = bad_rows_report(run or Run())
     loaders = {part: make_loader(data, fit, shuffle=part == "train", report=report) for part, data in parts.items()}
@@ -205,15 +207,25 @@ def _fitted(
     checkpoint = checkpoint_callback(run, loaders["train"], x, say)
     saving = [] if checkpoint is None else [checkpoint, loaders["train"].order_log(x, run.run)]
     began = time.perf_counter()
-    with saved_on_sigterm(checkpoint):
-        history = model.fit(
-            x,
-            epochs=fit.epochs,
-            validation_data=loaders["valid"].keras(model),
-            verbose="auto" if bar else 0,
-            shuffle=False,
-            callbacks=[*saving, *([] if bar else [lines])],
-        ).history
+    try:
+        with saved_on_sigterm(checkpoint):
+            history = model.fit(
+                x,
+                epochs=fit.epochs,
+                validation_data=loaders["valid"].keras(model),
+                verbose="auto" if bar else 0,
+                shuffle=False,
+                callbacks=[*saving, *([] if bar else [lines])],
+            ).history
+    except StateError as error:
+        if "decay_steps" not in error.message:
+            raise
+        # The learning rate falls to 0 with the last epoch, so more epochs are another run.
+        raise StateError(
+            f"{error.message}. The learning rate of mtgen train falls over all epochs: give the --epochs, --batch-size "
+            "and --learning-rate that the run began with",
+            path=error.path,
+        ) from error
     seconds = time.perf_counter() - began
     if not math.isfinite(history["loss"][-1]):
         raise ModelError(
@@ -272,27 +284,53 @@ def _say_bad_rows(loaders: Mapping[str, Loader], fit: Fit, run: Run, say: Say) -
         say(f"rows that could not be read: {said}; they got {what}{where}")
 
 
-def _measured(dataset: Dataset) -> tuple[dict[str, Scaling], Output]:
-    """Scalings of features and of a number target, from rows spread evenly over the train split."""
+def _measured(dataset: Dataset, fit: Fit) -> tuple[dict[str, Scaling], Output]:
+    """Scalings of features and of a number target, from rows spread evenly over the train split.
+
+    Rows that cannot be read are left out here where `fit.on_error` lets them pass; the loader counts and lists them.
+    """
     places = np.unique(np.linspace(0, len(dataset) - 1, min(SCALING_ROWS, len(dataset))).astype(np.int64))
     rows = dataset.rows[places]
     values: dict[tuple[str, str], np.ndarray] = {}
+    kept: dict[tuple[str, str], np.ndarray] = {}
     for one in dataset.fields:
         if not isinstance(one.bound, BoundImages):
-            values[one.role, one.name] = one.spec.empty(len(rows))
-            one.bound.fetch(rows, values[one.role, one.name])
+            kept[one.role, one.name], values[one.role, one.name] = _readable(one, rows, fit)
     for (role, name), array in values.items():
-        wrong = ~np.isfinite(array.reshape(len(rows), -1)).all(axis=1)
+        wrong = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
         if wrong.any():
             raise ModelError(
-                f"{role} {name!r} has values that are missing or infinite in {int(wrong.sum())} of {len(rows)} rows "
+                f"{role} {name!r} has values that are missing or infinite in {int(wrong.sum())} of {len(wrong)} rows "
                 "looked at, and no model learns from them; fill them in",
-                row=int(rows[np.argmax(wrong)]),
+                row=int(kept[role, name][np.argmax(wrong)]),
             )
     scalings = {name: Scaling.of(array) for (role, name), array in values.items() if role == "input"}
     classes = num_classes(dataset)
     (target,) = [array for (role, _), array in values.items() if role == "target"]
     return scalings, Output(num_classes=classes, scaling=None if classes else Scaling.of(target))
+
+
+def _readable(one: Field, rows: np.ndarray, fit: Fit) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that can be read, and their values."""
+    found = one.spec.empty(len(rows))
+    try:
+        one.bound.fetch(rows, found)
+    except MtgenError as error:
+        if fit.on_error == "raise" or not repairable(error):
+            raise
+    else:
+        return rows, found
+    read = np.ones(len(rows), bool)
+    for place in range(len(rows)):
+        try:
+            one.bound.fetch(rows[place : place + 1], found[place : place + 1])
+        except MtgenError as error:
+            if not repairable(error):
+                raise
+            read[place] = False
+    if not read.any():
+        raise ModelError(f"none of {len(rows)} rows of {one.role} {one.name!r} can be read: is the disk there?")
+    return rows[read], found[read]
 
 
 def _plain_lines(loader: Loader, epochs: int, metric: str, say: Say) -> Any:

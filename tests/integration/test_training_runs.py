@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from mtgen.errors import BudgetError, DecodeError, PlanError
+import mtgen
+from mtgen.errors import BudgetError, DecodeError, PlanError, StateError, StoreError
 from mtgen.order_check import audit_run
+from mtgen.stores.bcolz_writer import write_bcolz
 from mtgen.training.run import Result, train
 from mtgen.training.settings import Fit, Run, Samples
 
@@ -33,6 +38,12 @@ def damaged(digits: Path, tmp_path: Path) -> Samples:
     return Samples(
         table=tmp_path / "table.csv", image_column="imgpath", image_root=tmp_path, size=(4, 8), split_by="part"
     )
+
+
+def read_all(store: Any) -> np.ndarray:
+    out = np.empty((store.num_rows, *store.row_shape), store.dtype)
+    store.read_rows(np.arange(store.num_rows), out)
+    return out
 
 
 def trained(samples: Samples, run: Run, said: list[str], **fit: object) -> Result:
@@ -82,3 +93,27 @@ def test_the_log_of_a_run_and_of_its_continuation_is_one(tmp_path: Path) -> None
     report = audit_run(tmp_path / "run")
     assert report.ok, str(report)
     assert [one.epoch for one in report.epochs] == [0]
+
+
+def test_a_damaged_chunk_of_features_stopped_a_run_before_it_began(
+    damaged: Samples, digits: Path, tmp_path: Path
+) -> None:
+    """Scalings are measured on rows that `on_error` knew nothing of."""
+    shutil.copytree(digits / "features.bcolz", tmp_path / "features.bcolz")
+    store = mtgen.open_store(tmp_path / "features.bcolz")
+    write_bcolz(tmp_path / "some.bcolz", read_all(store)[:NUM_ROWS], chunk_rows=10)
+    chunk = tmp_path / "some.bcolz" / "data" / "__5.blp"
+    chunk.write_bytes(chunk.read_bytes()[:30])
+    samples = replace(damaged, image_column=None, image_root=None, size=None, features=str(tmp_path / "some.bcolz"))
+    said: list[str] = []
+    trained(samples, Run(), said, on_error="mask", max_errors=10)
+    assert "rows that could not be read: 10 of train; they got no weight" in said
+    with pytest.raises(StoreError, match=r"__5\.blp"):
+        trained(samples, Run(), [])
+
+
+def test_more_epochs_than_the_run_began_with_are_refused_and_say_why(tmp_path: Path) -> None:
+    run = Run(run=tmp_path / "run", resume=True)
+    trained(Samples(), run, [], batch_size=400)
+    with pytest.raises(StateError, match="falls over all epochs: give the --epochs, --batch-size and"):
+        trained(Samples(), run, [], batch_size=400, epochs=2)

@@ -77,3 +77,17 @@ def test_batches_alive_of_eight_iterators_stay_within_the_budget() -> None:
             most = max(most, alive(loader))
         assert most <= 12 + 8
         assert np.array_equal(next(iterators[3]).rows, loader.rows(60))
+
+
+def test_a_stream_that_waits_for_the_next_epoch_makes_way_for_others() -> None:
+    """It kept half of the budget from a stream that was made after an epoch had ended, for good."""
+    with make_loader(1, 2, 6) as loader:
+        assert len(list(loader.epoch(0))) == NUM_ROWS // 2
+        stream = loader.stream()
+        for step in range(6):
+            stream.get(step)
+        assert len(stream._ready) >= 6
+        assert len(list(loader.epoch(1))) == NUM_ROWS // 2
+        for step in range(6, 9):
+            stream.get(step)
+        assert len(stream._ready) >= 6

@@ -205,3 +205,9 @@ def test_a_person_can_read_where_a_run_stands(every):
 def test_steps_between_checkpoints_are_counted_over_epochs(tmp_path):
     Setup().fit(tmp_path, every_steps=3, keep=100)
     assert Checkpoints(tmp_path).steps() == [3, 5, 6, 9, 10]
+
+
+def test_an_initial_epoch_was_taken_and_counted_wrong(tmp_path):
+    with pytest.raises(PlanError, match=r"fit\(initial_epoch=1\) with a checkpoint callback"):
+        Setup().fit(tmp_path, fit={"initial_epoch": 1})
+    assert not list(tmp_path.glob("checkpoint-*"))
