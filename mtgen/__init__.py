@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mtgen.inputs.rows import Rows
     from mtgen.loader import Loader
     from mtgen.order_log import OrderLog
+    from mtgen.packing import pack
     from mtgen.plan import Shard
     from mtgen.recipe import Recipe
     from mtgen.stores import open_store
@@ -47,6 +48,7 @@ __all__ = [
     "errors",
     "from_dataframe",
     "open_store",
+    "pack",
     "read_table",
     "testing",
 ]
@@ -69,6 +71,7 @@ _HOMES = {
     "Splits": "mtgen.dataset",
     "from_dataframe": "mtgen.dataframe.loader",
     "open_store": "mtgen.stores",
+    "pack": "mtgen.packing",
     "read_table": "mtgen.table",
 }
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from mtgen import __version__
-from mtgen.cli import audit, info, selftest, show, train, verify
+from mtgen.cli import audit, info, pack, selftest, show, train, verify
 from mtgen.cli.options import expanded, plain_errors
 
 app = typer.Typer(
@@ -47,6 +47,7 @@ for _name, _command in (
     ("info", info.info),
     ("audit", audit.audit),
     ("verify", verify.verify),
+    ("pack", pack.pack),
 ):
     app.command(_name)(plain_errors(expanded(_command)))
 

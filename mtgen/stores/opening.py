@@ -13,7 +13,7 @@ import numpy as np
 
 from mtgen.errors import MtgenError, StoreError
 from mtgen.stores.base import OpenStore, Store
-from mtgen.stores.container import Container, open_container
+from mtgen.stores.container import KEY_ATTRIBUTE, Container, open_container
 from mtgen.stores.detect import detect
 
 URL = re.compile(r"[a-z][a-z0-9+.-]+://")
@@ -117,6 +117,8 @@ def _attach(store: OpenStore, keys: Store, *, owns: bool) -> None:
         )
     store.keys, store.owns_keys = keys, owns
     store.key_name = _key_name(keys)
+    if store.key_name is None and isinstance(named := store.attributes.get(KEY_ATTRIBUTE), str):
+        store.key_name = named
 
 
 def _key_name(keys: Store) -> str | None:
@@ -206,9 +208,13 @@ def _container(kind: str, path: Path) -> Container:
 
 
 def _sibling_keys(path: Path) -> Store | None:
-    """Keys of a single array: `x.keys.npy` beside `x.npy`; text keys of any store may be a `.npy`."""
-    for suffix in dict.fromkeys([path.suffix, ".npy"]):
-        beside = path.with_name(f"{path.stem}.keys{suffix}")
+    """Keys of a single array: `x.keys.npy` beside `x.npy`; text keys of any store may be a `.npy`.
+
+    `x.zarr.keys.npy` belongs to `x.zarr` alone, also where an `x.bcolz` with keys of its own lies beside.
+    """
+    names = [f"{path.name}.keys.npy", *(f"{path.stem}.keys{suffix}" for suffix in (path.suffix, ".npy"))]
+    for name in dict.fromkeys(names):
+        beside = path.with_name(name)
         if beside.exists() and not path.stem.endswith(".keys"):
             return open_store(beside, keys=False)
     return None

@@ -54,6 +54,7 @@ PUBLIC = [
     "errors",
     "from_dataframe",
     "open_store",
+    "pack",
     "read_table",
     "testing",
 ]

@@ -73,7 +73,15 @@ def test_ctrl_c_ends_training_with_130_and_one_word() -> None:
 
 def test_help_lists_commands_and_options() -> None:
     commands = run("--help").stdout.partition("Commands:")[2]
-    assert re.findall(r"^  (\w+) ", commands, re.MULTILINE) == ["train", "show", "selftest", "info", "audit", "verify"]
+    assert re.findall(r"^  (\w+) ", commands, re.MULTILINE) == [
+        "train",
+        "show",
+        "selftest",
+        "info",
+        "audit",
+        "verify",
+        "pack",
+    ]
     text = run("train", "--help").stdout
     for option in ("--table", "--image-column", "--size", "--features", "--target", "--no-stratify", "--ablate"):
         assert option in text

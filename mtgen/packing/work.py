@@ -1,0 +1,212 @@
+"""The folder in which a store is packed until it is whole: its record, its shards, and how it gets its place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtgen.errors import MtgenError, StoreError
+from mtgen.folder_lock import FolderLock
+from mtgen.packing.layout import Layout, layout_from
+from mtgen.state import differences
+from mtgen.stores import Store
+from mtgen.stores.base import load_package
+from mtgen.stores.new_folder import remove_tree, replace_file, sync_folder
+
+VERSION = 1
+RECORD, ROWS = "record.json", "rows.zarr"
+WRITE_SECONDS = 300.0
+"""Longest wait for one shard."""
+
+
+class Work:
+    """`.<name>.packing` beside the place of the new store.
+
+    One thread, but for `begin_write`, which gives work to TensorStore's threads. A shard is a file that TensorStore
+    writes under another name, flushes and renames: it is there whole or not at all.
+
+    Args:
+        place: where the store will be.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.folder = place.with_name(f".{place.name}.packing")
+        self._array: Any = None
+
+    def make(self) -> None:
+        """Make the folder where it is not there.
+
+        Raises:
+            StoreError: it cannot be made.
+        """
+        try:
+            os.makedirs(self.folder, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"the folder cannot be made ({error}): check path and rights", path=str(self.folder)
+            ) from error
+
+    def layout_of(self, store: Store, make: Callable[[], Layout], codec: str, block_rows: int | None) -> Layout:
+        """The layout of the run that was interrupted here, or a new one, which is written down.
+
+        Raises:
+            StoreError: the folder belongs to the packing of another source, or with other settings; nothing is lost.
+        """
+        asked = {"source": source_identity(store), "codec": codec, "block_rows": block_rows}
+        path = self.folder / RECORD
+        if path.exists():
+            record = self._record(path)
+            if found := differences("setting", record["asked"], asked):
+                raise StoreError(
+                    f"a packing of something else was interrupted here: {'; '.join(found)}. Finish that one, or remove "
+                    "the folder to begin anew",
+                    path=str(self.folder),
+                )
+            return layout_from(record["layout"])
+        made = make()
+        content = {"packing": VERSION, "asked": asked, "layout": made.settings()}
+        try:
+            replace_file(path, json.dumps(content, indent=1).encode())
+        except OSError as error:
+            raise self._failed(error) from error
+        return made
+
+    def _record(self, path: Path) -> dict[str, Any]:
+        try:
+            record = json.loads(path.read_bytes())
+            if record["packing"] != VERSION or not isinstance(record["asked"], dict):
+                raise ValueError("of another version")
+            layout_from(record["layout"])
+        except (MtgenError, OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"the record of an interrupted packing cannot be read ({error}): remove the folder to begin anew",
+                path=str(self.folder),
+            ) from error
+        return dict(record)
+
+    def missing_shards(
+        self, layout: Layout, attributes: dict[str, Any], bar: Callable[[Iterable[int]], Iterable[int]]
+    ) -> list[int]:
+        """Open the array, and say which shards to write: those that are not there, or cannot be read whole.
+
+        Args:
+            layout: of the array.
+            attributes: of the array; JSON.
+            bar: shows progress over the shards that are there.
+        """
+        self._open(layout, attributes)
+        there = [shard for shard in range(layout.num_shards) if (self._rows / layout.shard_key(shard)).exists()]
+        sound = {shard for shard in bar(there) if self._is_sound(layout, shard)}
+        return [shard for shard in range(layout.num_shards) if shard not in sound]
+
+    def _is_sound(self, layout: Layout, shard: int) -> bool:
+        try:
+            self.read(layout, shard)
+        except StoreError:
+            return False
+        return True
+
+    @property
+    def _rows(self) -> Path:
+        return self.folder / ROWS
+
+    def _open(self, layout: Layout, attributes: dict[str, Any]) -> None:
+        tensorstore = load_package("tensorstore", "tensorstore", str(self.place))
+        spec = {
+            "driver": "zarr3",
+            "kvstore": {"driver": "file", "path": str(self._rows)},
+            "metadata": {**layout.metadata(), **({"attributes": attributes} if attributes else {})},
+        }
+        try:
+            self._array = tensorstore.open(spec, open=True, create=True).result(timeout=WRITE_SECONDS)
+        except Exception as error:  # TensorStore raises by status code: ValueError, OSError, ...
+            raise self._failed(error) from error
+
+    def begin_write(self, layout: Layout, shard: int, values: np.ndarray) -> Any:
+        """Start to write a shard; for `await_written`. The values are TensorStore's until then."""
+        first, stop = layout.span(shard)
+        return self._array[first:stop].write(values)
+
+    def await_written(self, written: Any) -> None:
+        """Wait until a shard is on disk.
+
+        Raises:
+            StoreError: it is not.
+        """
+        try:
+            written.result(timeout=WRITE_SECONDS)
+        except Exception as error:
+            raise self._failed(error) from error
+
+    def read(self, layout: Layout, shard: int) -> np.ndarray:
+        """A shard's rows, with their checksums compared.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        first, stop = layout.span(shard)
+        try:
+            found: np.ndarray = self._array[first:stop].read().result(timeout=WRITE_SECONDS)
+        except Exception as error:
+            raise self._failed(error) from error
+        return np.ascontiguousarray(found)
+
+    @property
+    def num_bytes(self) -> int:
+        """Size on disk."""
+        return sum(path.stat().st_size for path in self._rows.rglob("*") if path.is_file())
+
+    def publish(self, lock: FolderLock) -> None:
+        """Give the finished store its place, and remove the folder.
+
+        Raises:
+            StoreError: somebody else made it meanwhile, or it cannot be renamed; the folder stays, to be gone on with.
+        """
+        self._array = None
+        try:
+            for folder, _, _ in os.walk(self._rows):
+                sync_folder(Path(folder))
+            if os.path.lexists(self.place):
+                raise StoreError("it was made by someone else meanwhile, nothing is overwritten", path=str(self.place))
+            os.rename(self._rows, self.place)
+            sync_folder(self.place.parent)
+            lock.release()
+            remove_tree(self.folder)
+        except OSError as error:
+            if isinstance(error, StoreError):
+                raise
+            raise self._failed(error) from error
+
+    def _failed(self, error: BaseException) -> StoreError:
+        return StoreError(
+            f"packing failed ({error}): check space and rights. What is done is in {self.folder}, and the same command "
+            "goes on from there",
+            path=str(self.place),
+        )
+
+
+def source_identity(store: Store) -> dict[str, Any]:
+    """What must stay the same while a source is packed: shape and dtype, and of local files names, sizes and times."""
+    found: dict[str, Any] = {
+        "location": store.location,
+        "shape": [store.num_rows, *store.row_shape],
+        "dtype": str(store.dtype),
+    }
+    path = Path(store.location.partition("::")[0])
+    if path.exists():
+        files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
+        listed = hashlib.blake2b(digest_size=16)
+        for one in files:
+            stat = one.stat()
+            listed.update(
+                f"{one.relative_to(path)}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode(errors="surrogateescape")
+            )
+        found["files"] = listed.hexdigest()
+    return found
