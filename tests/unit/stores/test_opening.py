@@ -1,8 +1,12 @@
 """What `open_store` takes, and what it says about everything else."""
 
 import copy
+import errno
+import mmap
+import os
 import pickle
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -407,3 +411,35 @@ def test_parquet_page_checksums_are_checked(tmp_path):
     path.write_bytes(content)
     with pytest.raises(StoreError, match="cannot read row group 0"):
         open_store(path).read_rows(np.array([0]), np.empty(1))
+
+
+@pytest.mark.parametrize("code", [errno.ENOMEM, errno.EACCES, errno.EIO])
+def test_a_file_that_cannot_be_mapped_is_a_store_error_and_is_closed(code, tmp_path, monkeypatch):
+    """The n-th mapping fails, n = 1, 2, ... until opening works."""
+    np.save(tmp_path / "x.npy", np.arange(6.0).reshape(3, 2))
+    real = mmap.mmap
+    for nth in range(1, 10):
+        calls = 0
+
+        def failing(*arguments, nth=nth, **options):
+            nonlocal calls
+            calls += 1
+            if calls == nth:
+                raise OSError(code, os.strerror(code))
+            return real(*arguments, **options)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(mmap, "mmap", failing)
+            try:
+                store = open_store(tmp_path / "x.npy")
+            except StoreError as error:
+                assert os.strerror(code) in str(error)
+                assert str(tmp_path / "x.npy") in str(error)
+                assert not [one for one in Path("/proc/self/fd").iterdir() if os.path.realpath(one).endswith("x.npy")]
+                continue
+        out = np.empty((1, 2))
+        store.read_rows(np.array([2]), out)
+        assert nth == 2
+        assert out.tolist() == [[4.0, 5.0]]
+        return
+    pytest.fail("it could never be mapped")
