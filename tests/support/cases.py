@@ -125,7 +125,7 @@ class Phase:
         elif phase == "read":
             read_bytes, fetch = BoundImages.read_bytes, BoundRows.fetch
             BoundImages.read_bytes = (  # type: ignore[method-assign]
-                lambda bound, row: (self._hold(row not in self._first), read_bytes(bound, row))[1]
+                lambda bound, row, *more: (self._hold(row not in self._first), read_bytes(bound, row, *more))[1]
             )
             BoundRows.fetch = (  # type: ignore[method-assign]
                 lambda bound, rows, out: (self._hold(not self._first & set(rows.tolist())), fetch(bound, rows, out))[1]

@@ -72,7 +72,10 @@ def model(outputs, loss):
     picture, features = keras.Input((4, 4, 3)), keras.Input((3,))
     watch = Watch()
     joined = keras.layers.Concatenate()([keras.layers.Flatten()(picture), watch([picture, features])])
-    made = keras.Model([picture, features], keras.layers.Dense(outputs, activation="sigmoid")(joined))
+    # Small numbers and a softmax: sigmoids that are all 0 leave 0 / 0 as the loss, with some first weights.
+    activation = "softmax" if loss.endswith("categorical_crossentropy") else "sigmoid"
+    joined = keras.layers.Rescaling(1 / 64)(joined)
+    made = keras.Model([picture, features], keras.layers.Dense(outputs, activation=activation)(joined))
     made.compile("sgd", loss, weighted_metrics=["accuracy"])
     made.watch = watch
     return made
