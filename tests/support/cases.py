@@ -327,6 +327,7 @@ def no_files(folder: str) -> None:
     """No file can be opened for a while: an error with the path, and the loader works afterwards."""
     one = make_loader(folder, "pictures", 2)
     expected = [content(batch) for batch in one.epoch(0)]
+    one.close()  # a file that a worker has open now would leave its number free
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     free = os.dup(1)  # the least number that is free
     os.close(free)
