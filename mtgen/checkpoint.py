@@ -24,7 +24,7 @@ from mtgen.checkpoint_files import DamagedError, read_files, state_content, writ
 from mtgen.errors import StateError, StoreError
 from mtgen.folder_lock import FolderLock
 from mtgen.settings import check_whole
-from mtgen.stores.new_folder import PARTIAL, new_folder, sync_folder, withdraw
+from mtgen.stores.new_folder import PARTIAL, make_folder, new_folder, withdraw
 
 _NAME = re.compile(r"checkpoint-(\d{10,})")
 _ROOM_PER_ARRAY = 1024
@@ -96,7 +96,7 @@ class Checkpoints:
                 "another run took over this folder, so this one saves nothing more; two runs need two folders",
                 path=str(self.folder),
             )
-        _make_folder(self.folder)
+        make_folder(self.folder, "the folder of checkpoints")
         self._lock.take()
         self._opened = True
         try:
@@ -241,15 +241,3 @@ class Checkpoints:
                 "without that the disk would fill up. Check rights",
                 path=str(self.folder),
             ) from error
-
-
-def _make_folder(folder: Path) -> None:
-    missing = [one for one in (folder, *folder.parents) if not one.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for one in missing:
-            sync_folder(one.parent)
-    except OSError as error:
-        raise StoreError(
-            f"the folder of checkpoints cannot be made ({error}): check path and rights", path=str(folder)
-        ) from error

@@ -22,7 +22,7 @@ from mtgen.order_reader import LOG_FILE, ROWS_FILE, Log, Tally, delivered
 from mtgen.order_records import VERSION, encode
 from mtgen.sampling.order import sampler_of
 from mtgen.state import differences, without_lone_files
-from mtgen.stores.new_folder import publish_file
+from mtgen.stores.new_folder import make_folder, publish_file
 
 if TYPE_CHECKING:
     from mtgen.loader import Loader
@@ -114,12 +114,7 @@ class OrderLog:
             "dataset": self._loader.dataset.digests,
             "rebuilds": self._rebuilds,
         }
-        try:
-            os.makedirs(self.folder, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"the run's folder cannot be made ({error}): check path and rights", path=str(self.folder)
-            ) from error
+        make_folder(self.folder, "the run's folder")
         if not plain:
             content = io.BytesIO()
             np.save(content, rows, allow_pickle=False)

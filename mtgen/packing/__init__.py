@@ -15,7 +15,7 @@ from tqdm import tqdm
 from mtgen.errors import StoreError
 from mtgen.folder_lock import FolderLock
 from mtgen.packing.layout import Codec, Layout, choose_codec, make_layout, sample_rows
-from mtgen.packing.work import Work
+from mtgen.packing.work import Work, has_files
 from mtgen.stores import Store, open_store
 from mtgen.stores.container import KEY_ATTRIBUTE
 from mtgen.stores.new_folder import replace_file
@@ -66,7 +66,8 @@ def pack(
 
     Call it from any thread; two shards are held in memory. The target appears whole, with one rename at the end. A
     run that was interrupted is gone on with by the same call: finished shards are read back, and kept where they are
-    right. Where the source changed meanwhile it is refused.
+    right; those of a source that is in no local file are compared with it. Where the source changed meanwhile it is
+    refused.
 
     Args:
         source: what `mtgen.open_store` opens, or a store.
@@ -98,7 +99,12 @@ def pack(
         lock.take()
         try:
             layout = work.layout_of(opened, lambda: _layout(opened, codec, block_rows), codec, block_rows)
-            missing = work.missing_shards(layout, _attributes(opened), _bar(progress, "look at"))
+            missing = work.missing_shards(
+                layout,
+                _attributes(opened),
+                _bar(progress, "look at"),
+                lambda shard, rows: _is_right(opened, layout, shard, rows),
+            )
             _write(opened, work, layout, missing, _bar(progress, "pack"))
             if verify:
                 _compare(opened, work, layout, _bar(progress, "compare"))
@@ -144,21 +150,35 @@ def _read(store: Store, rows: np.ndarray) -> np.ndarray:
 
 def _write(store: Store, work: Work, layout: Layout, missing: list[int], bar: Any) -> None:
     """One shard is written while the next is read."""
-    written = None
-    for shard in bar(missing):
-        values = _read(store, np.arange(*layout.span(shard)))
-        if written is not None:
-            work.await_written(written)
-        written = work.begin_write(layout, shard, values)
-    if written is not None:
-        work.await_written(written)
+    under_way: list[Any] = []
+    try:
+        for shard in bar(missing):
+            values = _read(store, np.arange(*layout.span(shard)))
+            while under_way:
+                work.await_written(under_way.pop())
+            under_way.append(work.begin_write(layout, shard, values))
+    finally:
+        # Also where the next one cannot be read: what is done need not be done again.
+        while under_way:
+            work.await_written(under_way.pop())
+
+
+def _is_right(store: Store, layout: Layout, shard: int, found: np.ndarray) -> bool:
+    """Whether a shard of a run before is the source's; of a source without files only its values tell."""
+    return has_files(store) or not _differ(_read(store, np.arange(*layout.span(shard))), found).any()
+
+
+def _differ(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Which rows differ, bit for bit."""
+    differing = np.ascontiguousarray(expected).view(np.uint8) != found.view(np.uint8)
+    wrong: np.ndarray = differing.reshape(len(expected), -1).any(axis=1)
+    return wrong
 
 
 def _compare(store: Store, work: Work, layout: Layout, bar: Any) -> None:
     for shard in bar(range(layout.num_shards)):
         rows = np.arange(*layout.span(shard))
-        expected, found = _read(store, rows), work.read(layout, shard)
-        wrong = (expected.view(np.uint8) != found.view(np.uint8)).reshape(len(rows), -1).any(axis=1)
+        wrong = _differ(_read(store, rows), work.read(layout, shard))
         if wrong.any():
             raise StoreError(
                 f"{int(wrong.sum())} rows differ from the source after packing, the first is row "

@@ -17,7 +17,7 @@ from mtgen.packing.layout import Layout, layout_from
 from mtgen.state import differences
 from mtgen.stores import Store
 from mtgen.stores.base import load_package
-from mtgen.stores.new_folder import remove_tree, replace_file, sync_folder
+from mtgen.stores.new_folder import make_folder, remove_tree, replace_file, sync_folder
 
 VERSION = 1
 RECORD, ROWS = "record.json", "rows.zarr"
@@ -46,12 +46,7 @@ class Work:
         Raises:
             StoreError: it cannot be made.
         """
-        try:
-            os.makedirs(self.folder, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"the folder cannot be made ({error}): check path and rights", path=str(self.folder)
-            ) from error
+        make_folder(self.folder, "the folder to pack in")
 
     def layout_of(self, store: Store, make: Callable[[], Layout], codec: str, block_rows: int | None) -> Layout:
         """The layout of the run that was interrupted here, or a new one, which is written down.
@@ -92,26 +87,31 @@ class Work:
         return dict(record)
 
     def missing_shards(
-        self, layout: Layout, attributes: dict[str, Any], bar: Callable[[Iterable[int]], Iterable[int]]
+        self,
+        layout: Layout,
+        attributes: dict[str, Any],
+        bar: Callable[[Iterable[int]], Iterable[int]],
+        is_right: Callable[[int, np.ndarray], bool],
     ) -> list[int]:
-        """Open the array, and say which shards to write: those that are not there, or cannot be read whole.
+        """Open the array, and say which shards to write: those that are not there, cannot be read whole, or are wrong.
 
         Args:
             layout: of the array.
             attributes: of the array; JSON.
             bar: shows progress over the shards that are there.
+            is_right: says of a shard that was read whole whether its rows are those of the source.
         """
         self._open(layout, attributes)
         there = [shard for shard in range(layout.num_shards) if (self._rows / layout.shard_key(shard)).exists()]
-        sound = {shard for shard in bar(there) if self._is_sound(layout, shard)}
+        sound = {shard for shard in bar(there) if self._is_sound(layout, shard, is_right)}
         return [shard for shard in range(layout.num_shards) if shard not in sound]
 
-    def _is_sound(self, layout: Layout, shard: int) -> bool:
+    def _is_sound(self, layout: Layout, shard: int, is_right: Callable[[int, np.ndarray], bool]) -> bool:
         try:
-            self.read(layout, shard)
+            rows = self.read(layout, shard)
         except StoreError:
             return False
-        return True
+        return is_right(shard, rows)
 
     @property
     def _rows(self) -> Path:
@@ -192,6 +192,11 @@ class Work:
         )
 
 
+def has_files(store: Store) -> bool:
+    """Whether the source is in local files, whose names, sizes and times tell whether it changed."""
+    return Path(store.location.partition("::")[0]).exists()
+
+
 def source_identity(store: Store) -> dict[str, Any]:
     """What must stay the same while a source is packed: shape and dtype, and of local files names, sizes and times."""
     found: dict[str, Any] = {
@@ -200,7 +205,7 @@ def source_identity(store: Store) -> dict[str, Any]:
         "dtype": str(store.dtype),
     }
     path = Path(store.location.partition("::")[0])
-    if path.exists():
+    if has_files(store):
         files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path]
         listed = hashlib.blake2b(digest_size=16)
         for one in files:

@@ -60,6 +60,25 @@ def _room(folder: Path, error: BaseException) -> str:
     return ""
 
 
+def make_folder(folder: Path, what: str) -> None:
+    """Make a folder that may be there already, with those above it, and flush their names to disk.
+
+    Args:
+        folder: where.
+        what: what the folder is, for the message.
+
+    Raises:
+        StoreError: it cannot be made.
+    """
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        os.makedirs(folder, exist_ok=True)
+        for one in missing:
+            sync_folder(one.parent)
+    except OSError as error:
+        raise StoreError(f"{what} cannot be made ({error}): check path and rights", path=str(folder)) from error
+
+
 def withdraw(folder: Path) -> None:
     """Remove a folder; under a temporary name first, so that no half of it ever stands where readers look."""
     if not folder.name.endswith(PARTIAL):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mtgen.checkpoint import Checkpoints
 from mtgen.errors import PlanError, StoreError
 from mtgen.loader import Loader
-from mtgen.stores.new_folder import put_in_place
+from mtgen.stores.new_folder import make_folder, put_in_place
 from mtgen.training.settings import Run
 
 if TYPE_CHECKING:
@@ -56,12 +56,7 @@ def bad_rows_report(run: Run) -> Path | None:
     """Where bad rows are listed, one line each; None without a folder. Makes the folder."""
     if run.run is None:
         return None
-    try:
-        os.makedirs(run.run, exist_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"the folder of the run cannot be made ({error}): check space and rights", path=str(run.run)
-        ) from error
+    make_folder(run.run, "the folder of the run")
     return run.run / BAD_ROWS
 
 

@@ -18,6 +18,7 @@ import mtgen
 from mtgen.errors import PlanError, StoreError
 from mtgen.packing import layout as layouts
 from mtgen.packing import pack
+from mtgen.packing.work import Work
 from mtgen.stores.bcolz_writer import write_bcolz
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -161,6 +162,25 @@ def test_another_source_or_other_settings_are_refused_with_what_differs(tmp_path
     (folder / "record.json").write_text("{")
     with pytest.raises(StoreError, match="the record of an interrupted packing cannot be read"):
         pack(tmp_path / "x.bcolz", tmp_path / "x.zarr")
+
+
+def test_shards_of_another_array_of_the_same_shape_were_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An array in memory has no files that would tell it from another one."""
+    await_written = Work.await_written
+
+    def stopped(work: Work, written: Any) -> None:
+        await_written(work, written)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Work, "await_written", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            pack(rows_of(), tmp_path / "x.zarr", codec="none")
+    assert list(tmp_path.glob(".x.zarr.packing/rows.zarr/c/0/0"))
+    other = rows_of() + 1
+    packed = pack(other, tmp_path / "x.zarr", codec="none")
+    assert packed.num_written == packed.layout.num_shards
+    assert np.array_equal(read(mtgen.open_store(tmp_path / "x.zarr")), other)
 
 
 def test_a_source_that_changes_while_it_is_packed_is_found_by_verify(tmp_path: Path) -> None:
