@@ -121,6 +121,8 @@ class Work:
         tensorstore = load_package("tensorstore", "tensorstore", str(self.place))
         spec = {
             "driver": "zarr3",
+            # Zarr leaves out what is all zeros; a shard that is there was written, one that is not was lost.
+            "store_data_equal_to_fill_value": True,
             "kvstore": {"driver": "file", "path": str(self._rows)},
             "metadata": {**layout.metadata(), **({"attributes": attributes} if attributes else {})},
         }

@@ -198,6 +198,12 @@ def test_a_source_that_changes_while_it_is_packed_is_found_by_verify(tmp_path: P
     assert not (tmp_path / "x.zarr").exists()
 
 
+def test_shards_of_zeros_have_files_too(tmp_path: Path) -> None:
+    """Without one, a shard that was written could not be told from one that was lost, and was written at each run."""
+    packed = pack(np.zeros((NUM_ROWS, 6), "f4"), tmp_path / "x.zarr", verify=True)
+    assert len(list((tmp_path / "x.zarr" / "c").glob("*/0"))) == packed.layout.num_shards > 1
+
+
 def test_nan_and_minus_zero_are_the_same_rows(tmp_path: Path) -> None:
     array = rows_of()
     array[3], array[4] = np.nan, -0.0
