@@ -26,15 +26,6 @@ from mtgen.waits import Latch, silent
 IDLE_SECONDS = 1.0
 """A worker without work for this long retires; starting a new one costs some 100 microseconds."""
 
-STOP_SECONDS = 2.0
-"""Longest wait for workers to stop; a job is some milliseconds unless its file hangs."""
-
-EXIT_SECONDS = 1.0
-"""Longest wait for the workers of all pools together when the interpreter ends."""
-
-START_SECONDS = 3.0
-"""A thread that was not seen this long after it should have started is written off."""
-
 START_SECONDS = 3.0
 """A thread that was not seen this long after it should have started is written off."""
 

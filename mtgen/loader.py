@@ -21,7 +21,7 @@ from mtgen.batches import Batches
 from mtgen.config import OnError, Prefetch
 from mtgen.dataset import Dataset
 from mtgen.errors import PlanError
-from mtgen.gather import cache_bytes, chunked, decodes, scratch_bytes
+from mtgen.gather.costs import cache_bytes, chunked, decodes, scratch_bytes
 from mtgen.inputs.rows import BoundRows
 from mtgen.memory import Forecast, budget_bytes, forecast
 from mtgen.metrics import Recorder, Stats

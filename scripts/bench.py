@@ -25,7 +25,7 @@ from sklearn.datasets import load_sample_images
 
 import mtgen
 from mtgen.decode import decode
-from mtgen.gather import GROUP_PICTURES
+from mtgen.gather.pictures import GROUP_PICTURES
 from mtgen.stores.bcolz_writer import write_bcolz
 
 HEIGHT, WIDTH = 375, 500

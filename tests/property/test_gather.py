@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mtgen
-from mtgen import gather
 from mtgen.errors import StoreError
-from mtgen.gather import Pending, window_jobs
+from mtgen.gather import rows as rows_jobs
+from mtgen.gather import window_jobs
 from mtgen.metrics import Recorder
+from mtgen.pending import Pending
 from tests.support.samples import features
 from tests.support.stores import MemoryStore
 
@@ -49,11 +50,11 @@ def test_a_window_is_array_of_rows(
             "number": mtgen.Columns("number"),
         },
     )
-    before, gather.PIECE_BYTES = gather.PIECE_BYTES, piece_bytes * 12
+    before, rows_jobs.PIECE_BYTES = rows_jobs.PIECE_BYTES, piece_bytes * 12
     try:
         batches = run(data, window, shuffle)
     finally:
-        gather.PIECE_BYTES = before
+        rows_jobs.PIECE_BYTES = before
     for batch, rows in zip(batches, window, strict=True):
         expected = array[np.array(mapping)[rows]]
         np.testing.assert_array_equal(batch.inputs["chunked"], expected)

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 import mtgen
-from mtgen import gather
 from mtgen.errors import DecodeError, StoreError
-from mtgen.gather import window_jobs
+from mtgen.gather import costs, rows, window_jobs
 from mtgen.metrics import Recorder
 from mtgen.pending import Job, Pending
+from mtgen.waits import Note
 from tests.support.samples import features, make_dataset
 from tests.support.stores import MemoryStore
 
@@ -56,7 +56,7 @@ def test_one_error_object_in_two_batches_names_each_batch() -> None:
 
 @pytest.mark.parametrize("error", [ValueError("x"), MemoryError("no room")])
 def test_a_job_that_raises_fails_the_batches_it_serves(error: Exception) -> None:
-    def run(note: gather.Note) -> None:
+    def run(note: Note) -> None:
         raise error
 
     one = pending(make_dataset(9), [4])
@@ -72,7 +72,7 @@ def test_a_job_that_raises_fails_the_batches_it_serves(error: Exception) -> None
 def test_what_is_no_exception_reaches_batch_and_caller() -> None:
     """SystemExit out of a foreign array ended the worker and left the batch waiting."""
 
-    def run(note: gather.Note) -> None:
+    def run(note: Note) -> None:
         raise SystemExit(3)
 
     one = pending(make_dataset(9), [4])
@@ -145,5 +145,5 @@ def test_fetch_and_loader_say_the_same_of_a_bad_picture(tmp_path: Any) -> None:
 
 def test_scratch_is_a_piece_and_a_chunk_plain_and_compressed() -> None:
     data = make_dataset(9, chunk_rows=7)
-    assert gather.scratch_bytes(data.fields) == gather.PIECE_BYTES + 2 * 7 * 12
-    assert gather.scratch_bytes([field for field in data.fields if field.name == "plain"]) == 0
+    assert costs.scratch_bytes(data.fields) == rows.PIECE_BYTES + 2 * 7 * 12
+    assert costs.scratch_bytes([field for field in data.fields if field.name == "plain"]) == 0

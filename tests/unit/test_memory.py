@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import mtgen
 from mtgen.config import Prefetch
 from mtgen.errors import PlanError
-from mtgen.gather import Job, Pending
 from mtgen.memory import Forecast, budget_bytes, forecast
+from mtgen.pending import Job, Pending
 from tests.support.samples import make_dataset
 from tests.support.waiting import eventually
 

@@ -1,0 +1,40 @@
+"""What gathering holds beside the batches: arithmetic, before the first read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mtgen.gather.rows import PIECE_BYTES
+from mtgen.inputs.images import BoundImages
+from mtgen.inputs.rows import BoundRows
+from mtgen.pending import Field
+
+
+def chunked(one: Field) -> bool:
+    """Whether the field's rows must be decompressed several at a time."""
+    return isinstance(one.bound, BoundRows) and one.bound.chunk_rows > 1
+
+
+def scratch_bytes(fields: Sequence[Field]) -> int:
+    """Bytes one job needs beside the batches, at most: a piece of a window, the chunk it is cut from, and the same
+    chunk compressed; for its keys likewise.
+    """
+    return max((_piece_bytes(one.bound, one.spec.row_bytes) for one in fields if chunked(one)), default=0)
+
+
+def _piece_bytes(bound: BoundRows, row_bytes: int) -> int:
+    chunk = bound.chunk_rows * row_bytes
+    keys = bound.store.keys if bound.compares_keys else None
+    return max(PIECE_BYTES, chunk) + 2 * chunk + (2 * keys.chunk_rows * keys.dtype.itemsize if keys is not None else 0)
+
+
+def cache_bytes(fields: Sequence[Field]) -> int:
+    """Bytes that the fields' stores keep for themselves."""
+    stores = {id(one.bound.store): one.bound.store for one in fields if isinstance(one.bound, BoundRows)}
+    keys = {id(store.keys): store.keys for store in stores.values() if store.keys is not None}
+    return sum(getattr(store, "cache_bytes", 0) for store in (stores | keys).values())
+
+
+def decodes(fields: Sequence[Field]) -> bool:
+    """Whether there are pictures to decode."""
+    return any(isinstance(one.bound, BoundImages) for one in fields)

@@ -1,0 +1,43 @@
+"""Jobs that read and decode pictures, a few at a time."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from mtgen.errors import DecodeError
+from mtgen.gather.reader import Reader
+from mtgen.inputs.images import BoundImages
+from mtgen.pending import Job, Pending
+from mtgen.sample import named
+from mtgen.waits import Note
+
+GROUP_PICTURES = 8
+"""Pictures one job decodes: enough to hide the cost of a hand-over, few enough to spread a batch over all workers."""
+
+
+def picture_jobs(number: int, bound: BoundImages, pending: Pending, reader: Reader) -> list[Job]:
+    """Jobs that fill one field of one batch with pictures, `GROUP_PICTURES` each."""
+    jobs = []
+    for start in range(0, len(pending.rows), GROUP_PICTURES):
+        slots = range(start, min(start + GROUP_PICTURES, len(pending.rows)))
+
+        def run(note: Note, slots: range = slots) -> None:
+            read_seconds = decode_seconds = 0.0
+            facts: Counter[str] = Counter()
+            for slot in slots:
+                row, path = int(pending.rows[slot]), None
+                started = middle = time.perf_counter()
+                try:
+                    path = bound.path(row)
+                    middle = reader.picture(bound, row, path, pending.buffers[number][slot], facts, note)
+                except Exception as error:
+                    pending.fail(slot, number, named(error, path, DecodeError))
+                read_seconds += middle - started
+                decode_seconds += time.perf_counter() - middle
+            reader.recorder.add_stage("read", read_seconds)
+            reader.recorder.add_stage("decode", decode_seconds)
+            reader.recorder.add_facts(+facts)
+
+        jobs.append(Job(run=run, serves=(pending,)))
+    return jobs
