@@ -16,7 +16,7 @@ import numpy as np
 
 from mtgen.errors import PlanError
 from mtgen.plan import Batching, Plan, Shard
-from mtgen.sampling.order import LAWS, Sampler
+from mtgen.sampling.order import LAWS, Blocks, Mixing, Sampler
 
 DIGEST_BYTES = 16
 """128 bits: two orders that differ have equal digests once in 10**38."""
@@ -189,11 +189,13 @@ class Audit:
         title: law, rows, seed and batches in words.
         shards: proof that all shards together take each position exactly once.
         epochs: one entry per epoch asked for.
+        mixing: how well batches are mixed, for a law that keeps blocks together.
     """
 
     title: str
     shards: ShardProof
     epochs: tuple[EpochAudit, ...]
+    mixing: Mixing | None = None
 
     @property
     def ok(self) -> bool:
@@ -201,7 +203,8 @@ class Audit:
         return self.shards.ok and all(epoch.ok for epoch in self.epochs)
 
     def __str__(self) -> str:
-        return "\n".join([self.title, f"  {self.shards}", *(f"  {epoch}" for epoch in self.epochs)])
+        mixing = [] if self.mixing is None else [f"  {self.mixing}"]
+        return "\n".join([self.title, f"  {self.shards}", *mixing, *(f"  {epoch}" for epoch in self.epochs)])
 
 
 def counts_text(counts: dict[int, int], missing: Sequence[int] = (), repeated: Sequence[int] = ()) -> str:
@@ -292,6 +295,7 @@ def audit(plan: Plan, epochs: int | Iterable[int] = 1) -> Audit:
         title=plan_title(plan.sampler, len(plan.rows), plan.seed, plan.batching),
         shards=check_shards(plan.batching),
         epochs=tuple(_audit_epoch(plan, epoch) for epoch in numbers),
+        mixing=plan.sampler.mixing(len(plan.rows)) if isinstance(plan.sampler, Blocks) else None,
     )
 
 

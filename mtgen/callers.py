@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 
 from mtgen.crew import Entry, Ticket
-from mtgen.pending import Job, Pending
+from mtgen.pending import Job, Pending, Served
 
 
 class Callers:
@@ -43,10 +43,11 @@ class Callers:
             Only what is no `Exception`, such as KeyboardInterrupt; the batches it hit are marked as skipped.
         """
         try:
-            while not pending.done.is_set() and (entry := self._claim(pending)) is not None:
-                entry.job.perform(self._note)
-                self._entries.pop(entry, None)
-                self._doing.pop(threading.get_ident(), None)
+            for wanted in (pending,) if pending.awaits is None else (pending.awaits, pending):
+                while not wanted.done.is_set() and (entry := self._claim(wanted)) is not None:
+                    entry.job.perform(self._note)
+                    self._entries.pop(entry, None)
+                    self._doing.pop(threading.get_ident(), None)
         except BaseException:
             self._give_up()
             raise
@@ -59,10 +60,9 @@ class Callers:
             for entry in begun:
                 self._entries.pop(entry, None)
         for one in {one: None for entry in begun for one in entry.job.serves}:
-            one.skipped = True
-            one.done.set()
+            one.give_up()
 
-    def _claim(self, pending: Pending) -> Entry | None:
+    def _claim(self, pending: Served) -> Entry | None:
         with self._lock:
             entries = [entry for entry in self._entries if any(one is pending for one in entry.job.serves)]
             for entry in entries:
@@ -74,10 +74,11 @@ class Callers:
             left = [entry for entry in entries if entry.worker not in idents]
             for entry in left:
                 self._entries.pop(entry, None)
+            awaited = getattr(pending, "awaits", None)
+            entries += [entry for entry in self._entries if any(one is awaited for one in entry.job.serves)]
         # A job leaves the list after its batches know of it, so this order.
         if (left or not entries) and not pending.done.is_set():
-            pending.skipped = True
-            pending.done.set()
+            pending.give_up()
         return None
 
     def _note(self, what: str) -> None:

@@ -20,7 +20,7 @@ from contextlib import suppress
 from itertools import count
 
 from mtgen.errors import StallError
-from mtgen.pending import NO_SLOT, Job, Pending
+from mtgen.pending import NO_SLOT, Job, Served
 from mtgen.waits import Latch, silent
 
 IDLE_SECONDS = 1.0
@@ -252,8 +252,8 @@ class Crew:
             self.call()
         self.tell()
 
-    def serves(self, pending: Pending) -> bool:
-        """Whether a job is open that fills this batch."""
+    def serves(self, pending: Served) -> bool:
+        """Whether a job is open that fills this."""
         with self.lock:
             return any(one is pending for entry in self.entries for one in entry.job.serves)
 

@@ -21,7 +21,8 @@ from mtgen.batches import Batches
 from mtgen.config import OnError, Prefetch
 from mtgen.dataset import Dataset
 from mtgen.errors import PlanError
-from mtgen.gather.costs import cache_bytes, chunked, decodes, scratch_bytes
+from mtgen.gather.chunks import ChunkCache
+from mtgen.gather.costs import cache_bytes, chunk_sizes, decodes, scratch_bytes
 from mtgen.inputs.rows import BoundRows
 from mtgen.memory import Forecast, budget_bytes, forecast
 from mtgen.metrics import Recorder, Stats
@@ -117,9 +118,11 @@ class Loader:
             budget_bytes(memory),
             batch_bytes=(batch_size if pad_last else min(batch_size, self.batching.size))
             * sum(field.spec.row_bytes for field in dataset.fields),
+            batch_size=min(batch_size, self.batching.size),
+            steps_per_epoch=self.steps_per_epoch,
             scratch_bytes=scratch_bytes(dataset.fields),
             num_workers=self.num_workers,
-            chunked=any(map(chunked, dataset.fields)),
+            chunks=chunk_sizes(dataset.fields),
             asked=self.prefetch,
             order_bytes=order_bytes(self.batching.size),
             cache_bytes=cache_bytes(dataset.fields),
@@ -137,6 +140,7 @@ class Loader:
         self._room = Room(pictures, self.prefetch.stall_seconds) if pictures else None
         self._pool = WorkerPool(self.num_workers) if self.num_workers else None
         self._ration = Ration(self.forecast)
+        self._caches = [ChunkCache(num) for num in self.forecast.num_chunks]
         # At most one; taking from and adding to a deque needs no lock, which a fork could leave locked.
         self._idle_streams: deque[Stream] = deque(maxlen=1)
 
@@ -194,7 +198,8 @@ class Loader:
 
     def _stream(self, held: Forecast) -> Stream:
         make_window = partial(self._plan.make_window, self._recorder, self._quarantine, self._room)
-        return Stream(make_window, self._pool, held, self._ration, self.prefetch.stall_seconds)
+        make_stager = partial(self._plan.make_stager, self._recorder, self._caches)
+        return Stream(make_window, make_stager, self._pool, held, self._ration, self.prefetch.stall_seconds)
 
     def batch(self, step: int) -> Batch:
         """The batch of one step, read now. Pure: asking again gives the same bytes in new arrays.
@@ -372,6 +377,8 @@ class Loader:
     def close(self) -> None:
         """Stop the workers and forget what is under way; the loader can be used again afterwards."""
         self._close_idle()
+        for cache in self._caches:
+            cache.clear()
         if self._pool is not None:
             self._pool.stop()
 

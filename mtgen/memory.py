@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -15,11 +17,14 @@ from mtgen.settings import shown
 AUTO_BYTES = 1 << 30
 """Budget of `memory="auto"`: 1 GiB, or an eighth of the machine's memory where that is less."""
 
-WINDOW_STEPS = 16
-"""Window for stores read in chunks, where memory allows: 1,024 rows at 64 a batch."""
+NUM_STAGES = 2
+"""Windows of rows alive together: one that is handed out, one that is gathered meanwhile."""
+
+SHORT_STEPS = 64
+"""Window where chunks are kept rather than rows: long enough that planning it costs next to nothing per step."""
 
 DEPTH_STEPS = 4
-"""Depth where all rows can be read alone: enough to hide a slow batch behind three quick ones."""
+"""Batches ahead: enough to hide a slow one behind three quick ones."""
 
 HELD_BATCHES = 2
 """Batches with the consumer: the one it works on and the one it just asked for."""
@@ -37,13 +42,16 @@ class Forecast:
     before; batches that the consumer keeps are the consumer's.
 
     Args:
-        window: steps planned together.
+        window: steps whose chunks are planned together.
         depth: steps ready or in work beyond the one handed out.
         batch_bytes: one batch, all inputs, targets and weights.
         scratch_bytes: buffers of one worker while it reads a store.
         num_workers: worker threads.
         order_bytes: orders of epochs that are kept.
         cache_bytes: what stores keep for themselves.
+        staged_bytes: one step's rows out of chunks, which are gathered a window ahead.
+        chunk_bytes: decompressed chunks that are kept, all fields together.
+        num_chunks: how many that are, for each field that comes out of chunks.
         picture_bytes: pictures at full size, all workers together; a worker waits where there is too little left.
     """
 
@@ -55,11 +63,14 @@ class Forecast:
     order_bytes: int = 0
     cache_bytes: int = 0
     picture_bytes: int = 0
+    staged_bytes: int = 0
+    chunk_bytes: int = 0
+    num_chunks: tuple[int, ...] = ()
 
     @property
     def num_batches(self) -> int:
         """Batches alive at the same time, at most."""
-        return HELD_BATCHES + self.depth + self.window - 1
+        return HELD_BATCHES + self.depth
 
     @property
     def parts(self) -> dict[str, int]:
@@ -67,6 +78,8 @@ class Forecast:
         return {
             "batches": self.num_batches * self.batch_bytes,
             "scratch": max(self.num_workers, 1) * self.scratch_bytes,
+            "rows ahead": NUM_STAGES * self.window * self.staged_bytes if self.window > 1 else self.staged_bytes,
+            "chunks kept": self.chunk_bytes,
             "orders": self.order_bytes,
             "caches of stores": self.cache_bytes,
             "pictures at full size": self.picture_bytes,
@@ -99,13 +112,116 @@ def budget_bytes(memory: int | Literal["auto"]) -> int:
     return int(memory)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Chunks:
+    """What is known of the chunks of a field, before anything is read.
+
+    Args:
+        row_bytes: bytes of a row, > 0.
+        chunk_rows: rows in a chunk.
+        num_rows: rows in the store.
+    """
+
+    row_bytes: int
+    chunk_rows: int
+    num_rows: int
+
+    @property
+    def num_chunks(self) -> int:
+        """Chunks of the store."""
+        return -(-self.num_rows // self.chunk_rows)
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes of a chunk, decompressed."""
+        return self.row_bytes * self.chunk_rows
+
+    def per_row(self, window_rows: int, num_kept: int) -> float:
+        """Chunks to decompress for a row of an exact shuffle, about.
+
+        A window of w rows meets `K * (1 - (1 - 1 / K) ** w)` of K chunks. Where many windows go by between two uses of
+        a chunk, Belady's rule with room for a share s of the chunks misses about `(1 - sqrt(s)) ** (4 / 3)` of them: a
+        fit to simulations of 4 to 64 rows per chunk, within 0.03; scripts/bench.py has them.
+
+        Args:
+            window_rows: rows of a window, >= 1.
+            num_kept: chunks that are kept.
+        """
+        met = (
+            self.num_chunks * -math.expm1(window_rows * math.log1p(-1 / self.num_chunks)) if self.num_chunks > 1 else 1
+        )
+        share = min(num_kept / self.num_chunks, 1.0)
+        covered = met / self.num_chunks
+        # A window that meets all chunks finds just those that were kept.
+        missed = covered * (1 - share) + (1 - covered) * (1 - share**0.5) ** (4 / 3)
+        return met * missed / window_rows
+
+
+def split_window(num_bytes: int, batch_size: int, steps_per_epoch: int, fields: Sequence[Chunks]) -> Ahead:
+    """How to use memory for rows out of chunks: for a longer window, or to keep chunks.
+
+    Pure. All chunks where they fit. Else that of two ways which decompresses less: the longest window, with what is
+    left for chunks; or a short one, and the rest for chunks.
+
+    Args:
+        num_bytes: what there is.
+        batch_size: rows of a step.
+        steps_per_epoch: longest window.
+        fields: those that come out of chunks, at least one.
+
+    Example:
+        >>> one = Chunks(row_bytes=2_048, chunk_rows=512, num_rows=200_000)
+        >>> split_window(100 << 20, 64, 3_125, [one])
+        Ahead(window=400, num_chunks=(0,))
+    """
+    step_bytes = batch_size * sum(one.row_bytes for one in fields)
+    longest = min(num_bytes // (NUM_STAGES * step_bytes), steps_per_epoch)
+    if longest < 2:
+        return Ahead(1, tuple(0 for _ in fields))
+    ways = []
+    for window in {longest, min(longest, SHORT_STEPS)}:
+        left = num_bytes - NUM_STAGES * window * step_bytes
+        kept = _share(left, fields)
+        if window < longest and any(kept) and not _all(kept, fields):
+            kept = _share(max(0, left - LOOK_AHEAD_BYTES), fields)
+        cost = sum(
+            one.per_row(window * batch_size, num) * one.chunk_bytes for one, num in zip(fields, kept, strict=True)
+        )
+        ways.append((cost, -window, kept))
+    _, window, kept = min(ways)
+    return Ahead(-window, kept)
+
+
+LOOK_AHEAD_BYTES = 16 << 20
+"""What looking ahead for the next use of chunks takes: a few arrays of `keep_plan.LOOK_AHEAD_ROWS` twice."""
+
+
+class Ahead(NamedTuple):
+    """A window, and how many chunks of each field to keep."""
+
+    window: int
+    num_chunks: tuple[int, ...]
+
+
+def _share(num_bytes: int, fields: Sequence[Chunks]) -> tuple[int, ...]:
+    """Chunks to keep of each field: the same part of all."""
+    part = min(1.0, num_bytes / sum(one.num_chunks * one.chunk_bytes for one in fields))
+    return tuple(int(part * one.num_chunks) for one in fields)
+
+
+def _all(kept: Sequence[int], fields: Sequence[Chunks]) -> bool:
+    return all(num == one.num_chunks for num, one in zip(kept, fields, strict=True))
+
+
 def forecast(
     budget: int,
     *,
     batch_bytes: int,
+    batch_size: int = 1,
+    steps_per_epoch: int = 1,
     scratch_bytes: int,
     num_workers: int,
-    chunked: bool,
+    chunks: Sequence[Chunks] = (),
     asked: Prefetch,
     order_bytes: int = 0,
     cache_bytes: int = 0,
@@ -118,9 +234,11 @@ def forecast(
     Args:
         budget: bytes.
         batch_bytes: bytes of one batch.
+        batch_size: rows of one batch.
+        steps_per_epoch: longest window.
         scratch_bytes: bytes one worker needs beside the batches.
         num_workers: >= 0; with 0 nothing is prepared ahead beyond the window.
-        chunked: whether any store must decompress several rows to give one.
+        chunks: of each field whose rows come out of chunks that are worth a window.
         asked: what the user fixed.
         order_bytes: orders that are kept.
         cache_bytes: caches of stores.
@@ -130,35 +248,39 @@ def forecast(
         PlanError: not even the smallest choice fits, or what the user fixed does not; shows the sum.
 
     Example:
-        >>> forecast(10_000, batch_bytes=1_000, scratch_bytes=0, num_workers=2, chunked=True, asked=Prefetch()).window
-        4
+        >>> one = Chunks(row_bytes=100, chunk_rows=500, num_rows=10_000)
+        >>> made = forecast(
+        ...     50_000, batch_bytes=500, batch_size=5, steps_per_epoch=2_000, scratch_bytes=0, num_workers=2,
+        ...     chunks=[one], asked=Prefetch())
+        >>> made.depth, made.window
+        (4, 47)
     """
-    picture_bytes = budget // PICTURE_SHARE if decodes else 0
-
-    def made(window: int, depth: int) -> Forecast:
-        return Forecast(
-            window=window,
-            depth=depth,
-            batch_bytes=batch_bytes,
-            scratch_bytes=scratch_bytes,
-            num_workers=num_workers,
-            order_bytes=order_bytes,
-            cache_bytes=cache_bytes,
-            picture_bytes=picture_bytes,
-        )
-
-    best = made(asked.window or 1, asked.depth if asked.depth is not None else min(num_workers, 1))
-    fixed = best.total_bytes - best.parts["batches"]
-    spare = (budget - fixed) // max(batch_bytes, 1) - HELD_BATCHES
-    most_window = asked.window or (WINDOW_STEPS if chunked and num_workers else 1)
-    for window in range(best.window, most_window + 1):
-        wanted_depth = max(window, DEPTH_STEPS) if num_workers else 0
-        depth = asked.depth if asked.depth is not None else max(best.depth, min(wanted_depth, spare - window + 1))
-        if depth + window - 1 <= spare and depth >= min(window, wanted_depth):
-            best = made(window, depth)
+    best = Forecast(
+        window=asked.window or 1,
+        depth=asked.depth if asked.depth is not None else min(num_workers, 1),
+        batch_bytes=batch_bytes,
+        scratch_bytes=scratch_bytes,
+        num_workers=num_workers,
+        order_bytes=order_bytes,
+        cache_bytes=cache_bytes,
+        picture_bytes=budget // PICTURE_SHARE if decodes else 0,
+        staged_bytes=batch_size * sum(one.row_bytes for one in chunks),
+        num_chunks=tuple(0 for _ in chunks),
+    )
     if best.total_bytes > budget:
         raise PlanError(
             f"memory={budget:,} bytes is too little: {best}. Give more memory, a smaller batch_size, fewer workers"
             + ("" if asked == Prefetch(stall_seconds=asked.stall_seconds) else ", or a smaller Prefetch")
         )
-    return replace(best, picture_bytes=picture_bytes + budget - best.total_bytes) if decodes else best
+    if asked.depth is None and num_workers:
+        more = (budget - best.total_bytes) // max(batch_bytes, 1)
+        best = replace(best, depth=min(DEPTH_STEPS, best.depth + more))
+    left = budget - best.total_bytes
+    if chunks and num_workers and asked.window is None:
+        ahead = split_window(left + best.parts["rows ahead"], batch_size, steps_per_epoch, chunks)
+        best = replace(best, window=ahead.window, num_chunks=ahead.num_chunks)
+    elif chunks and best.window > 1:
+        best = replace(best, num_chunks=_share(left, chunks))
+    kept = sum(num * one.chunk_bytes for num, one in zip(best.num_chunks, chunks, strict=True))
+    best = replace(best, chunk_bytes=kept)
+    return replace(best, picture_bytes=best.picture_bytes + budget - best.total_bytes) if decodes else best

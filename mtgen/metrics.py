@@ -21,6 +21,8 @@ class Stats:
         wait_seconds: time the consumer waited for batches.
         stage_seconds: time workers spent per stage, summed over threads: `read` (bytes of pictures), `decode`
             (pixels), `gather` (rows of stores), `assemble` (columns of the table).
+        num_chunks: chunks that windows wanted rows of, and
+        num_chunks_kept: those of them that were still there, decompressed.
         num_keys_compared: rows whose key in the store was compared with the table's.
         picture_facts: pictures by what was done to them, such as `oriented` or `alpha`.
     """
@@ -31,6 +33,8 @@ class Stats:
     num_retries: int = 0
     wait_seconds: float = 0.0
     stage_seconds: dict[str, float] = field(default_factory=dict)
+    num_chunks: int = 0
+    num_chunks_kept: int = 0
     num_keys_compared: int = 0
     picture_facts: dict[str, int] = field(default_factory=dict)
 
@@ -53,11 +57,15 @@ class Recorder:
         self._stages = dict.fromkeys(("read", "decode", "gather", "assemble"), 0.0)
         self._facts: Counter[str] = Counter()
 
-    def add_stage(self, stage: str, seconds: float, *, keys_compared: int = 0) -> None:
+    def add_stage(
+        self, stage: str, seconds: float, *, keys_compared: int = 0, chunks: int = 0, chunks_kept: int = 0
+    ) -> None:
         """Add a worker's time in one stage."""
         with self._turns.here:
             self._stages[stage] += seconds
             self._counts["keys_compared"] += keys_compared
+            self._counts["chunks"] += chunks
+            self._counts["chunks_kept"] += chunks_kept
 
     def add_facts(self, facts: Mapping[str, int]) -> None:
         """Add what was done to pictures."""
@@ -89,6 +97,8 @@ class Recorder:
                 num_rows=self._counts["rows"],
                 num_bad_rows=self._counts["bad_rows"],
                 num_retries=self._counts["retries"],
+                num_chunks=self._counts["chunks"],
+                num_chunks_kept=self._counts["chunks_kept"],
                 num_keys_compared=self._counts["keys_compared"],
                 wait_seconds=self._wait_seconds,
                 stage_seconds=dict(self._stages),

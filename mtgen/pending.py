@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -39,6 +39,25 @@ class Field:
         return spec
 
 
+class Served(Protocol):
+    """What jobs fill: a batch, or rows that batches take their part of."""
+
+    skipped: bool
+    done: Latch
+
+    def expect(self, num_jobs: int) -> None:
+        """Count jobs to wait for; before any of them runs."""
+
+    def finish(self, note: Note) -> None:
+        """One job is over, well or badly."""
+
+    def fail(self, slot: int, field_number: int, error: BaseException) -> None:
+        """Keep an error with its slot."""
+
+    def give_up(self) -> None:
+        """Nobody will fill it."""
+
+
 class Pending:
     """A batch on its way: its buffers, the jobs it still waits for, and what went wrong in which slot.
 
@@ -55,6 +74,7 @@ class Pending:
             buffer[len(rows) :] = 0
         self.done = Latch()
         self.skipped = False
+        self.awaits: Served | None = None
         self.always_weighted = False
         self.repair: Callable[[Pending, Note], None] | None = None
         self.on_bad: Callable[[Sequence[BadSample]], None] | None = None
@@ -91,6 +111,11 @@ class Pending:
         """Keep an error with its slot."""
         with self._lock:
             self._errors.append((slot, field_number, error))
+
+    def give_up(self) -> None:
+        """Nobody will fill it: whoever waits for it is to ask again."""
+        self.skipped = True
+        self.done.set()
 
     def errors_by_slot(self) -> dict[int, list[BaseException]]:
         """What went wrong in each slot, in slot order, then in the order of fields."""
@@ -202,7 +227,7 @@ class Job:
     """A piece of work for one thread, and the batches it helps to fill."""
 
     run: Callable[[Note], None]
-    serves: Sequence[Pending] = field(default_factory=tuple)
+    serves: Sequence[Served] = field(default_factory=tuple)
 
     def perform(self, note: Note) -> None:
         """Do the work. An error goes to the batches served, so that nobody waits for ever.

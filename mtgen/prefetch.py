@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from mtgen.batch import Batch
 from mtgen.callers import Callers
@@ -18,8 +19,11 @@ from mtgen.pending import Job, Pending
 from mtgen.waits import POLL_SECONDS, Turns
 from mtgen.workers import WorkerPool
 
-MakeWindow = Callable[[Sequence[int]], tuple[list[Pending], list[Job]]]
-"""Steps of a window -> one pending batch per step, and the jobs that fill them."""
+MakeWindow = Callable[[Sequence[int], Any], tuple[list[Pending], list[Job]]]
+"""Steps, and what gathers ahead for them or None -> one pending batch per step, and the jobs that fill them."""
+
+MakeStager = Callable[[int, int], Any]
+"""First step and most steps of a window -> what gathers ahead from there on, or None where nothing does."""
 
 WARN_PART = 10
 """After this part of `stall_seconds`, and each time again, a wait says in the log what the workers are doing."""
@@ -40,7 +44,9 @@ class _Ahead:
         self.ticket = Ticket()
         self.ready: dict[int, Pending] = {}
         self.end = 0
-        self.ramp = 1
+        self.is_used = False
+        self.stager: Any = None
+        self.window = 0
 
     def go_to(self, step: int) -> None:
         """Forget what is ready or in work; `step` is next."""
@@ -48,7 +54,7 @@ class _Ahead:
         left.withdrawn = True
         self.ready.clear()
         self.end = step
-        self.ramp = 1
+        self.stager, self.window, self.is_used = None, 0, False
         self.tidy()
 
     def forget(self, steps: Iterable[int]) -> None:
@@ -73,10 +79,12 @@ class Ration:
 
     Attributes:
         num_batches: all there are.
+        num_steps: steps whose rows may be gathered ahead, in windows of all streams together.
     """
 
     def __init__(self, forecast: Forecast) -> None:
-        self.num_batches = forecast.depth + forecast.window
+        self.num_batches = forecast.depth + 1
+        self.num_steps = forecast.window
         # Plain references: a WeakSet calls back when one goes, and an interrupt in there would be lost.
         self._all: list[weakref.ref[_Ahead]] = []
 
@@ -89,9 +97,17 @@ class Ration:
 
     def part(self, ahead: _Ahead) -> int:
         """Batches that one may have under way now."""
-        known = [one for one in (one() for one in list(self._all)) if one is not None and one.pid == ahead.pid]
-        others = [len(one.ready) for one in known if one is not ahead and one.ready]
+        others = [len(one.ready) for one in self._others(ahead) if one.is_used]
         return max(1, min(self.num_batches // (len(others) + 1), self.num_batches - sum(others)))
+
+    def window(self, ahead: _Ahead) -> int:
+        """Steps of a window that one may gather ahead now; all, where it is the only one."""
+        others = [one.window for one in self._others(ahead) if one.window]
+        return max(1, min(self.num_steps // (len(others) + 1), self.num_steps - sum(others)))
+
+    def _others(self, ahead: _Ahead) -> list[_Ahead]:
+        known = [one() for one in list(self._all)]
+        return [one for one in known if one is not None and one is not ahead and one.pid == ahead.pid]
 
 
 class Stream:
@@ -101,7 +117,8 @@ class Stream:
     bytes. Nothing is kept after it was handed out. A stream that is forgotten needs no closing: its jobs are skipped.
 
     Args:
-        make_window: plans a window of steps.
+        make_window: plans some steps.
+        make_stager: makes what gathers ahead.
         pool: the loader's workers, or None to do all work in the caller's thread.
         forecast: window and depth.
         ration: what all streams of the loader have together.
@@ -111,12 +128,13 @@ class Stream:
     def __init__(
         self,
         make_window: MakeWindow,
+        make_stager: MakeStager,
         pool: WorkerPool | None,
         forecast: Forecast,
         ration: Ration,
         stall_seconds: float,
     ) -> None:
-        self._make_window = make_window
+        self._make_window, self._make_stager = make_window, make_stager
         self._pool = pool
         self._forecast = forecast
         self._ration = ration
@@ -188,27 +206,28 @@ class Stream:
 
     def _alone(self, ahead: _Ahead, step: int) -> tuple[Pending, Ticket]:
         ticket = Ticket()
-        return self._submit(ahead, [step], ticket)[0], ticket
+        return self._submit(ahead, step, ticket, None), ticket
 
     def _work_ahead(self, ahead: _Ahead, step: int) -> None:
-        """Plan windows until `depth` steps beyond `step` are under way; the first windows are short to start fast."""
+        """Plan steps until `depth` beyond `step` are under way."""
+        ahead.is_used = True
         part = self._ration.part(ahead)
         asked = sum(ready >= step for ready in ahead.ready)
         while ahead.end <= step + (self._forecast.depth if self._pool else 0):
-            num_steps = min(ahead.ramp, self._forecast.window, max(part - asked, ahead.end == step))
-            if not num_steps:
+            if asked >= part and ahead.end != step:
                 return
-            self._make_room(ahead, step, part - num_steps)
-            steps = range(ahead.end, ahead.end + num_steps)
+            self._make_room(ahead, step, part - 1)
             try:
-                ahead.ready.update(zip(steps, self._submit(ahead, steps, ahead.ticket), strict=True))
+                if ahead.stager is None and self._forecast.window > 1:
+                    ahead.window = self._ration.window(ahead)
+                    ahead.stager = self._make_stager(ahead.end, ahead.window)
+                ahead.ready[ahead.end] = self._submit(ahead, ahead.end, ahead.ticket, ahead.stager)
             except BaseException:
                 # Interrupted between planning and running: start over at the next request.
                 ahead.go_to(ahead.end)
                 raise
-            ahead.end += num_steps
-            asked += num_steps
-            ahead.ramp = min(2 * ahead.ramp, self._forecast.window)
+            ahead.end += 1
+            asked += 1
 
     def _make_room(self, ahead: _Ahead, step: int, most: int) -> None:
         """Forget the oldest batches that nobody asked for, where more are held than `most`."""
@@ -216,10 +235,10 @@ class Stream:
         if num_more > 0:
             ahead.forget(sorted(ready for ready in ahead.ready if ready < step)[:num_more])
 
-    def _submit(self, ahead: _Ahead, steps: Sequence[int], ticket: Ticket) -> list[Pending]:
-        pendings, jobs = self._make_window(steps)
+    def _submit(self, ahead: _Ahead, step: int, ticket: Ticket, stager: Any) -> Pending:
+        pendings, jobs = self._make_window([step], stager)
         ahead.crew.submit(ticket, jobs)
-        return pendings
+        return pendings[0]
 
     def _wait(self, ahead: _Ahead, pending: Pending) -> None:
         """Wait for a batch; without workers, do its jobs first."""

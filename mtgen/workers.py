@@ -85,7 +85,8 @@ class WorkerPool:
         for crew in crews:
             crew.look_after()
         # In this order: the batch knows before its job is off the list.
-        if not any(crew.serves(pending) for crew in crews) and not pending.done.is_set():
+        wanted = (pending,) if pending.awaits is None else (pending.awaits, pending)
+        if not any(crew.serves(one) for crew in crews for one in wanted) and not pending.done.is_set():
             raise StallError(
                 "no worker has this batch in work: a thread was ended in the middle of it; ask for the batch again",
                 step=pending.step,

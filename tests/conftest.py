@@ -11,6 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from mtgen.gather import costs
 from tests.support.waiting import eventually
 
 # Before anything imports Keras. Backend tests set it from outside, one process per backend.
@@ -30,6 +31,14 @@ THREADS_GONE_SECONDS = 2.0
 hypothesis.settings.register_profile("fast", deadline=None, derandomize=True, max_examples=60, print_blob=True)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2000, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("MTGEN_HYPOTHESIS", "fast"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_chunks_are_planned_too() -> Iterator[None]:
+    """The chunks of test stores are some bytes long; they are to take the way that large ones take."""
+    before, costs.APART_BYTES = costs.APART_BYTES, 0
+    yield
+    costs.APART_BYTES = before
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from mtgen.waits import Note
 
 def assemble_job(pending: Pending, recorder: Recorder) -> Job:
     """The job that takes all columns of one batch out of the table."""
+
     def run(note: Note) -> None:
         note("assemble columns")
         started = time.perf_counter()

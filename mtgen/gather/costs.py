@@ -7,19 +7,34 @@ from collections.abc import Sequence
 from mtgen.gather.rows import PIECE_BYTES
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
+from mtgen.memory import Chunks
 from mtgen.pending import Field
 
+APART_BYTES = 16 << 10
+"""Chunks up to this size are decompressed for each batch anew: planning them over a window would cost as much."""
 
-def chunked(one: Field) -> bool:
-    """Whether the field's rows must be decompressed several at a time."""
-    return isinstance(one.bound, BoundRows) and one.bound.chunk_rows > 1
+
+def staged(one: Field) -> bool:
+    """Whether the field's rows come out of chunks that are worth planning a window for."""
+    bound = one.bound
+    return isinstance(bound, BoundRows) and bound.chunk_rows > 1 and bound.chunk_rows * one.spec.row_bytes > APART_BYTES
+
+
+def chunk_sizes(fields: Sequence[Field]) -> list[Chunks]:
+    """What is known of the chunks of each field that is staged."""
+    return [
+        Chunks(row_bytes=one.spec.row_bytes, chunk_rows=one.bound.chunk_rows, num_rows=one.bound.store.num_rows)
+        for one in fields
+        if staged(one)
+    ]
 
 
 def scratch_bytes(fields: Sequence[Field]) -> int:
     """Bytes one job needs beside the batches, at most: a piece of a window, the chunk it is cut from, and the same
     chunk compressed; for its keys likewise.
     """
-    return max((_piece_bytes(one.bound, one.spec.row_bytes) for one in fields if chunked(one)), default=0)
+    chunked = (one for one in fields if isinstance(one.bound, BoundRows) and one.bound.chunk_rows > 1)
+    return max((_piece_bytes(one.bound, one.spec.row_bytes) for one in chunked), default=0)
 
 
 def _piece_bytes(bound: BoundRows, row_bytes: int) -> int:

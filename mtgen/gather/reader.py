@@ -15,7 +15,7 @@ from mtgen.encoded import extension_mismatch
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
 from mtgen.metrics import Recorder
-from mtgen.retry import retrying
+from mtgen.retry import Result, retrying
 from mtgen.room import Room
 from mtgen.waits import Note
 
@@ -28,7 +28,11 @@ class Reader:
 
     def fetch(self, bound: BoundRows, rows: np.ndarray, out: np.ndarray) -> None:
         """Fill `out` with the rows of a store; see `BoundRows.fetch`."""
-        retrying(lambda: bound.fetch(rows, out), self._on_error, self.recorder.add_retry)
+        self.retry(lambda: bound.fetch(rows, out))
+
+    def retry(self, read: Callable[[], Result]) -> Result:
+        """Read, and try again after an error that may pass."""
+        return retrying(read, self._on_error, self.recorder.add_retry)
 
     def read_bytes(self, bound: BoundImages, row: int, admit: Callable[[int], None] | None) -> bytes:
         """The whole file of a row; see `BoundImages.read_bytes`."""

@@ -1,9 +1,9 @@
-"""Jobs that gather rows of stores: in pieces over a window where chunks are decompressed, else batch by batch."""
+"""Jobs that gather rows that can be read alone, batch by batch; and how bad rows are told from good ones."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -19,52 +19,14 @@ PIECE_BYTES = 4 << 20
 """Decompressed bytes one job takes on: some milliseconds of work, so threads stay even and scratch stays small."""
 
 
-def piece_jobs(number: int, bound: BoundRows, pendings: Sequence[Pending], reader: Reader) -> list[Job]:
-    """Jobs that fill one field of a whole window, each chunk decompressed once."""
-    rows = np.concatenate([pending.rows for pending in pendings])
-    owners = np.repeat(np.arange(len(pendings)), [len(pending.rows) for pending in pendings])
-    slots = np.concatenate([np.arange(len(pending.rows)) for pending in pendings])
-    per_piece = max(1, PIECE_BYTES // max(1, bound.chunk_rows * bound.spec.row_bytes))
-    jobs = []
-    for piece in plan.pieces(bound.store_rows(rows), bound.chunk_rows, per_piece):
-        served = [pendings[owner] for owner in np.unique(owners[piece])]
-
-        def run(note: Note, piece: np.ndarray = piece) -> None:
-            note(f"gather {len(piece)} rows of {bound.store.location}")
-            started = time.perf_counter()
-            _gather_piece(number, bound, pendings, rows[piece], owners[piece], slots[piece], reader)
-            compared = len(piece) if bound.compares_keys else 0
-            reader.recorder.add_stage("gather", time.perf_counter() - started, keys_compared=compared)
-
-        jobs.append(Job(run=run, serves=served))
-    return jobs
-
-
-def _gather_piece(
-    number: int,
-    bound: BoundRows,
-    pendings: Sequence[Pending],
-    rows: np.ndarray,
-    owners: np.ndarray,
-    slots: np.ndarray,
-    reader: Reader,
-) -> None:
-    values = bound.spec.empty(len(rows))
-    try:
-        reader.fetch(bound, rows, values)
-        readable = np.ones(len(rows), bool)
-    except Exception:
-        # Chunk by chunk, so that only the batches with a bad row fail.
-        readable = np.zeros(len(rows), bool)
-        for places in plan.pieces(bound.store_rows(rows), bound.chunk_rows, 1):
-            for place, error in _fetch_chunk(bound, rows, places, values):
-                if error is None:
-                    readable[place] = True
-                else:
-                    pendings[owners[place]].fail(int(slots[place]), number, named(error, bound.store.location))
-    for owner in np.unique(owners[readable]):
-        mine = readable & (owners == owner)
-        pendings[owner].buffers[number][slots[mine]] = values[mine]
+def fetch_apart(bound: BoundRows, rows: np.ndarray, values: np.ndarray) -> dict[int, BaseException]:
+    """Read rows chunk by chunk, so that one that cannot be read spoils no other: place -> what is wrong with it."""
+    bad: dict[int, BaseException] = {}
+    for places in plan.pieces(bound.store_rows(rows), bound.chunk_rows, 1):
+        for place, error in _fetch_chunk(bound, rows, places, values):
+            if error is not None:
+                bad[place] = named(error, bound.store.location)
+    return bad
 
 
 def _fetch_chunk(

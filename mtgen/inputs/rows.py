@@ -158,8 +158,12 @@ class BoundRows:
             AlignmentError: a key differs.
         """
         self.store.read_rows(self._store_rows[rows], out)
+        self.check(rows, out)
+
+    def check(self, rows: np.ndarray, values: np.ndarray) -> None:
+        """What `fetch` does after reading: refuse values that are not finite, compare keys; raises as it does."""
         if self._finite:
-            self._refuse_not_finite(rows, out)
+            self._refuse_not_finite(rows, values)
         self._compare(rows)
 
     def check_keys(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -95,6 +95,26 @@ class Exact:
         return {"law": "exact"}
 
 
+class Mixing(NamedTuple):
+    """How well a law mixes blocks of neighbouring rows.
+
+    Attributes:
+        block_rows: rows of a block.
+        same_block: expected share of the pairs of rows in a batch that are of one block.
+        exact: the same in an exact shuffle.
+    """
+
+    block_rows: int
+    same_block: float
+    exact: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.same_block:.3%} of the pairs of rows in a batch are of one block of {self.block_rows}, in an exact "
+            f"shuffle {self.exact:.3%}"
+        )
+
+
 @dataclass(frozen=True)
 class Blocks:
     """Every row once; blocks of neighbouring rows are shuffled, then the rows of `open_blocks` blocks at a time.
@@ -129,8 +149,26 @@ class Blocks:
 
     def order(self, num_rows: int, *, seed: int, epoch: int) -> Order:
         """See `Sampler.order`."""
-        open_blocks = self.open_blocks or max(16, -(-1024 // self.block_rows))
-        return BlockOrder(num_rows, self.block_rows, open_blocks, seed=seed, epoch=epoch)
+        return BlockOrder(num_rows, self.block_rows, self._num_open, seed=seed, epoch=epoch)
+
+    def mixing(self, num_rows: int) -> Mixing:
+        """How well batches are mixed, for whole groups of blocks.
+
+        Two rows of a group of g are of one block of b with probability `(b - 1) / (g - 1)`; in an exact shuffle g is
+        the number of all rows.
+
+        Example:
+            >>> print(Blocks(block_rows=64, open_blocks=16).mixing(1_000_000))
+            6.158% of the pairs of rows in a batch are of one block of 64, in an exact shuffle 0.006%
+        """
+        block_rows = min(self.block_rows, num_rows)
+        group_rows = min(self._num_open * block_rows, num_rows)
+        shares = [(block_rows - 1) / max(rows - 1, 1) for rows in (group_rows, num_rows)]
+        return Mixing(block_rows, *shares)
+
+    @property
+    def _num_open(self) -> int:
+        return self.open_blocks or max(16, -(-1024 // self.block_rows))
 
     def settings(self) -> dict[str, Any]:
         """See `Sampler.settings`."""

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 import mtgen
 from mtgen.errors import StoreError
-from mtgen.gather import rows as rows_jobs
-from mtgen.gather import window_jobs
+from mtgen.gather import stage, window_jobs
 from mtgen.metrics import Recorder
 from mtgen.pending import Pending
 from tests.support.samples import features
@@ -50,11 +49,11 @@ def test_a_window_is_array_of_rows(
             "number": mtgen.Columns("number"),
         },
     )
-    before, rows_jobs.PIECE_BYTES = rows_jobs.PIECE_BYTES, piece_bytes * 12
+    before, stage.PIECE_BYTES = stage.PIECE_BYTES, piece_bytes * 12
     try:
         batches = run(data, window, shuffle)
     finally:
-        rows_jobs.PIECE_BYTES = before
+        stage.PIECE_BYTES = before
     for batch, rows in zip(batches, window, strict=True):
         expected = array[np.array(mapping)[rows]]
         np.testing.assert_array_equal(batch.inputs["chunked"], expected)

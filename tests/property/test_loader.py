@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -141,26 +143,55 @@ def test_a_pickled_loader_gives_the_same_bytes(data: mtgen.Dataset) -> None:
         copy.close()
 
 
-@pytest.mark.parametrize("window", [1, 2, 4])
+def windows_of(window: int) -> Iterator[range]:
+    """The windows of a stream from step 0 on: 1 step, then 8 times as many each time, until they are long enough."""
+    start, size = 0, 1
+    while True:
+        yield range(start, start + size)
+        start, size = start + size, min(8 * size, window)
+
+
+@pytest.mark.parametrize("window", [1, 2, 4, 9])
 @pytest.mark.parametrize("num_workers", [0, 3])
 def test_each_chunk_is_read_once_per_window(window: int, num_workers: int) -> None:
     """Without workers, or at depth 0, the window never grew beyond one step."""
     store = MemoryStore(features(80), 8)
     data = make_dataset(40, store=store)
     data.digests  # noqa: B018  reads a sample
+    settings = {"num_workers": num_workers, "prefetch": Prefetch(window=window, depth=0)}
+    with mtgen.Loader(data, 4, **settings) as roomy:
+        parts = roomy.forecast.parts
+    tight = sum(parts.values()) - parts["chunks kept"]
     store.reads.clear()
-    prefetch = Prefetch(window=window, depth=0)
-    with mtgen.Loader(data, 4, num_workers=num_workers, prefetch=prefetch) as loader:
-        for _ in loader.steps(0, 31):
+    with mtgen.Loader(data, 4, memory=tight, **settings) as loader:
+        assert set(loader.forecast.num_chunks) == {0}
+        whole = list(itertools.takewhile(lambda steps: steps.start < 30, windows_of(window)))
+        for _ in loader.steps(0, whole[-1].stop):
             pass
-        # Windows double at the start: 1, 2, 4, ... steps, then stay.
-        expected: Counter[int] = Counter()
-        start, size = 0, 1
-        while start < 31:
-            rows = np.concatenate([loader.rows(step) for step in range(start, start + size)])
-            expected.update(set((data.table.index[rows] // 8).tolist()))
-            start, size = start + size, min(2 * size, window)
-    assert store.reads == expected
+
+        def chunks(steps: range) -> set[int]:
+            rows = np.concatenate([loader.rows(step) for step in steps])
+            return set((data.table.index[rows] // 8).tolist())
+
+        ahead = next(steps for steps in windows_of(window) if steps.start == whole[-1].stop)
+        expected = Counter(chunk for steps in whole for chunk in chunks(steps))
+        assert expected <= store.reads <= expected + Counter(chunks(ahead))
+
+
+@pytest.mark.parametrize("num_workers", [1, 3])
+def test_where_all_chunks_fit_each_is_read_once_for_all(num_workers: int) -> None:
+    store = MemoryStore(features(80), 8)
+    data = make_dataset(40, store=store)
+    data.digests  # noqa: B018  reads a sample
+    store.reads.clear()
+    with mtgen.Loader(data, 4, num_workers=num_workers) as loader:
+        for batch in loader.steps(0, 95):
+            np.testing.assert_array_equal(batch.inputs["features"], features(80)[data.table.index[batch.rows]])
+        stats = loader.stats()
+    # Two workers may want the same one at the same time, from two windows.
+    assert set(store.reads) == set((data.table.index // 8).tolist())
+    assert max(store.reads.values()) <= 2
+    assert stats.num_chunks > stats.num_chunks_kept > 0
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])

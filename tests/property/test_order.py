@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import mtgen
 from mtgen import seeds
 from mtgen.sampling.order import BlockOrder, Blocks, Exact, Order, Sampler, Sequential
 from mtgen.sampling.permutation import SMALL, Permutation
@@ -172,3 +174,29 @@ def test_the_feistel_network_alone_is_exact_for_every_size(num_rows: int, key: i
     values = permutation._walk(np.arange(num_rows), range(8))
     assert_permutation(values, num_rows)
     np.testing.assert_array_equal(permutation._walk(values, range(7, -1, -1)), np.arange(num_rows))
+
+
+@pytest.mark.parametrize(("block_rows", "open_blocks", "num_rows"), [(8, 4, 960), (16, 2, 640), (5, 64, 600)])
+def test_mixing_is_what_batches_show(block_rows: int, open_blocks: int, num_rows: int) -> None:
+    """Over many epochs, the share of pairs of one block among all pairs of a group."""
+    law = Blocks(block_rows, open_blocks)
+    group = min(block_rows * open_blocks, num_rows)
+    found = []
+    for epoch in range(40):
+        blocks = law.order(num_rows, seed=0, epoch=epoch).at(np.arange(num_rows)) // block_rows
+        for start in range(0, num_rows - group + 1, group):
+            batch = blocks[start : start + 16]
+            same = (batch[:, None] == batch).sum() - len(batch)
+            found.append(same / (len(batch) * (len(batch) - 1)))
+    mixing = law.mixing(num_rows)
+    assert np.mean(found) == pytest.approx(mixing.same_block, rel=0.15)
+    assert mixing.exact == pytest.approx((block_rows - 1) / (num_rows - 1))
+    assert mixing.exact <= mixing.same_block
+
+
+def test_an_audit_says_how_well_blocks_are_mixed() -> None:
+    data = mtgen.Dataset(pd.DataFrame({"a": range(640)}), inputs={"a": mtgen.Columns("a")})
+    loader = mtgen.Loader(data, 8, sampler=Blocks(16, 2))
+    assert "  48.387% of the pairs of rows in a batch are of one block of 16, in an exact shuffle 2.347%\n" in str(
+        loader.audit()
+    )

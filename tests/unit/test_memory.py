@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import mtgen
 from mtgen.config import Prefetch
 from mtgen.errors import PlanError
-from mtgen.memory import Forecast, budget_bytes, forecast
+from mtgen.memory import Chunks, Forecast, budget_bytes, forecast, split_window
 from mtgen.pending import Job, Pending
 from tests.support.samples import make_dataset
 from tests.support.waiting import eventually
@@ -21,17 +21,32 @@ from tests.support.waiting import eventually
 optional_small = st.none() | st.integers(1, 20)
 
 
+chunk_sizes = st.builds(
+    Chunks, row_bytes=st.integers(1, 99), chunk_rows=st.integers(2, 50), num_rows=st.integers(1, 2_000)
+)
+
+
 @given(
-    st.integers(1, 100_000),
-    st.integers(0, 5_000),
-    st.integers(0, 5_000),
-    st.integers(0, 9),
-    st.booleans(),
-    optional_small,
-    st.none() | st.integers(0, 20),
+    budget=st.integers(1, 300_000),
+    batch=st.integers(0, 5_000),
+    scratch=st.integers(0, 5_000),
+    num_workers=st.integers(0, 9),
+    chunks=st.lists(chunk_sizes, max_size=2),
+    batch_size=st.integers(1, 20),
+    steps_per_epoch=st.integers(1, 500),
+    window=optional_small,
+    depth=st.none() | st.integers(0, 20),
 )
 def test_a_forecast_keeps_budget_and_wishes(
-    budget: int, batch: int, scratch: int, num_workers: int, chunked: bool, window: int | None, depth: int | None
+    budget: int,
+    batch: int,
+    scratch: int,
+    num_workers: int,
+    chunks: list[Chunks],
+    batch_size: int,
+    steps_per_epoch: int,
+    window: int | None,
+    depth: int | None,
 ) -> None:
     asked = Prefetch(window=window, depth=depth)
     smallest = Forecast(
@@ -40,18 +55,62 @@ def test_a_forecast_keeps_budget_and_wishes(
         batch_bytes=batch,
         scratch_bytes=scratch,
         num_workers=num_workers,
+        staged_bytes=batch_size * sum(one.row_bytes for one in chunks),
     )
-    sizes = {"batch_bytes": batch, "scratch_bytes": scratch, "num_workers": num_workers}
+    sizes: dict[str, Any] = {
+        "batch_bytes": batch,
+        "batch_size": batch_size,
+        "steps_per_epoch": steps_per_epoch,
+        "scratch_bytes": scratch,
+        "num_workers": num_workers,
+        "chunks": chunks,
+    }
     if smallest.total_bytes > budget:
         with pytest.raises(PlanError, match=f"{smallest.total_bytes:,} bytes"):
-            forecast(budget, **sizes, chunked=chunked, asked=asked)
+            forecast(budget, **sizes, asked=asked)
         return
-    made = forecast(budget, **sizes, chunked=chunked, asked=asked)
+    made = forecast(budget, **sizes, asked=asked)
     assert made.total_bytes <= budget
     assert window in (None, made.window)
     assert depth in (None, made.depth)
-    assert 1 <= made.window <= 20
+    assert 1 <= made.window <= max(window or 1, steps_per_epoch)
     assert made.depth >= smallest.depth
+    assert len(made.num_chunks) == len(chunks)
+    assert all(0 <= num <= one.num_chunks for num, one in zip(made.num_chunks, chunks, strict=True))
+    assert made.chunk_bytes == sum(num * one.chunk_bytes for num, one in zip(made.num_chunks, chunks, strict=True))
+    if not num_workers:
+        assert made.window == (window or 1)
+
+
+@given(
+    num_bytes=st.integers(0, 10**6),
+    batch_size=st.integers(1, 64),
+    steps_per_epoch=st.integers(1, 5_000),
+    chunks=st.lists(chunk_sizes, min_size=1, max_size=3),
+)
+def test_memory_for_rows_out_of_chunks_is_split_within_its_bounds(
+    num_bytes: int, batch_size: int, steps_per_epoch: int, chunks: list[Chunks]
+) -> None:
+    window, kept = split_window(num_bytes, batch_size, steps_per_epoch, chunks)
+    used = sum(num * one.chunk_bytes for num, one in zip(kept, chunks, strict=True))
+    if window > 1:
+        used += 2 * window * batch_size * sum(one.row_bytes for one in chunks)
+        assert used <= num_bytes
+        assert window <= steps_per_epoch
+    whole = sum(one.num_chunks * one.chunk_bytes for one in chunks)
+    short = 2 * min(64, steps_per_epoch) * batch_size * sum(one.row_bytes for one in chunks)
+    if steps_per_epoch > 1 and whole + short <= num_bytes:
+        assert kept == tuple(one.num_chunks for one in chunks), "all chunks fit, so each is decompressed once for all"
+
+
+def test_large_chunks_get_a_long_window_small_ones_are_kept() -> None:
+    """512 rows per chunk: rows ahead; 4 rows per chunk and a quarter of them fits: chunks, by Belady's rule."""
+    large = Chunks(row_bytes=2_048, chunk_rows=512, num_rows=200_000)
+    assert split_window(100 << 20, 64, 3_125, [large]) == (400, (0,))
+    small = Chunks(row_bytes=8_192, chunk_rows=4, num_rows=200_000)
+    window, (kept,) = split_window(400 << 20, 64, 3_125, [small])
+    assert window == 64
+    assert 0.18 < kept / small.num_chunks < 0.25
 
 
 @given(st.integers(1, 10**6), st.integers(0, 5_000), st.integers(0, 9), st.integers(0, 9_000), st.integers(0, 9_000))
@@ -60,7 +119,7 @@ def test_pictures_get_their_share_and_what_is_left(
 ) -> None:
     sizes = {"batch_bytes": batch, "scratch_bytes": 7, "num_workers": num_workers, "order_bytes": order}
     try:
-        made = forecast(budget, **sizes, cache_bytes=cache, chunked=True, asked=Prefetch(), decodes=True)
+        made = forecast(budget, **sizes, cache_bytes=cache, asked=Prefetch(), decodes=True)
     except PlanError as error:
         least = (2 + min(num_workers, 1)) * batch + max(num_workers, 1) * 7 + order + cache + budget // 4
         assert least > budget
@@ -80,7 +139,6 @@ def test_the_sum_is_shown_part_by_part() -> None:
         num_workers=2,
         order_bytes=50,
         cache_bytes=30,
-        chunked=False,
         decodes=True,
         asked=Prefetch(),
     )
@@ -90,13 +148,16 @@ def test_the_sum_is_shown_part_by_part() -> None:
     )
 
 
-def test_more_memory_never_means_a_smaller_window() -> None:
-    made = [
-        forecast(budget, batch_bytes=100, scratch_bytes=50, num_workers=2, chunked=True, asked=Prefetch())
-        for budget in range(400, 6_000, 50)
-    ]
-    assert [one.window for one in made] == sorted(one.window for one in made)
-    assert made[-1].window == 16
+def test_more_memory_never_means_more_to_decompress() -> None:
+    one = Chunks(row_bytes=100, chunk_rows=50, num_rows=10_000)
+    costs = []
+    for budget in range(2_100, 2_000_000, 7_000):
+        sizes: dict[str, Any] = {"batch_bytes": 500, "batch_size": 5, "steps_per_epoch": 2_000, "scratch_bytes": 50}
+        made = forecast(budget, **sizes, num_workers=2, chunks=[one], asked=Prefetch())
+        costs.append(one.per_row(made.window * 5, made.num_chunks[0]))
+    assert costs == sorted(costs, reverse=True)
+    assert costs[0] == pytest.approx(1, abs=0.1)
+    assert costs[-1] == 0
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, True, "1 GB", None])
