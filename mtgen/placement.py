@@ -53,6 +53,72 @@ def place(size: tuple[int, int], recipe: Recipe, *, turn: int = 1, may_shrink: b
     return Placement(shrink=shrink, box=box, size=inner)
 
 
+@dataclass(frozen=True, kw_only=True)
+class StoredPlacement:
+    """What to cut out of a picture as it is stored, what to make of it, and how to turn that upright.
+
+    Args:
+        shrink: 1, 2, 4 or 8: the decoder delivers 1/shrink of the full size, rounded up.
+        left, top: corner of the used part in the picture as decoded: the nearest whole pixel.
+        width, height: of the used part, in pixels of the full size.
+        size: (width, height) that it becomes, as stored.
+        flip_x, flip_y, swap: mirror left and right, top and bottom, then exchange the axes, to get it upright.
+    """
+
+    shrink: int
+    left: int
+    top: int
+    width: int
+    height: int
+    size: tuple[int, int]
+    flip_x: bool
+    flip_y: bool
+    swap: bool
+
+
+def place_stored(size: tuple[int, int], recipe: Recipe, *, turn: int = 1, may_shrink: bool = False) -> StoredPlacement:
+    """The same placement as `place`, for those who resize before they turn.
+
+    Pure. Any thread.
+
+    Args:
+        size: (width, height) of the full picture as stored.
+        recipe: for its size, fit and scaled_decode.
+        turn: EXIF orientation that will be undone, 1 to 8.
+        may_shrink: whether the decoder can deliver a smaller picture at once.
+
+    Example:
+        >>> stored = place_stored((4000, 3001), Recipe(size=(300, 200), fit="crop"), turn=6)
+        >>> (stored.left, stored.top, stored.width, stored.height, stored.size)
+        (0, 168, 4000, 2666, (300, 200))
+    """
+    swap, flip_x, flip_y = turn in SWAPPED, turn in (2, 3, 7, 8), turn in (3, 4, 6, 7)
+    upright = (size[1], size[0]) if swap else size
+    left, top, width, height = _region(upright, recipe)
+    inner = _inner_size(upright, recipe)
+    shrink = _shrink((width, height), inner, recipe.scaled_decode) if may_shrink else 1
+    if swap:
+        left, top, width, height, inner = top, left, height, width, (inner[1], inner[0])
+    left = size[0] - left - width if flip_x else left
+    top = size[1] - top - height if flip_y else top
+    return StoredPlacement(
+        shrink=shrink,
+        left=_corner(left, width, size[0], shrink),
+        top=_corner(top, height, size[1], shrink),
+        width=width,
+        height=height,
+        size=inner,
+        flip_x=flip_x,
+        flip_y=flip_y,
+        swap=swap,
+    )
+
+
+def _corner(start: int, length: int, whole: int, shrink: int) -> int:
+    """Nearest whole pixel, halves up, of the shrunken picture at which the used part begins and still fits."""
+    return min((2 * start + shrink) // (2 * shrink), -(-whole // shrink) - -(-length // shrink))
+
+
 def _region(size: tuple[int, int], recipe: Recipe) -> tuple[int, int, int, int]:
     """Used part of the upright picture, (left, top, width, height), in whole pixels.
 

@@ -46,7 +46,8 @@ class Images:
         root: folder that the paths are under; None takes them as they are (relative ones from the working folder).
         size: (height, width) in pixels; needed unless `recipe` is a `Recipe`.
         color: `"rgb"`, `"grayscale"` or `"rgba"`.
-        recipe: `"clean"`, `"fast"`, `"fastest"` or `"keras"`, or a `Recipe`, which then decides all the rest.
+        recipe: `"clean"`, `"fast"`, `"fastest"`, `"keras"`, or with the extra `turbo` also `"turbo"` or
+            `"turbo-fastest"`; or a `Recipe`, which then decides all the rest.
         fit: `"stretch"`, `"crop"` or `"pad"`.
         dtype: `"uint8"`, `"uint16"` (grayscale) or `"float32"`.
         scale: None, or `(factor, offset)` with float32: delivered is `value * factor + offset`.
