@@ -18,12 +18,12 @@ _TABLES = frozenset({0xC4, 0xDB, 0xDD})
 _PROGRESSIVE = 0xC2
 _START_OF_SCAN = 0xDA
 _COMMENT = 0xFE
+_NOTED = frozenset({0xE0, 0xE1, 0xE2, 0xEE})
+"""Application segments in which Pillow finds what decides something: JFIF, EXIF and XMP, ICC and MPF, Adobe."""
+
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
-_LEAST = {  # shorter ones Pillow refuses, so that they are for Pillow
-    b"JFIF": 7,
-    b"Adobe": 7,
-    b"ICC_PROFILE\0": 14,
-}
+_LEAST = {0xE0: (b"JFIF", 7), 0xE2: (b"ICC_PROFILE\0", 14), 0xEE: (b"Adobe", 7)}
+"""Least bytes of segments that Pillow refuses to read when they are shorter; so they are for Pillow."""
 
 
 class PlainJpeg(NamedTuple):
@@ -66,8 +66,10 @@ def plain_jpeg(data: bytes) -> PlainJpeg | None:
         start, end = place + 4, place + 2 + length
         if length < 2 or end > num_bytes:
             return None
-        if 0xE0 <= marker <= 0xEF:
-            if not _note_segment(marker, data[start:end], info):
+        if marker in _TABLES:
+            pass
+        elif 0xE0 <= marker <= 0xEF:
+            if marker in _NOTED and not _note_segment(marker, data[start:end], info):
                 return None
         elif marker == _START_OF_SCAN:
             if not num_components or length < 3:
@@ -83,7 +85,7 @@ def plain_jpeg(data: bytes) -> PlainJpeg | None:
             size = data[start + 3] << 8 | data[start + 4], data[start + 1] << 8 | data[start + 2]
             if num_components not in (1, 3) or length != 8 + 3 * num_components or data[start] != 8 or 0 in size:
                 return None
-        elif marker not in _TABLES and marker != _COMMENT:
+        elif marker != _COMMENT:
             return None
         place = end
     return None
@@ -91,13 +93,15 @@ def plain_jpeg(data: bytes) -> PlainJpeg | None:
 
 def _note_segment(marker: int, content: bytes, info: dict[str, Any]) -> bool:
     """Note an application segment as Pillow does; False where only Pillow knows what to do."""
-    for start, least in _LEAST.items():
-        if content.startswith(start) and len(content) < least:
-            return False
-    if marker == 0xE1 and content.startswith(b"Exif\0\0"):
-        info["exif"] = info["exif"] + content[6:] if "exif" in info else content
-    elif marker == 0xE1 and content.startswith(_XMP):
-        info["xmp"] = content.split(b"\0", 1)[1]
-    elif marker == 0xE2 and content.startswith(b"ICC_PROFILE\0"):
-        info["icc"] = True
-    return not (marker == 0xE2 and content.startswith(b"MPF\0"))  # several pictures, CIPA DC-007
+    if marker == 0xE1:
+        if content.startswith(b"Exif\0\0"):
+            info["exif"] = info["exif"] + content[6:] if "exif" in info else content
+        elif content.startswith(_XMP):
+            info["xmp"] = content.split(b"\0", 1)[1]
+        return True
+    start, least = _LEAST[marker]
+    if content.startswith(start):
+        if marker == 0xE2:
+            info["icc"] = True
+        return len(content) >= least
+    return marker != 0xE2 or not content.startswith(b"MPF\0")  # several pictures, CIPA DC-007

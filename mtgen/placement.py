@@ -6,6 +6,7 @@ Sizes here are (width, height), as decoders give them; only `Recipe.size` is (he
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mtgen.recipe import Recipe
 
@@ -53,11 +54,10 @@ def place(size: tuple[int, int], recipe: Recipe, *, turn: int = 1, may_shrink: b
     return Placement(shrink=shrink, box=box, size=inner)
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredPlacement:
+class StoredPlacement(NamedTuple):
     """What to cut out of a picture as it is stored, what to make of it, and how to turn that upright.
 
-    Args:
+    Attributes:
         shrink: 1, 2, 4 or 8: the decoder delivers 1/shrink of the full size, rounded up.
         left, top: corner of the used part in the picture as decoded: the nearest whole pixel.
         width, height: of the used part, in pixels of the full size.
