@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import functools
 import hashlib
+import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,6 +56,9 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = MappingProxyType(
 
 _TURBO_FILTERS = ("samples", "linear")
 """Filters of the decoder `turbo`, in OpenCV's arithmetic; the others are Pillow's."""
+
+TURBO_PACKAGES = MappingProxyType({"cv2": "opencv-python-headless", "simplejpeg": "simplejpeg"})
+"""Modules that the decoder `turbo` imports, and the packages that bring them: the extra `turbo`."""
 
 _CLEAN = {"orientation": "exif", "scaled_decode": 0, "reducing_gap": None, "decoder": "pillow"}
 
@@ -239,6 +243,20 @@ def check_choice(what: str, value: Any, choices: tuple[Any, ...]) -> None:
     near = difflib.get_close_matches(value, texts, n=1) if isinstance(value, str) else []
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise PlanError(f"{what} must be one of {', '.join(map(repr, choices))}, received {value!r}{hint}")
+
+
+def check_installed(recipe: Recipe) -> None:
+    """Refuse a recipe whose packages are not installed, without importing them. Any thread.
+
+    Raises:
+        PlanError: says which package is missing, and the extra that brings it.
+    """
+    for module, package in TURBO_PACKAGES.items() if recipe.decoder == "turbo" else ():
+        if importlib.util.find_spec(module) is None:
+            raise PlanError(
+                f"the recipe {recipe.name!r} needs the package {package}, which is not installed: "
+                "pip install 'mtgen[turbo]', or take the recipe 'fast' or 'fastest'"
+            )
 
 
 def _normalised(recipe: Recipe) -> dict[str, Any]:

@@ -12,12 +12,14 @@ down.
 from __future__ import annotations
 
 import functools
+import importlib
 from typing import Any
 
 import numpy as np
 
 from mtgen.errors import PlanError
 from mtgen.placement import StoredPlacement
+from mtgen.recipe import TURBO_PACKAGES
 
 MOST_PIXELS = 98_303
 """OpenCV makes pieces of 65,536 pixels, their number rounded: 1.5 pieces and more are two (`parallel_for_`)."""
@@ -61,34 +63,32 @@ def needed_bytes(placement: StoredPlacement, num_channels: int, filter: str) -> 
 
 
 def cv2() -> Any:
-    """The package cv2.
+    """The package cv2, imported when it is first wanted.
 
     Raises:
         PlanError: it cannot be imported; says what to install.
     """
-    return _import("cv2", "opencv-python-headless")
-
-
-@functools.cache
-def _import(name: str, package: str) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise PlanError(
-            f"the turbo recipes need the package {package}, whose module {name} cannot be imported ({error}): "
-            "pip install 'mtgen[turbo]', or take the recipe 'fast' or 'fastest'"
-        ) from error
+    return _import("cv2")
 
 
 def simplejpeg() -> Any:
-    """The package simplejpeg.
+    """The package simplejpeg, imported when it is first wanted.
 
     Raises:
         PlanError: it cannot be imported; says what to install.
     """
-    return _import("simplejpeg", "simplejpeg")
+    return _import("simplejpeg")
+
+
+@functools.cache
+def _import(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise PlanError(
+            f"the turbo recipes need the package {TURBO_PACKAGES[module]}, whose module {module} cannot be imported "
+            f"({error}): pip install 'mtgen[turbo]', or take the recipe 'fast' or 'fastest'"
+        ) from error
 
 
 def _num_samples(placement: StoredPlacement, antialias: bool) -> tuple[int, int]:

@@ -10,9 +10,11 @@ import sys
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 
+import mtgen
 import mtgen.decode
 from mtgen import resample, turbo
 from mtgen.decode import decode
@@ -244,6 +246,33 @@ def test_a_missing_package_is_named_with_its_extra(missing, monkeypatch):
     with pytest.raises(PlanError, match=rf"module {missing} cannot be imported .*pip install 'mtgen\[turbo\]'"):
         pixels(encode(photo(40, 40), "JPEG"), named_recipe("turbo", size=(8, 8)))
     resample._import.cache_clear()
+
+
+@pytest.mark.parametrize(("missing", "package"), [("cv2", "opencv-python-headless"), ("simplejpeg", "simplejpeg")])
+def test_a_missing_package_is_found_before_a_picture_is_read(missing, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, missing, None)
+    images = mtgen.Images("p", size=(8, 8), recipe="turbo")
+    with pytest.raises(PlanError, match=rf"'turbo' needs the package {package}, which is not .*'mtgen\[turbo\]'"):
+        images.bind(pd.DataFrame({"p": ["a.jpg"]}))
+    mtgen.Images("p", size=(8, 8), recipe="fast").bind(pd.DataFrame({"p": ["a.jpg"]}))
+
+
+def test_a_loader_delivers_and_counts(tmp_path):
+    """From files to a batch, in threads: each slot is what `decode` says, and what Pillow decoded is counted."""
+    files = {
+        "a.jpg": oriented(photo(90, 120), 6, "JPEG"),
+        "b.png": encode(photo(50, 60)),
+        "c.jpg": encode(photo(7, 9), "JPEG"),
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    table = pd.DataFrame({"p": list(files)})
+    data = mtgen.Dataset(table, inputs={"x": mtgen.Images("p", root=tmp_path, size=(20, 24), recipe="turbo")})
+    loader = mtgen.Loader(data, 3, shuffle=False, num_workers=2)
+    batch = loader.batch(0)
+    recipe = named_recipe("turbo", size=(20, 24))
+    np.testing.assert_array_equal(batch.inputs["x"], [pixels(one, recipe) for one in files.values()])
+    assert loader.stats().picture_facts == {"oriented": 1, "pillow_decoded": 1}
 
 
 ALONE = """
