@@ -21,10 +21,14 @@ import numpy as np
 
 from mtgen.encoded import early_size, format_of, orientation_of
 from mtgen.errors import DecodeError, MtgenError, PlanError
-from mtgen.limits import check_comments, check_pixels, check_work
-from mtgen.placement import Placement, place
+from mtgen.jpeg_header import plain_jpeg
+from mtgen.limits import MOST_SIDE, check_comments, check_pixels, check_work
+from mtgen.modes import MODES, has_alpha, in_mode
+from mtgen.placement import Placement, place, place_stored
 from mtgen.recipe import Recipe
+from mtgen.resample import needed_bytes, resized
 from mtgen.room import Room
+from mtgen.turbo import turbo_pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -40,11 +44,10 @@ FACTS = (
     "icc",
     "oriented",
     "palette",
+    "pillow_decoded",
     "sixteen_bit",
 )
 """What is counted about pictures; all but `extension_mismatch` by `decode`, that one by whoever knows the path."""
-
-_MODES = {"rgb": "RGB", "grayscale": "L", "rgba": "RGBA"}
 
 
 def decode(
@@ -69,7 +72,8 @@ def decode(
     Raises:
         DecodeError: the bytes are no picture the recipe allows, or a broken one; the text says what was wrong and
             the cause is chained.
-        PlanError: `out` does not fit the recipe, or the picture not the room.
+        PlanError: `out` does not fit the recipe, or the picture not the room; or the recipe needs the extra `turbo`,
+            which is not installed.
 
     Example:
         >>> import io, numpy, PIL.Image
@@ -86,8 +90,16 @@ def decode(
         raise PlanError(f"the slot is {out.shape} {out.dtype}, the recipe {recipe.name!r} delivers {spec}")
     picture_format = _allowed_format(data, recipe)
     found: list[str] = []
+    slot = _slot(out, recipe)
     try:
-        pixels = _pixels(data, picture_format, recipe, found, room)
+        pixels = None
+        if recipe.decoder == "turbo":
+            if picture_format == "JPEG":
+                pixels = _turbo(data, recipe, slot, found, room)
+            if pixels is None:
+                found[:] = ["pillow_decoded"]
+        if pixels is None:
+            pixels = _pixels(data, picture_format, recipe, slot, found, room)
     except (MtgenError, MemoryError):
         raise
     except Exception as cause:  # hostile bytes raise anything out of a decoder: OSError, SyntaxError, struct.error ...
@@ -96,7 +108,8 @@ def decode(
             f"the {picture_format} picture of {len(data)} bytes cannot be decoded: {text}. "
             "Is the file whole? Copy it again, or leave its row out of the table"
         ) from cause
-    _fill(out, pixels, recipe)
+    if pixels is not slot:
+        _fill(out, pixels, recipe)
     if facts is not None:
         for name in found:
             facts[name] = facts.get(name, 0) + 1
@@ -119,7 +132,33 @@ def _allowed_format(data: bytes, recipe: Recipe) -> str:
     return found
 
 
-def _pixels(data: bytes, picture_format: str, recipe: Recipe, found: list[str], room: Room | None) -> np.ndarray:
+def _slot(out: np.ndarray, recipe: Recipe) -> np.ndarray | None:
+    """What a turbo recipe may fill itself: bytes in the order of the picture; grey without its axis of channels."""
+    if recipe.decoder != "turbo" or recipe.dtype != "uint8" or recipe.data_format != "channels_last":
+        return None
+    if not out.flags.c_contiguous:
+        return None
+    return out[..., 0] if recipe.color == "grayscale" else out
+
+
+def _turbo(
+    data: bytes, recipe: Recipe, slot: np.ndarray | None, found: list[str], room: Room | None
+) -> np.ndarray | None:
+    """A plain JPEG without Pillow; None where it is not plain, or libjpeg-turbo complains."""
+    header = plain_jpeg(data)
+    if header is None:
+        return None
+    check_pixels(header.size, recipe)
+    if not header.one_scan or max(header.size) > MOST_SIDE:
+        check_work(header, data, "JPEG", recipe)
+    if "icc_profile" in header.info:
+        found.append("icc")
+    return turbo_pixels(data, header, _orientation(header, recipe, found), recipe, slot, room)
+
+
+def _pixels(
+    data: bytes, picture_format: str, recipe: Recipe, slot: np.ndarray | None, found: list[str], room: Room | None
+) -> np.ndarray:
     """The picture as `(height, width)` or `(height, width, channels)`, upright and of its final size."""
     if size := early_size(data, picture_format):
         check_pixels(size, recipe)
@@ -130,17 +169,24 @@ def _pixels(data: bytes, picture_format: str, recipe: Recipe, found: list[str], 
     sixteen_bit = _note_header(image, picture_format, recipe, found)
     jpeg = picture_format == "JPEG"
     turn = _orientation(image, recipe, found) if jpeg else 1  # before loading: the scaled decode needs upright sizes
-    placement = place(image.size, recipe, turn=turn, may_shrink=jpeg)
+    size, may_shrink = image.size, jpeg
+    placement = place(size, recipe, turn=turn, may_shrink=may_shrink)
     if placement.shrink > 1:
-        wanted = image.size[0] // placement.shrink, image.size[1] // placement.shrink
+        wanted = size[0] // placement.shrink, size[1] // placement.shrink
         if image.draft(None, wanted) is None:  # a JPEG that Pillow will not scale
-            placement = place(image.size, recipe, turn=turn)
+            may_shrink = False
+            placement = place(size, recipe, turn=turn)
     with nullcontext() if room is None else room.take(_needed_bytes(image, turn, recipe)):
         image.load()
         if not jpeg:  # after loading: PNG may hold EXIF behind the pixels, and Pillow has turned TIFF by then
             turn = _orientation(image, recipe, found) if picture_format != "TIFF" else 1
-            placement = place(image.size, recipe, turn=turn)
-        return np.asarray(_resized(_turned(_in_mode(image, sixteen_bit, recipe, found), turn), placement, recipe))
+            size = image.size
+            placement = place(size, recipe, turn=turn)
+        ready = in_mode(image, sixteen_bit, recipe, found)
+        if recipe.decoder == "turbo":
+            stored = place_stored(size, recipe, turn=turn, may_shrink=may_shrink)
+            return resized(np.asarray(ready), stored, recipe.filter, slot)
+        return np.asarray(_resized(_turned(ready, turn), placement, recipe))
 
 
 _PIXEL_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
@@ -149,8 +195,17 @@ _PIXEL_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
 
 def _needed_bytes(image: Image, turn: int, recipe: Recipe) -> int:
     """Bytes that a picture takes at full size: as it is loaded, and its copies in other colours and upright."""
-    copies = (image.mode != _MODES[recipe.color]) + (_has_alpha(image) and recipe.alpha != "keep") + (turn > 1)
-    return image.size[0] * image.size[1] * (_PIXEL_BYTES.get(image.mode, 4) + 4 * copies)
+    copies = (image.mode != MODES[recipe.color]) + (has_alpha(image) and recipe.alpha != "keep") + (turn > 1)
+    pillow_bytes = image.size[0] * image.size[1] * (_PIXEL_BYTES.get(image.mode, 4) + 4 * copies)
+    if recipe.decoder != "turbo":
+        return pillow_bytes
+    num_channels = 2 if recipe.color == "grayscale" else 3  # 16-bit grey takes two bytes
+    array_bytes = image.size[0] * image.size[1] * num_channels
+    return (
+        pillow_bytes
+        + array_bytes
+        + needed_bytes(place_stored(image.size, recipe, turn=turn), num_channels, recipe.filter)
+    )
 
 
 @functools.cache
@@ -191,7 +246,7 @@ def _note_header(image: ImageFile, picture_format: str, recipe: Recipe, found: l
         "icc": "icc_profile" in image.info,
         "palette": image.mode in ("P", "PA"),
         "cmyk": image.mode == "CMYK",
-        "alpha": _has_alpha(image),
+        "alpha": has_alpha(image),
         "sixteen_bit": sixteen_bit,
         "oriented": picture_format == "TIFF" and _turned_by_pillow(image),
     }
@@ -227,10 +282,6 @@ def _turned_by_pillow(image: Any) -> bool:
     return (image.tag_v2.get(274) or orientation_of(image.info)) in range(2, 9)
 
 
-def _has_alpha(image: Image) -> bool:
-    return image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
-
-
 def _orientation(image: Any, recipe: Recipe, found: list[str]) -> int:
     """EXIF orientation to undo, 1 to 8."""
     if recipe.orientation == "none":
@@ -241,62 +292,6 @@ def _orientation(image: Any, recipe: Recipe, found: list[str]) -> int:
     elif orientation > 1:
         found.append("oriented")
     return orientation or 1
-
-
-def _in_mode(image: Image, sixteen_bit: bool, recipe: Recipe, found: list[str]) -> Image:
-    """The picture in the recipe's colours; 16-bit grey stays 16-bit until it is small."""
-    mode = _MODES[recipe.color]
-    if sixteen_bit and recipe.sixteen_bit == "keras":
-        if recipe.color == "grayscale" and image.mode in ("L", "I;16", "I"):
-            return image
-        if image.mode[0] in "IF":
-            lowest, highest = image.getextrema()
-            if lowest < 0 or highest > 255:  # type: ignore[operator]  # one band: two numbers
-                found.append("clipped")
-    elif sixteen_bit:
-        grey = _sixteen_bit_grey(image, recipe)
-        if grey is not None:
-            return grey
-    if image.mode == "LAB" and mode == "L" and recipe.sixteen_bit != "keras":
-        return image.convert("RGB").convert(mode)  # Pillow knows no direct way; Keras fails here
-    if not _has_alpha(image):
-        return image if image.mode == mode else image.convert(mode)
-    if recipe.alpha == "keep":
-        return image if image.mode == mode else image.convert(mode)
-    if recipe.alpha == "drop":
-        image.info.pop("transparency", None)  # else Pillow warns, through process-wide filters, that it drops it
-        return image if image.mode == mode else image.convert(mode)
-    return _on_colour(image, recipe.alpha).convert(mode)
-
-
-def _sixteen_bit_grey(image: Image, recipe: Recipe) -> Image | None:
-    """16-bit grey as Pillow's mode I;16; None for 16-bit colour, of which Pillow reads the upper 8 bits."""
-    if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
-        raise DecodeError(
-            f"a picture of 32-bit or signed values (Pillow's mode {image.mode}) has no agreed range to scale to; "
-            "store it as 8 or unsigned 16 bits, or serve it as an array with mtgen.Rows"
-        )
-    if image.mode[0] != "I":
-        if recipe.dtype == "uint16":
-            raise DecodeError("a 16-bit colour picture, of which only 8 bits can be read; store it as 16-bit grey")
-        return None
-    if "transparency" in image.info and recipe.alpha != "drop":
-        raise DecodeError(
-            f"a 16-bit picture with a transparent value, which alpha={recipe.alpha!r} cannot follow at 16 bits; "
-            "use alpha='drop', or store it without the transparent value"
-        )
-    # by way of mode I: Pillow 13.0 clips to 255 in the direct conversion from big-endian 16 bits
-    return image if image.mode == "I;16" else image.convert("I").convert("I;16")
-
-
-def _on_colour(image: Image, colour: str) -> Image:
-    """The picture laid on white or black, as RGB."""
-    from PIL import Image as pillow
-
-    rgba = image if image.mode == "RGBA" else image.convert("RGBA")
-    ground = pillow.new("RGB", image.size, colour)
-    ground.paste(rgba, mask=rgba)
-    return ground
 
 
 def _turned(image: Image, turn: int) -> Image:

@@ -5,9 +5,14 @@ Sizes here are (width, height), as decoders give them; only `Recipe.size` is (he
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mtgen.recipe import Recipe
+
+NUM_REMEMBERED = 1024
+"""Placements kept: most pictures of a dataset have one of few sizes, and the arithmetic holds the GIL."""
 
 SWAPPED = (5, 6, 7, 8)
 """EXIF orientations that exchange width and height."""
@@ -43,35 +48,112 @@ def place(size: tuple[int, int], recipe: Recipe, *, turn: int = 1, may_shrink: b
         >>> place((4000, 3001), Recipe(size=(300, 300), fit="crop", scaled_decode=2), turn=6, may_shrink=True)
         Placement(shrink=4, box=(0.75, 124.75, 751.0, 875.0), size=(300, 300))
     """
+    return _place(size, recipe.size, recipe.fit, recipe.scaled_decode if may_shrink else 0, turn)
+
+
+@functools.lru_cache(maxsize=NUM_REMEMBERED)
+def _place(size: tuple[int, int], target: tuple[int, int], fit: str, at_least: int, turn: int) -> Placement:
     upright = (size[1], size[0]) if turn in SWAPPED else size
-    left, top, width, height = _region(upright, recipe)
-    inner = _inner_size(upright, recipe)
-    shrink = _shrink((width, height), inner, recipe.scaled_decode) if may_shrink else 1
+    left, top, width, height = _region(upright, target, fit)
+    inner = _inner_size(upright, target, fit)
+    shrink = _shrink((width, height), inner, at_least)
     start_x, start_y = _start(size, shrink, turn)
     left_edge, top_edge = start_x + left / shrink, start_y + top / shrink
     box = (left_edge, top_edge, left_edge + width / shrink, top_edge + height / shrink)
     return Placement(shrink=shrink, box=box, size=inner)
 
 
-def _region(size: tuple[int, int], recipe: Recipe) -> tuple[int, int, int, int]:
+class StoredPlacement(NamedTuple):
+    """What to cut out of a picture as it is stored, what to make of it, and how to turn that upright.
+
+    Attributes:
+        shrink: 1, 2, 4 or 8: the decoder delivers 1/shrink of the full size, rounded up.
+        left, top: corner of the used part in the picture as decoded: the nearest whole pixel.
+        width, height: of the used part, in pixels of the full size.
+        size: (width, height) that it becomes, as stored.
+        flip_x, flip_y, swap: mirror left and right, top and bottom, then exchange the axes, to get it upright.
+    """
+
+    shrink: int
+    left: int
+    top: int
+    width: int
+    height: int
+    size: tuple[int, int]
+    flip_x: bool
+    flip_y: bool
+    swap: bool
+
+
+def place_stored(size: tuple[int, int], recipe: Recipe, *, turn: int = 1, may_shrink: bool = False) -> StoredPlacement:
+    """The same placement as `place`, for those who resize before they turn.
+
+    Pure. Any thread.
+
+    Args:
+        size: (width, height) of the full picture as stored.
+        recipe: for its size, fit and scaled_decode.
+        turn: EXIF orientation that will be undone, 1 to 8.
+        may_shrink: whether the decoder can deliver a smaller picture at once.
+
+    Example:
+        >>> stored = place_stored((4000, 3001), Recipe(size=(300, 200), fit="crop"), turn=6)
+        >>> (stored.left, stored.top, stored.width, stored.height, stored.size)
+        (0, 168, 4000, 2666, (300, 200))
+    """
+    return _place_stored(size, recipe.size, recipe.fit, recipe.scaled_decode if may_shrink else 0, turn)
+
+
+@functools.lru_cache(maxsize=NUM_REMEMBERED)
+def _place_stored(
+    size: tuple[int, int], target: tuple[int, int], fit: str, at_least: int, turn: int
+) -> StoredPlacement:
+    swap, flip_x, flip_y = turn in SWAPPED, turn in (2, 3, 7, 8), turn in (3, 4, 6, 7)
+    upright = (size[1], size[0]) if swap else size
+    left, top, width, height = _region(upright, target, fit)
+    inner = _inner_size(upright, target, fit)
+    shrink = _shrink((width, height), inner, at_least)
+    if swap:
+        left, top, width, height, inner = top, left, height, width, (inner[1], inner[0])
+    left = size[0] - left - width if flip_x else left
+    top = size[1] - top - height if flip_y else top
+    return StoredPlacement(
+        shrink=shrink,
+        left=_corner(left, width, size[0], shrink),
+        top=_corner(top, height, size[1], shrink),
+        width=width,
+        height=height,
+        size=inner,
+        flip_x=flip_x,
+        flip_y=flip_y,
+        swap=swap,
+    )
+
+
+def _corner(start: int, length: int, whole: int, shrink: int) -> int:
+    """Nearest whole pixel, halves up, of the shrunken picture at which the used part begins and still fits."""
+    return min((2 * start + shrink) // (2 * shrink), -(-whole // shrink) - -(-length // shrink))
+
+
+def _region(size: tuple[int, int], target: tuple[int, int], fit: str) -> tuple[int, int, int, int]:
     """Used part of the upright picture, (left, top, width, height), in whole pixels.
 
     The crop is the arithmetic of `keras.utils.load_img(keep_aspect_ratio=True)`.
     """
     width, height = size
-    if recipe.fit != "crop":
+    if fit != "crop":
         return 0, 0, width, height
-    target_height, target_width = recipe.size
+    target_height, target_width = target
     crop_width = min(width, max(1, height * target_width // target_height))
     crop_height = min(height, max(1, width * target_height // target_width))
     return (width - crop_width) // 2, (height - crop_height) // 2, crop_width, crop_height
 
 
-def _inner_size(size: tuple[int, int], recipe: Recipe) -> tuple[int, int]:
+def _inner_size(size: tuple[int, int], target: tuple[int, int], fit: str) -> tuple[int, int]:
     """The target, or with `fit="pad"` the largest size of the picture's aspect inside it, rounded half up."""
     width, height = size
-    target_height, target_width = recipe.size
-    if recipe.fit != "pad":
+    target_height, target_width = target
+    if fit != "pad":
         return target_width, target_height
     inner_width = min(target_width, max(1, (2 * width * target_height + height) // (2 * height)))
     inner_height = min(target_height, max(1, (2 * height * target_width + width) // (2 * width)))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import hashlib
+import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,7 +43,8 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = MappingProxyType(
     {
         "color": tuple(_CHANNELS),
         "fit": ("stretch", "crop", "pad"),
-        "filter": ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"),
+        "decoder": ("pillow", "turbo"),
+        "filter": ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming", "samples", "linear"),
         "orientation": ("exif", "none"),
         "alpha": ("white", "black", "drop", "keep"),
         "sixteen_bit": ("scale", "refuse", "keras"),
@@ -51,7 +54,13 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = MappingProxyType(
     }
 )
 
-_CLEAN = {"orientation": "exif", "scaled_decode": 0, "reducing_gap": None}
+_TURBO_FILTERS = ("samples", "linear")
+"""Filters of the decoder `turbo`, in OpenCV's arithmetic; the others are Pillow's."""
+
+TURBO_PACKAGES = MappingProxyType({"cv2": "opencv-python-headless", "simplejpeg": "simplejpeg"})
+"""Modules that the decoder `turbo` imports, and the packages that bring them: the extra `turbo`."""
+
+_CLEAN = {"orientation": "exif", "scaled_decode": 0, "reducing_gap": None, "decoder": "pillow"}
 
 _FIXED: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
@@ -59,12 +68,17 @@ _FIXED: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "fast": _CLEAN | {"scaled_decode": 2, "reducing_gap": 3.0},
         "fastest": _CLEAN | {"scaled_decode": 1, "reducing_gap": 3.0},
         "keras": _CLEAN | {"orientation": "none", "sixteen_bit": "keras"},
+        "turbo": _CLEAN | {"decoder": "turbo", "scaled_decode": 2},
+        "turbo-fastest": _CLEAN | {"decoder": "turbo", "scaled_decode": 1},
     }
 )
 """What each name promises; a recipe of that name with other values is refused, so that a name never lies."""
 
 NAMES = tuple(_FIXED)
 """Names of the ready recipes."""
+
+_OWN_FILTER = {"keras": "nearest", "turbo": "samples", "turbo-fastest": "linear"}
+"""Filter of a ready recipe, where it is not bilinear."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +95,9 @@ class Recipe:
             picture, centred on a canvas of `fill`.
         fill: value of the padded part, in the units of the decoded picture (0-255, or 0-65535 with uint16); with
             `rgba` the padded part is transparent. Only with `fit="pad"`.
-        filter: resampling filter. All but `"nearest"` are antialiased (the support widens when shrinking).
+        filter: resampling filter. Of Pillow's, all but `"nearest"` are antialiased (the support widens when shrinking).
+            The decoder turbo has `"samples"` (antialiased: the mean of k x k bilinear samples in each pixel, see
+            `mtgen.resample`) and `"linear"` (one bilinear sample, not antialiased).
         orientation: `"exif"` turns the picture upright, `"none"` leaves it as stored (TIFF is always upright).
         alpha: `"white"` or `"black"` lays the picture on that colour, `"drop"` ignores alpha and so shows the colours
             hidden under it, `"keep"` delivers it (only and always with `rgba`).
@@ -98,6 +114,8 @@ class Recipe:
         scale: None or `(factor, offset)`, with float32 only: `value * factor + offset` after decoding.
             `(1/255, 0)` gives 0..1; `(2/255, -1)` gives -1..1, known as "tf" style.
         data_format: `"channels_last"` (height, width, channels) or `"channels_first"`.
+        decoder: `"pillow"`, or `"turbo"`: plain JPEG by libjpeg-turbo, all sizes by OpenCV (the extra `turbo`); for
+            `rgb` and `grayscale`, with a filter of its own.
 
     Raises:
         PlanError: a value or a combination that cannot be followed.
@@ -125,6 +143,7 @@ class Recipe:
     dtype: str = "uint8"
     scale: tuple[float, float] | None = None
     data_format: str = "channels_last"
+    decoder: str = "pillow"
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -141,7 +160,7 @@ class Recipe:
                 )
         _check_combinations(self)
 
-    @property
+    @functools.cached_property
     def spec(self) -> Spec:
         """Shape and dtype of one delivered picture, without the batch axis."""
         num_channels = _CHANNELS[self.color]
@@ -149,8 +168,13 @@ class Recipe:
         return Spec(shape=shape, dtype=np.dtype(self.dtype))
 
     def settings(self) -> dict[str, Any]:
-        """All fields as a new dictionary of JSON values."""
+        """All fields as a new dictionary of JSON values; `decoder` only where it is not Pillow.
+
+        So recipes of before there was a choice keep their digests.
+        """
         fields = dataclasses.asdict(self)
+        if self.decoder == "pillow":
+            del fields["decoder"]
         return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
     def digest(self) -> str:
@@ -174,6 +198,8 @@ def named_recipe(name: str, *, size: tuple[int, int], filter: str | None = None,
     | `clean` | EXIF orientation, antialiased bilinear, full decode, alpha on white, 16 bits scaled |
     | `fast` | `clean`, but JPEG decoded at not less than 2x the target, and `reducing_gap=3` |
     | `fastest` | `clean`, but JPEG decoded at not less than 1x the target, and `reducing_gap=3` |
+    | `turbo` | `fast` by libjpeg-turbo and OpenCV: filter `samples`, antialiased, no `reducing_gap` |
+    | `turbo-fastest` | `turbo`, but JPEG decoded at not less than 1x the target, and filter `linear`, not antialiased |
     | `keras` | pixels of `keras.utils.load_img(..., keep_aspect_ratio=(fit == "crop"))`: nearest, no orientation |
 
     Pure. Any thread.
@@ -181,7 +207,8 @@ def named_recipe(name: str, *, size: tuple[int, int], filter: str | None = None,
     Args:
         name: one of `NAMES`.
         size: (height, width) in pixels.
-        filter: None for the recipe's own: `"nearest"` with `keras`, else `"bilinear"`.
+        filter: None for the recipe's own: `"nearest"` with `keras`, `"samples"` with `turbo`, `"linear"` with
+            `turbo-fastest`, else `"bilinear"`.
         **settings: other fields of `Recipe`.
 
     Returns:
@@ -199,7 +226,7 @@ def named_recipe(name: str, *, size: tuple[int, int], filter: str | None = None,
     for field in settings:
         check_choice("recipe field", field, tuple(sorted(known)))
     defaults: dict[str, Any] = dict(_FIXED[name])
-    defaults["filter"] = ("nearest" if name == "keras" else "bilinear") if filter is None else filter
+    defaults["filter"] = _OWN_FILTER.get(name, "bilinear") if filter is None else filter
     defaults["alpha"] = "keep" if settings.get("color") == "rgba" else "drop" if name == "keras" else "white"
     return Recipe(name=name, size=size, **(defaults | settings))
 
@@ -216,6 +243,20 @@ def check_choice(what: str, value: Any, choices: tuple[Any, ...]) -> None:
     near = difflib.get_close_matches(value, texts, n=1) if isinstance(value, str) else []
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise PlanError(f"{what} must be one of {', '.join(map(repr, choices))}, received {value!r}{hint}")
+
+
+def check_installed(recipe: Recipe) -> None:
+    """Refuse a recipe whose packages are not installed, without importing them. Any thread.
+
+    Raises:
+        PlanError: says which package is missing, and the extra that brings it.
+    """
+    for module, package in TURBO_PACKAGES.items() if recipe.decoder == "turbo" else ():
+        if importlib.util.find_spec(module) is None:
+            raise PlanError(
+                f"the recipe {recipe.name!r} needs the package {package}, which is not installed: "
+                "pip install 'mtgen[turbo]', or take the recipe 'fast' or 'fastest'"
+            )
 
 
 def _normalised(recipe: Recipe) -> dict[str, Any]:
@@ -276,10 +317,34 @@ def _check_combinations(recipe: Recipe) -> None:
             f"recipe {recipe.name!r} shrinks in two steps (reducing_gap={recipe.reducing_gap}), which filter='nearest' "
             "cannot; use another filter, or the recipe 'clean' or 'keras'"
         )
+    if recipe.decoder == "turbo":
+        _check_turbo(recipe)
+    elif recipe.filter in _TURBO_FILTERS:
+        raise PlanError(
+            f"filter={recipe.filter!r} is one of the decoder turbo: take the recipe 'turbo' or 'turbo-fastest', or "
+            "filter='bilinear'"
+        )
     if recipe.name == "keras" and (recipe.fit == "pad" or recipe.alpha not in ("drop", "keep")):
         raise PlanError(
             f"keras.utils.load_img has no fit={recipe.fit!r} with alpha={recipe.alpha!r}: the recipe 'keras' takes "
             "fit 'stretch' or 'crop' and drops alpha; use the recipe 'clean'"
+        )
+
+
+def _check_turbo(recipe: Recipe) -> None:
+    if recipe.filter not in _TURBO_FILTERS:
+        raise PlanError(
+            f"the decoder turbo has the filters {', '.join(map(repr, _TURBO_FILTERS))}, received "
+            f"filter={recipe.filter!r}; that one goes with the recipes 'clean', 'fast' and 'fastest'"
+        )
+    wrong = {"color": "rgba", "sixteen_bit": "keras"}
+    for field, value in wrong.items():
+        if getattr(recipe, field) == value:
+            raise PlanError(f"the decoder turbo knows no {field}={value!r}; take the recipe 'clean' or 'fast' for it")
+    if recipe.reducing_gap is not None:
+        raise PlanError(
+            f"reducing_gap={recipe.reducing_gap} is Pillow's way to shrink, which the decoder turbo does not go: "
+            "leave it None"
         )
 
 

@@ -22,7 +22,7 @@ from mtgen.inputs.links import Inside
 from mtgen.inputs.paths import check_paths, explain, not_regular
 from mtgen.manifest import path_bytes
 from mtgen.promises import NUM_THREADS, Promises, Verify, bind_promises, mode_of
-from mtgen.recipe import MAX_PIXELS, Recipe, named_recipe
+from mtgen.recipe import MAX_PIXELS, Recipe, check_installed, named_recipe
 from mtgen.settings import check_flag, check_kind, shown
 from mtgen.spec import Spec
 from mtgen.table import column
@@ -46,7 +46,8 @@ class Images:
         root: folder that the paths are under; None takes them as they are (relative ones from the working folder).
         size: (height, width) in pixels; needed unless `recipe` is a `Recipe`.
         color: `"rgb"`, `"grayscale"` or `"rgba"`.
-        recipe: `"clean"`, `"fast"`, `"fastest"` or `"keras"`, or a `Recipe`, which then decides all the rest.
+        recipe: `"clean"`, `"fast"`, `"fastest"`, `"keras"`, or with the extra `turbo` also `"turbo"` or
+            `"turbo-fastest"`; or a `Recipe`, which then decides all the rest.
         fit: `"stretch"`, `"crop"` or `"pad"`.
         dtype: `"uint8"`, `"uint16"` (grayscale) or `"float32"`.
         scale: None, or `(factor, offset)` with float32: delivered is `value * factor + offset`.
@@ -134,6 +135,7 @@ class Images:
 
         Raises:
             TableError: no such column, or two; a row whose path is missing, empty, no text, or leaves the root.
+            PlanError: the recipe needs an extra that is not installed.
             ManifestError: a manifest that is damaged, or does not name each picture.
             ChangedError: files that are missing, or whose size or time is not the manifest's.
 
@@ -168,6 +170,7 @@ class BoundImages:
     def __init__(self, images: Images, paths: Sequence[Any]) -> None:
         self.images = images
         self.recipe: Recipe = images.pixel_recipe
+        check_installed(self.recipe)
         self._root = None if images.root is None else os.fspath(images.root)
         self._inside = None if self._root is None or images.follow_links else Inside(self._root)
         check_paths(paths, images.column, self._root)

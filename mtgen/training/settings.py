@@ -34,7 +34,7 @@ class Inputs:
     color: Literal["rgb", "grayscale", "rgba"] | None = field(
         default=None, metadata=_help("Colours of the pictures; left out: rgb, and grayscale for the digits.")
     )
-    recipe: Literal["clean", "fast", "fastest", "keras"] = field(
+    recipe: Literal["clean", "fast", "fastest", "keras", "turbo", "turbo-fastest"] = field(
         default="clean", metadata=_help("How pictures are decoded.")
     )
     features: str | None = field(default=None, metadata=_help("Path or URL of the store with the feature rows."))

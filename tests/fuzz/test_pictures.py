@@ -10,7 +10,7 @@ from hypothesis import given
 from tests.fuzz.corpus import inputs
 from tests.support.confined import MEBIBYTE, Confined
 from tests.support.damage import HURTS, damaged
-from tests.support.hostile_pictures import chained_tiff, gif_of, looping_exif, webp_of_frames
+from tests.support.hostile_pictures import HAS_TURBO, chained_tiff, gif_of, looping_exif, webp_of_frames
 from tests.support.pictures import encode, noise, oriented, photo
 
 WHOLE = {
@@ -29,7 +29,13 @@ WHOLE = {
     "PPM": b"P3 # text\n4 4 255\n" + b"7 " * 48,
     "AVIF": encode(noise(16, 24, 3), "AVIF"),
 }
-SETTINGS = ({}, {"recipe": "fast"}, {"color": "grayscale", "fit": "crop"}, {"color": "rgba", "fit": "pad"})
+SETTINGS: tuple[dict[str, object], ...] = (
+    {},
+    {"recipe": "fast"},
+    {"color": "grayscale", "fit": "crop"},
+    {"color": "rgba", "fit": "pad"},
+    *([{"recipe": "turbo"}, {"recipe": "turbo-fastest", "color": "grayscale"}] if HAS_TURBO else []),
+)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import struct
 import zlib
 
@@ -12,6 +13,9 @@ from PIL import Image
 from mtgen.recipe import FORMATS, named_recipe
 from tests.support.pictures import clean, encode, noise, pixels, png, png_chunk
 
+HAS_TURBO = all(importlib.util.find_spec(name) for name in ("cv2", "simplejpeg"))
+"""Whether the packages of the extra `turbo` are here."""
+
 HUGE_BYTES = 1 << 27
 """What the compressed bombs inflate to: 128 MiB, far more than the process they are opened in may take."""
 
@@ -20,6 +24,8 @@ def warm() -> None:
     """Import every decoder once, before the forks."""
     for picture_format in FORMATS:
         clean(encode(noise(4, 4, 3), picture_format), (4, 4))
+    if HAS_TURBO:
+        pixels(encode(noise(4, 4, 3), "JPEG"), named_recipe("turbo", size=(4, 4)))
 
 
 def decode_case(case: bytes | tuple[bytes, dict[str, object]]) -> str:

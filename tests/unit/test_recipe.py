@@ -18,6 +18,8 @@ GOLDEN = {  # may change only together with recipe.VERSION: recorded digests of 
     "fast": "d1ec172db4e0d9535111735878cce179",
     "fastest": "9b5aa25d35621927739467be15a087de",
     "keras": "54dfad2d3cf998a8d60aee81848ebb21",
+    "turbo": "de753cf980fc3115893da265e4c2e766",
+    "turbo-fastest": "febacb1bf032d04881fdd150c0833631",
 }
 
 
@@ -46,11 +48,12 @@ def test_every_field_changes_the_digest():
         "dtype": "uint8",
         "scale": (1 / 255, 0.0),
         "data_format": "channels_first",
+        "decoder": "turbo",
     }
     assert set(changes) == {field.name for field in dataclasses.fields(Recipe)}
     digests = {base.digest()}
     for field, value in changes.items():
-        more = {"fit": "pad"} if field == "fill" else {}
+        more = {"fill": {"fit": "pad"}, "decoder": {"filter": "linear"}}.get(field, {})
         digests.add(dataclasses.replace(base, **{field: value}, **more).digest())
     assert len(digests) == len(changes) + 1
 
@@ -82,6 +85,10 @@ def test_spec(settings, shape, dtype):
 @pytest.mark.parametrize("fit", ["stretch", "crop"])
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_every_ready_recipe_takes_every_usual_setting(name, color, fit, dtype):
+    if name.startswith("turbo") and color == "rgba":
+        with pytest.raises(PlanError, match="the decoder turbo knows no color='rgba'; take the recipe 'clean'"):
+            named_recipe(name, size=(8, 9), color=color, fit=fit, dtype=dtype)
+        return
     recipe = named_recipe(name, size=(8, 9), color=color, fit=fit, dtype=dtype)
     assert (recipe.name, recipe.color, recipe.fit, recipe.dtype) == (name, color, fit, dtype)
 
@@ -111,6 +118,14 @@ def test_every_ready_recipe_takes_every_usual_setting(name, color, fit, dtype):
         ({"fill": 256, "fit": "pad"}, "fill must be at most 255"),
         ({"fill": -1, "fit": "pad"}, "fill must be an integer >= 0"),
         ({"reducing_gap": 0.5}, "reducing_gap must be None or a number >= 1"),
+        ({"decoder": "turbo"}, "the decoder turbo has the filters 'samples', 'linear', received filter='bilinear'"),
+        ({"decoder": "opencv"}, "decoder must be one of 'pillow', 'turbo', received 'opencv'"),
+        ({"filter": "samples"}, "filter='samples' is one of the decoder turbo: take the recipe 'turbo'"),
+        (
+            {"decoder": "turbo", "filter": "linear", "sixteen_bit": "keras"},
+            "the decoder turbo knows no sixteen_bit='keras'",
+        ),
+        ({"decoder": "turbo", "filter": "linear", "reducing_gap": 2}, "reducing_gap=2.0 is Pillow's way to shrink"),
         ({"reducing_gap": 3, "filter": "nearest"}, "filter='nearest' cannot"),
         ({"formats": "JPEG"}, "formats must be a tuple of names"),
         ({"formats": ()}, "formats must be a tuple of names"),
@@ -135,6 +150,9 @@ def test_what_cannot_be_followed_is_refused(settings, message):
         ("clean", {"colour": "rgb"}, r"received 'colour'; did you mean 'color'"),
         ("fast", {"scaled_decode": 1}, "the recipe named 'fast' has scaled_decode=2, received 1"),
         ("fast", {"filter": "nearest"}, "use another filter, or the recipe 'clean' or 'keras'"),
+        ("clean", {"decoder": "turbo"}, "the recipe named 'clean' has decoder='pillow', received 'turbo'"),
+        ("turbo", {"decoder": "pillow"}, "the recipe named 'turbo' has decoder='turbo', received 'pillow'"),
+        ("turbo", {"filter": "bilinear"}, "that one goes with the recipes 'clean', 'fast' and 'fastest'"),
         ("keras", {"fit": "pad"}, "load_img has no fit='pad'"),
         ("keras", {"alpha": "white"}, "drops alpha; use the recipe 'clean'"),
     ],

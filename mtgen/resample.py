@@ -1,0 +1,161 @@
+"""Decoded pictures to their final size by OpenCV, upright, straight into a slot: what the turbo recipes do.
+
+Two filters. `linear` takes one bilinear sample in the middle of each delivered pixel. `samples` is antialiased: it
+takes the mean of k x k bilinear samples spread evenly over the delivered pixel, where k, for each axis by itself, is 1
+where nothing shrinks, else half the shrinking rounded up, at least 2; samples are never more than two pixels apart.
+
+OpenCV splits a call among threads of its own once the result has more than `MOST_PIXELS` pixels, and its only switch
+for that belongs to the whole process. So no call here makes more: larger results are made in bands, first across, then
+down.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from typing import Any
+
+import numpy as np
+
+from mtgen.errors import PlanError
+from mtgen.placement import StoredPlacement
+from mtgen.recipe import TURBO_PACKAGES
+
+MOST_PIXELS = 98_303
+"""OpenCV makes pieces of 65,536 pixels, their number rounded: 1.5 pieces and more are two (`parallel_for_`)."""
+
+
+def resized(picture: np.ndarray, placement: StoredPlacement, filter: str, slot: np.ndarray | None) -> np.ndarray:
+    """The used part of a decoded picture at its final size, upright.
+
+    Any thread, many at once; the work is without the GIL and in this thread. The caller owns both arrays.
+
+    Args:
+        picture: `(height, width)` or `(height, width, channels)` as stored, uint8 or uint16, decoded at 1/shrink.
+        placement: what to use of it, and what to make of it.
+        filter: `"samples"` or `"linear"`.
+        slot: where to put the result, if its shape and dtype are the result's; None makes a new array.
+
+    Returns:
+        `slot`, or where it did not fit a new array.
+
+    Raises:
+        PlanError: OpenCV is not installed.
+    """
+    width, height = placement.size
+    upright = (width, height) if placement.swap else (height, width)
+    if slot is not None and (slot.shape != (*upright, *picture.shape[2:]) or slot.dtype != picture.dtype):
+        slot = None
+    columns, rows = (-(-length // placement.shrink) for length in (placement.width, placement.height))
+    left, top = placement.left, placement.top
+    used = picture[top : top + rows, left : left + columns]
+    turned = placement.swap or placement.flip_x or placement.flip_y
+    small = _shrunk(used, placement, filter == "samples", None if turned else slot)
+    return _turned(small, placement, slot) if turned else small
+
+
+def needed_bytes(placement: StoredPlacement, num_channels: int, filter: str) -> int:
+    """Most bytes that `resized` takes for itself: the samples, and with bands the picture resized across only."""
+    width, height = placement.size
+    across, down = _num_samples(placement, filter == "samples")
+    rows = -(-placement.height // placement.shrink)
+    return num_channels * across * width * (down * height + rows)
+
+
+def cv2() -> Any:
+    """The package cv2, imported when it is first wanted.
+
+    Raises:
+        PlanError: it cannot be imported; says what to install.
+    """
+    return _import("cv2")
+
+
+def simplejpeg() -> Any:
+    """The package simplejpeg, imported when it is first wanted.
+
+    Raises:
+        PlanError: it cannot be imported; says what to install.
+    """
+    return _import("simplejpeg")
+
+
+@functools.cache
+def _import(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise PlanError(
+            f"the turbo recipes need the package {TURBO_PACKAGES[module]}, whose module {module} cannot be imported "
+            f"({error}): pip install 'mtgen[turbo]', or take the recipe 'fast' or 'fastest'"
+        ) from error
+
+
+def _num_samples(placement: StoredPlacement, antialias: bool) -> tuple[int, int]:
+    """Samples of each delivered pixel, across and down."""
+    if not antialias:
+        return 1, 1
+    ends = zip((placement.width, placement.height), placement.size, strict=True)
+    across, down = (
+        1 if used <= placement.shrink * size else max(2, -(-used // (2 * placement.shrink * size)))
+        for used, size in ends
+    )
+    return across, down
+
+
+def _shrunk(used: np.ndarray, placement: StoredPlacement, antialias: bool, slot: np.ndarray | None) -> np.ndarray:
+    width, height = placement.size
+    across, down = _num_samples(placement, antialias)
+    size = across * width, down * height
+    scale = size[0] * placement.shrink / placement.width, size[1] * placement.shrink / placement.height
+    if size == placement.size:
+        return _sampled(used, scale, size, slot)
+    samples = _sampled(used, scale, size, None)
+    result = np.empty((height, width, *used.shape[2:]), used.dtype) if slot is None else slot
+    area = cv2().INTER_AREA  # over whole pixels: their mean, rounded
+    step = max(1, MOST_PIXELS // width)
+    for row in range(0, height, step):
+        piece = result[row : row + step]
+        source = samples[row * down : (row + len(piece)) * down]
+        _put(cv2().resize(source, (width, len(piece)), dst=piece, interpolation=area), piece)
+    return result
+
+
+def _put(made: np.ndarray, slot: np.ndarray | None) -> np.ndarray:
+    """The slot, filled: OpenCV fills what it is given, if the size is right, else it makes an array of its own."""
+    if slot is None:
+        return made
+    if not np.may_share_memory(made, slot):
+        slot[...] = made
+    return slot
+
+
+def _sampled(
+    used: np.ndarray, scale: tuple[float, float], size: tuple[int, int], slot: np.ndarray | None
+) -> np.ndarray:
+    """Bilinear samples at `((x + 0.5) / scale - 0.5)`, edges repeated; `scale` is exact where sizes are rounded."""
+    resize = functools.partial(cv2().resize, dsize=None, interpolation=cv2().INTER_LINEAR)
+    width, height = size
+    # A part of a pixel at the end, left by a scaled decode, may make a sample or two too many. Python's round is
+    # OpenCV's: half to even.
+    made = round(used.shape[1] * scale[0]), round(used.shape[0] * scale[1])
+    if made[0] * made[1] <= MOST_PIXELS:
+        fits = slot if made == size else None
+        return _put(resize(used, dst=fits, fx=scale[0], fy=scale[1])[:height, :width], slot)
+    wide = np.empty((used.shape[0], width, *used.shape[2:]), used.dtype)
+    step = max(1, MOST_PIXELS // made[0])
+    for row in range(0, len(used), step):
+        wide[row : row + step] = resize(used[row : row + step], fx=scale[0], fy=1)[:, :width]
+    result = np.empty((height, *wide.shape[1:]), used.dtype) if slot is None else slot
+    step = max(1, MOST_PIXELS // made[1])
+    for column in range(0, width, step):
+        result[:, column : column + step] = resize(wide[:, column : column + step], fx=1, fy=scale[1])[:height]
+    return result
+
+
+def _turned(small: np.ndarray, placement: StoredPlacement, slot: np.ndarray | None) -> np.ndarray:
+    """The picture upright; a new array where the slot is None."""
+    if placement.flip_x or placement.flip_y:
+        code = -1 if placement.flip_x and placement.flip_y else 1 if placement.flip_x else 0
+        small = cv2().flip(small, code, dst=None if placement.swap else slot)
+    return _put(cv2().transpose(small, dst=slot) if placement.swap else small, slot)
