@@ -43,7 +43,7 @@ def loader(
         def epochs(epoch: int) -> Iterator[Delivered]:
             for batch in batches.epoch(epoch):
                 found = batch.inputs
-                yield Delivered(batch.targets, found.get("features"), found.get("pictures"))
+                yield Delivered(batch.targets["row"], found.get("features"), found.get("pictures"))
 
         yield epochs
 
