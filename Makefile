@@ -83,8 +83,8 @@ layers: $(READY) ## imports point down only
 
 check: lint types layers test docs-check ## all of the above that needs no further backend
 
-bench: $(READY) ## measure; numbers go to docs/benchmarks.md by hand
-	@$(BIN)/python scripts/bench.py $(ARGS)
+bench: $(READY) ## measure against other loaders; ARGS='features --json features.json', then scripts/bench.py docs
+	@$(BIN)/python scripts/bench.py run $(ARGS)
 
 samples: $(READY) ## make data_samples anew and fail if a byte changed
 	@$(BIN)/python scripts/make_data_samples.py --check $(ARGS)

@@ -38,7 +38,9 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
     try:
         figure.savefig(path)
     except (OSError, ValueError) as error:
-        raise StoreError(f"the plot cannot be written ({error}): choose a path ending in .png", path=str(path)) from error
+        raise StoreError(
+            f"the plot cannot be written ({error}): choose a path ending in .png", path=str(path)
+        ) from error
 
 
 def _panel(axis: Any, title: str, found: list[Line]) -> None:

@@ -60,7 +60,5 @@ def read_marks(grabbed: np.ndarray, *, middle: float = 127.5) -> np.ndarray:
 def _bits(numbers: np.ndarray) -> np.ndarray:
     """Number bits and check bits, bool `(n, 20)`; all black and all white are marks of no number."""
     checks = 14 - numbers % 15
-    both = np.concatenate(
-        [numbers[:, None] >> np.arange(_NUM_BITS), checks[:, None] >> np.arange(_NUM_CHECKS)], axis=1
-    )
+    both = np.concatenate([numbers[:, None] >> np.arange(_NUM_BITS), checks[:, None] >> np.arange(_NUM_CHECKS)], axis=1)
     return (both & 1).astype(bool)

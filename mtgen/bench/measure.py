@@ -22,7 +22,19 @@ FORMAT = 1
 """Of the JSON; rises when its meaning changes."""
 
 PACKAGES = (
-    *("numpy", "pandas", "pillow", "keras", "torch", "tensorflow", "tensorflow-cpu", "grain", "pylance", "h5py", "zarr"),
+    *(
+        "numpy",
+        "pandas",
+        "pillow",
+        "keras",
+        "torch",
+        "tensorflow",
+        "tensorflow-cpu",
+        "grain",
+        "pylance",
+        "h5py",
+        "zarr",
+    ),
     *("bcolz-zipline", "blosc2", "numcodecs", "tensorstore", "opencv-python-headless", "ffcv", "scikit-image"),
 )
 
@@ -69,7 +81,9 @@ def _chosen(suite: str, only: Sequence[str]) -> list[Any]:
     chosen = [one for one in everyone if not only or any(text.lower() in one.name.lower() for text in only)]
     if not chosen:
         names = "; ".join(one.name for one in everyone)
-        raise PlanError(f"no contender of the suite {suite} is called anything like {', '.join(only)}; there are {names}")
+        raise PlanError(
+            f"no contender of the suite {suite} is called anything like {', '.join(only)}; there are {names}"
+        )
     return chosen
 
 

@@ -23,8 +23,8 @@ def parts_of(page: str) -> dict[str, str]:
     """Part -> its text in a page.
 
     Example:
-        >>> parts_of("a\\n<!-- bench: x -->\\nold\\n<!-- end of bench: x -->\\nb")
-        {'x': 'old\\n'}
+        >>> parts_of("<!-- bench: x -->" + chr(10) + "old <!-- end of bench: x -->")
+        {'x': 'old '}
     """
     return {match["name"]: match["text"] for match in _PART.finditer(page)}
 

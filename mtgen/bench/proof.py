@@ -75,9 +75,7 @@ class Proof:
         work = self._work
         expected = values(rows, work.num_columns, sparsity=work.sparsity, seed=work.seed)
         if found.shape != expected.shape or found.dtype != expected.dtype:
-            raise AlignmentError(
-                f"features of {found.shape} {found.dtype}, expected {expected.shape} {expected.dtype}"
-            )
+            raise AlignmentError(f"features of {found.shape} {found.dtype}, expected {expected.shape} {expected.dtype}")
         wrong = (found != expected).any(axis=1)
         if wrong.any():
             slot = int(wrong.argmax())

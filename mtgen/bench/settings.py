@@ -75,11 +75,19 @@ class Settings:
 class Places:
     """Where the data of the benchmark lies and comes from."""
 
-    folder: Path | None = _option(
-        None, "Where to keep the data and find it again; left out: a temporary folder.", show_default=False
+    folder: Path | None = dataclasses.field(
+        default=None,
+        metadata={
+            "help": "Where to keep the data and find it again; left out: a temporary folder.",
+            "show_default": False,
+        },
     )
-    photographs: Path | None = _option(
-        None, "Folder of photographs to cut the pictures from; left out: those of scikit-image.", show_default=False
+    photographs: Path | None = dataclasses.field(
+        default=None,
+        metadata={
+            "help": "Folder of photographs to cut the pictures from; left out: those of scikit-image.",
+            "show_default": False,
+        },
     )
 
 

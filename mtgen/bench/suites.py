@@ -164,7 +164,9 @@ def _decoding(group: str) -> Iterator[Contender]:
         )
         yield one("torch DataLoader, Pillow", "torch_dataloader", "dataloader", ("torch",), decode="pillow")
         yield one("Grain, threads, Pillow", "grain_dataset", "map_dataset", ("grain",), decode="pillow")
-        yield one("Grain, processes, Pillow", "grain_dataset", "map_dataset", ("grain",), decode="pillow", processes=True)
+        yield one(
+            "Grain, processes, Pillow", "grain_dataset", "map_dataset", ("grain",), decode="pillow", processes=True
+        )
         yield one("tf.data, antialias=True", "tf_data", "dataset", ("tensorflow",), decode=True, antialias=True)
     else:
         yield one("tf.data, bilinear", "tf_data", "dataset", ("tensorflow",), decode=True)
@@ -184,7 +186,9 @@ def class_of(recipe: Recipe) -> str:
     """
     if recipe.name == "keras":
         return "keras pixels"
-    whole = recipe.scaled_decode == 0 and recipe.filter != "nearest" and getattr(recipe, "decoder", "pillow") == "pillow"
+    whole = (
+        recipe.scaled_decode == 0 and recipe.filter != "nearest" and getattr(recipe, "decoder", "pillow") == "pillow"
+    )
     return "antialiased" if whole else "no antialias"
 
 
@@ -216,24 +220,26 @@ def _floor(name: str, group: str, function: str, places: tuple[str, ...], **opti
 
 def _pictures() -> Iterator[Contender]:
     own = recipes()
-    load_img = {"group": "keras pixels", "floor": _bare("keras")}
     yield Contender(
         name="2017 generator, one lock",
+        group="keras pixels",
         module="ancestor",
         function="locked_generator",
         options={"pictures": True},
         needs=("bcolz",),
         places=("pictures", "features.bcolz"),
-        **load_img,
+        floor=_bare("keras"),
     )
-    yield Contender(
-        name="Keras PyDataset, threads, nearest",
-        module="keras_pydataset",
-        function="pydataset",
-        options={"decode": "keras"},
-        places=("pictures", "features.npy"),
-        **load_img,
-    )
+    for name, processes in (("threads", False), ("processes", True)):
+        yield Contender(
+            name=f"Keras PyDataset, {name}, nearest",
+            group="keras pixels",
+            module="keras_pydataset",
+            function="pydataset",
+            options={"decode": "keras", "processes": processes},
+            places=("pictures", "features.npy"),
+            floor=_bare("keras"),
+        )
     for group in ("antialiased", "no antialias"):
         yield from _decoding(group)
     for recipe, group in own.items():

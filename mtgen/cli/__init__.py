@@ -15,6 +15,7 @@ from mtgen import __version__
 from mtgen.cli import audit, bench, info, pack, selftest, show, train, verify
 from mtgen.cli.options import expanded, plain_errors
 
+
 def _app(name: str, text: str | None = None) -> typer.Typer:
     return typer.Typer(
         name=name,
@@ -57,13 +58,8 @@ for _name, _command in (
     app.command(_name)(plain_errors(expanded(_command)))
 
 _bench = _app("bench", "Measure the loader against others on this machine.")
-for _name, _command in (
-    ("run", bench.run),
-    ("show", bench.show),
-    ("docs", bench.docs),
-    ("contenders", bench.contenders),
-):
-    _bench.command(_name)(plain_errors(expanded(_command)))
+for _part in (bench.run, bench.show, bench.docs, bench.contenders):
+    _bench.command(_part.__name__)(plain_errors(expanded(_part)))
 app.add_typer(_bench)
 
 

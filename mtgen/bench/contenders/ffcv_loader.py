@@ -1,6 +1,7 @@
 """FFCV: its own file of decoded pictures and features, read in random order.
 
-It has no wheels, and builds only where pkg-config finds OpenCV and libjpeg-turbo. Where it does not install, the benchmark says so.
+It has no wheels, and builds only where pkg-config finds OpenCV and libjpeg-turbo. Where it does not install, the
+benchmark says so.
 """
 
 from __future__ import annotations

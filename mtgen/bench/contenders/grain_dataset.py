@@ -61,6 +61,9 @@ def map_dataset(work: Work, decode: str | None = None, processes: bool = False) 
         .to_iter_dataset(options)
     )
     if processes:
+        from absl import flags
+
+        flags.FLAGS.mark_as_parsed()  # Grain reads its flags, which programs without absl.app.run never parse
         dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=work.workers, per_worker_buffer_size=2))
     endless = iter(dataset)
 

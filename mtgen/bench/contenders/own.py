@@ -51,7 +51,5 @@ def loader(
 def _images(work: Work, recipe: str) -> mtgen.Images:
     folder, size = Path(work.place("pictures")), (work.size, work.size)
     if recipe == "keras":  # with the preprocessing of the 2017 generator, as all of its class
-        return mtgen.Images(
-            "path", root=folder, size=size, recipe=recipe, dtype="float32", scale=(2 / 255, -1.0)
-        )
+        return mtgen.Images("path", root=folder, size=size, recipe=recipe, dtype="float32", scale=(2 / 255, -1.0))
     return mtgen.Images("path", root=folder, size=size, recipe=recipe)
