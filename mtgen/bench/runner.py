@@ -35,7 +35,6 @@ from mtgen.bench.writers import STORES
 from mtgen.waits import Latch
 
 ANSWER_SECONDS = 240.0
-"""Longest wait for an answer, besides the seconds that a round measures."""
 
 END_SECONDS = 10.0
 IDLE_SECONDS = 10.0
@@ -100,9 +99,10 @@ class Child:
 
     Args:
         first: its first line.
+        seconds: longest wait until it is there.
     """
 
-    def __init__(self, first: Mapping[str, Any]) -> None:
+    def __init__(self, first: Mapping[str, Any], seconds: float = ANSWER_SECONDS) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the process
         self._buffer = b""
         root = str(Path(mtgen.__file__).resolve().parent.parent)
@@ -122,7 +122,7 @@ class Child:
         assert self._process.stdout is not None  # noqa: S101  # it is a pipe
         self._selector.register(self._process.stdout, selectors.EVENT_READ)
         try:
-            self.ask(first, ANSWER_SECONDS)
+            self.ask(first, seconds)
         except BaseException:
             self.end()
             raise
@@ -198,12 +198,14 @@ class Run:
         settings: sizes and rounds.
         data: makes what contenders read.
         say: is told how far it is.
+        answer_seconds: longest wait for an answer, besides what a round measures.
     """
 
     suite: str
     settings: Settings
     data: Data
     say: Callable[[str], object]
+    answer_seconds: float = ANSWER_SECONDS
 
     def result(self, contenders: Sequence[Contender]) -> dict[str, Any]:
         """Measure.
@@ -270,23 +272,23 @@ class Run:
         if "pictures" in places:
             work = replace(work, places={**work.places, "pictures": places["pictures"]})
         first = {
-            "module": f"mtgen.bench.contenders.{one.module}",
+            "module": one.full_module,
             "function": one.function,
             "options": dict(one.options),
             "ordered": one.ordered,
             "work": work.to_json(),
             "proof": replace(work, rows=proof_rows(work)).to_json(),
         }
-        entry.child = Child(first)
-        entry.proof = entry.child.ask({"ask": "prove"}, ANSWER_SECONDS)
-        entry.memory = entry.child.ask({"ask": "open"}, ANSWER_SECONDS)
+        entry.child = Child(first, self.answer_seconds)
+        entry.proof = entry.child.ask({"ask": "prove"}, self.answer_seconds)
+        entry.memory = entry.child.ask({"ask": "open"}, self.answer_seconds)
         self.say(f"{self.suite}: {one.name}: {entry.proof['num_rows']:,} rows compared, all right")
 
     def _round(self, entry: Entry, for_memory: bool) -> None:
         assert entry.child is not None  # noqa: S101  # able ones have a process
         settings, child = self.settings, entry.child
         question = {"ask": "round", "warm_up": settings.warm_up, "seconds": settings.seconds}
-        seconds = ANSWER_SECONDS + settings.warm_up + settings.seconds
+        seconds = self.answer_seconds + settings.warm_up + settings.seconds
         if not for_memory:
             entry.rounds.append(child.ask(question, seconds))
             return

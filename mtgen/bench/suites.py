@@ -33,7 +33,7 @@ class Contender:
     Args:
         name: unique within its suite.
         group: its class, of `CLASSES`.
-        module: file of `mtgen.bench.contenders`.
+        module: file of `mtgen.bench.contenders`, or the full name of a module from elsewhere.
         function: what opens it, see `mtgen.bench.work`.
         options: arguments of that function.
         family: whose it is; floors are no loaders.
@@ -57,6 +57,11 @@ class Contender:
     reference: bool = False
     ordered: bool = False
     recipe: str | None = None
+
+    @property
+    def full_module(self) -> str:
+        """The name to import."""
+        return self.module if "." in self.module else f"mtgen.bench.contenders.{self.module}"
 
 
 def contenders(suite: str) -> list[Contender]:
