@@ -1,4 +1,4 @@
-"""A chart of results: a bar for each contender, one panel for each class of each suite, rates on a logarithmic axis."""
+"""A chart of results: a point for each contender, a panel for each class of each suite, rates on a logarithmic axis."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from mtgen.bench.report import number
 from mtgen.bench.summary import Line, lines
 from mtgen.errors import StoreError
 
-COLOURS = {"mtgen": "#1b6ca8", "other": "#9aa5ad", "floor": "#e0d8c3"}
+COLOURS = {"mtgen": "#1b6ca8", "other": "#6b7680", "floor": "#c9a227"}
+MARKERS = {"mtgen": "o", "other": "s", "floor": "|"}
 
 
 def draw(result: Mapping[str, Any], path: Path) -> None:
@@ -46,17 +47,20 @@ def draw(result: Mapping[str, Any], path: Path) -> None:
 def _panel(axis: Any, title: str, found: list[Line]) -> None:
     places = range(len(found))
     rates = [line.rate or 0.0 for line in found]
-    below = [rate - (line.least or 0.0) for rate, line in zip(rates, found, strict=True)]
-    above = [(line.most or 0.0) - rate for rate, line in zip(rates, found, strict=True)]
-    colours = [COLOURS[line.family] for line in found]
-    axis.barh(places, rates, xerr=[below, above], color=colours, error_kw={"elinewidth": 0.8, "ecolor": "#444444"})
+    # Points, because bars on a logarithmic axis have no true length.
+    axis.hlines(places, [line.least for line in found], [line.most for line in found], color="#444444", linewidth=0.8)
+    for place, rate, line in zip(places, rates, found, strict=True):
+        axis.plot([rate], [place], MARKERS[line.family], color=COLOURS[line.family], markersize=7)
     axis.set_yticks(list(places), [line.name for line in found], fontsize=8)
     axis.invert_yaxis()
     axis.set_xscale("log")
+    axis.xaxis.set_major_formatter(lambda value, place: number(value))
+    axis.xaxis.set_minor_formatter(lambda value, place: "")
+    axis.grid(axis="x", color="#dddddd", linewidth=0.6)
     axis.set_title(title, loc="left", fontsize=10)
     axis.set_xlabel("rows per second; lines from the slowest to the quickest round", fontsize=8)
     axis.tick_params(axis="x", labelsize=8)
     axis.margins(x=0.12)
     for place, line in zip(places, found, strict=True):
-        axis.annotate(f" {number(line.rate or 0.0)}", (line.most or 0.0, place), va="center", fontsize=7)
+        axis.annotate(f"   {number(line.rate or 0.0)}", (line.most or 0.0, place), va="center", fontsize=7)
     axis.spines[["top", "right"]].set_visible(False)

@@ -45,6 +45,7 @@ def measure(
     places: Places,
     *,
     only: Sequence[str] = (),
+    groups: Sequence[str] = (),
     say: Callable[[str], object] = lambda text: None,
 ) -> dict[str, Any]:
     """Run suites.
@@ -56,6 +57,7 @@ def measure(
         settings: sizes and rounds.
         places: where the data lies.
         only: contenders whose names contain any of these texts, whatever the case; none for all.
+        groups: contenders of these classes; none for all.
         say: is told how far it is.
 
     Returns:
@@ -65,7 +67,7 @@ def measure(
         PlanError: a suite that there is not, or texts that no name contains.
         StoreError: data that cannot be made.
     """
-    chosen = {suite: _chosen(suite, only) for suite in suites}
+    chosen = {suite: _chosen(suite, only, groups) for suite in suites}
     found = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = places.folder or Path(temporary)
@@ -76,8 +78,12 @@ def measure(
     return {"format": FORMAT, "mtgen": mtgen.__version__, "machine": machine(), "suites": found}
 
 
-def _chosen(suite: str, only: Sequence[str]) -> list[Any]:
+def _chosen(suite: str, only: Sequence[str], groups: Sequence[str]) -> list[Any]:
     everyone = contenders(suite)
+    if unknown := set(groups) - {one.group for one in everyone}:
+        known = ", ".join(dict.fromkeys(one.group for one in everyone))
+        raise PlanError(f"the suite {suite} has the classes {known}, received {', '.join(sorted(unknown))}")
+    everyone = [one for one in everyone if not groups or one.group in groups]
     chosen = [one for one in everyone if not only or any(text.lower() in one.name.lower() for text in only)]
     if not chosen:
         names = "; ".join(one.name for one in everyone)

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtgen.bench.report import markdown
+from mtgen.bench.summary import merged
 from mtgen.errors import StoreError
 
 _PART = re.compile(r"<!-- bench: (?P<name>[\w ]+) -->\n(?P<text>.*?)<!-- end of bench: (?P=name) -->", re.DOTALL)
@@ -36,15 +37,12 @@ def filled(page: str, results: Sequence[Mapping[str, Any]]) -> str:
 
     Args:
         page: text with markers.
-        results: as `mtgen bench run --json` writes them; of a suite in several the last one counts.
+        results: as `mtgen bench run --json` writes them.
 
     Raises:
-        StoreError: the page has no place for one of the suites.
+        StoreError: the page has no place for one of the suites, or results do not go together.
     """
-    made: dict[str, str] = {}
-    for result in results:
-        for suite in result["suites"]:
-            made[suite["suite"]] = markdown(suite)
+    made = {suite["suite"]: markdown(suite) for suite in merged(results)}
     if results:
         made["machine"] = _machine(results)
     missing = sorted(made.keys() - parts_of(page).keys())

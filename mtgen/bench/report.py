@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mtgen.bench.suites import CLASSES
-from mtgen.bench.summary import Line, added, lines
+from mtgen.bench.summary import Line, added, lines, spared
 
 HEADS = ("contender", "rows/s", "min to max", "CPU s per 1,000", "memory", "grown", "ratio", "of its floor")
 UNMEASURED = "-"
@@ -74,7 +74,7 @@ def terminal(suite: Mapping[str, Any]) -> str:
             first, *rest = line
             text = "  ".join(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
             parts.append(f"  {first:{widths[0]}}  {text if rest[1] else rest[0]}".rstrip())
-    parts += _added_lines(suite)
+    parts += _last_lines(suite)
     return "\n".join(parts)
 
 
@@ -93,7 +93,7 @@ def markdown(suite: Mapping[str, Any]) -> str:
                 text.append(_or_dash(line.difference, lambda levels: f"{levels:.1f}") if line.rate else "")
             name = f"**{text[0]}**" if line.family == "mtgen" else text[0]
             parts.append("| " + " | ".join([name, *(cell.replace("|", "\\|") for cell in text[1:])]) + " |")
-    parts += _added_lines(suite)
+    parts += _last_lines(suite)
     return "\n".join(parts)
 
 
@@ -119,7 +119,11 @@ def _sentence(suite: Mapping[str, Any]) -> str:
     )
 
 
-def _added_lines(suite: Mapping[str, Any]) -> list[str]:
+def _last_lines(suite: Mapping[str, Any]) -> list[str]:
+    """What goes across the classes of a suite."""
+    said = [f"- {one.name}: {times(one.ratio)} times as fast as {one.decoder}" for one in spared(suite)]
+    if said:
+        return ["", "Next to the quickest loader that decodes:", "", *said]
     found = added(suite)
     if not found:
         return []

@@ -38,8 +38,8 @@ ANSWER_SECONDS = 240.0
 
 END_SECONDS = 10.0
 IDLE_SECONDS = 10.0
-PAUSE_SECONDS = 0.2
-IDLE_SHARE = 0.1
+PAUSE_SECONDS = 0.1
+IDLE_SHARE = 0.15
 """Contenders are idle when all together use at most this share of a core during a pause."""
 
 SAMPLE_SECONDS = 0.02
@@ -287,7 +287,8 @@ class Run:
     def _round(self, entry: Entry, for_memory: bool) -> None:
         assert entry.child is not None  # noqa: S101  # able ones have a process
         settings, child = self.settings, entry.child
-        question = {"ask": "round", "warm_up": settings.warm_up, "seconds": settings.seconds}
+        part = 0.5 if for_memory else 1.0
+        question = {"ask": "round", "warm_up": part * settings.warm_up, "seconds": part * settings.seconds}
         seconds = self.answer_seconds + settings.warm_up + settings.seconds
         if not for_memory:
             entry.rounds.append(child.ask(question, seconds))

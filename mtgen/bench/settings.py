@@ -43,7 +43,7 @@ class Settings:
     workers: int | None = _option(None, "Threads or processes of each contender; left out: one per core.", min=1)
     memory: int = _option(128 << 20, "memory= of mtgen's loader, in bytes.", min=1)
     rounds: int = _option(5, "Rounds; medians are reported.", min=1)
-    seconds: float = _option(3.0, "Seconds measured in each round.", min=0.0)
+    seconds: float = _option(2.0, "Seconds measured in each round.", min=0.0)
     warm_up: float = _option(1.0, "Seconds at the start of each round that are not measured.", min=0.0)
     seed: int = _option(0, "Seed of values, cuts and orders.", min=0)
 

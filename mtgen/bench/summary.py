@@ -10,6 +10,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mtgen.errors import StoreError
+
+
+def merged(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The suites of several results, each once, for runs that measured one class at a time.
+
+    Args:
+        results: of a contender in several the last one counts.
+
+    Raises:
+        StoreError: results of the same suite with other settings.
+    """
+    suites: dict[str, dict[str, Any]] = {}
+    for suite in (suite for result in results for suite in result["suites"]):
+        known = suites.setdefault(suite["suite"], {**suite, "contenders": []})
+        if known["settings"] != suite["settings"]:
+            differing = [name for name, value in suite["settings"].items() if known["settings"].get(name) != value]
+            raise StoreError(
+                f"two results of the suite {suite['suite']} differ in {', '.join(differing)}, so they cannot stand in "
+                "one table: measure both with the same settings"
+            )
+        given = {one["name"]: one for one in suite["contenders"]}
+        known["contenders"] = [one for one in known["contenders"] if one["name"] not in given] + list(given.values())
+    return list(suites.values())
+
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
@@ -140,6 +165,32 @@ def added(suite: Mapping[str, Any]) -> list[Added]:
         shares = [first / second - 1 for first, second in pairs]
         found.append(Added(recipe=recipe, share=statistics.median(shares), least=min(shares), most=max(shares)))
     return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spared:
+    """How many times as fast packed pictures are as the quickest loader that decodes.
+
+    Args:
+        name: of the contender with packed pictures.
+        decoder: name of the quickest loader that decodes.
+        ratio: the median of the ratios within each round.
+    """
+
+    name: str
+    decoder: str
+    ratio: float
+
+
+def spared(suite: Mapping[str, Any]) -> list[Spared]:
+    """What packing spares: each of mtgen's packed contenders next to the quickest one that decodes."""
+    measured = [one for one in suite["contenders"] if one["status"] == "measured"]
+    decoders = [one for one in measured if one["group"] in ("antialiased", "no antialias") and one["family"] != "floor"]
+    packed = [one for one in measured if one["group"] == "packed" and one["family"] == "mtgen"]
+    if not decoders or not packed:
+        return []
+    best = max(decoders, key=lambda one: statistics.median(rates(one)))
+    return [Spared(name=one["name"], decoder=best["name"], ratio=ratio(one, best)) for one in packed]
 
 
 def _kinds(one: Mapping[str, Any]) -> set[str]:

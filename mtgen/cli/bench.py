@@ -17,6 +17,9 @@ def run(
     only: Annotated[
         list[str] | None, typer.Option(help="Only contenders whose name contains this; may be given several times.")
     ] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(help="Only this class, such as antialiased; may be given several times.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the result here.", show_default=False)] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw a chart here, .png or .svg.", show_default=False)] = None,
 ) -> None:
@@ -31,7 +34,12 @@ def run(
         if target is not None:
             _check_target(target)
     result = measure(
-        suites or list(SUITES), settings, places, only=only or (), say=lambda text: typer.echo(text, err=True)
+        suites or list(SUITES),
+        settings,
+        places,
+        only=only or (),
+        groups=group or (),
+        say=lambda text: typer.echo(text, err=True),
     )
     if json is not None:
         _write(json, texts.dumps(result, indent=1) + "\n")
@@ -49,9 +57,9 @@ def show(
     from mtgen.bench.chart import draw
     from mtgen.bench.measure import read_result
     from mtgen.bench.report import terminal
+    from mtgen.bench.summary import merged
 
-    found = [read_result(path) for path in results]
-    suites = [suite for result in found for suite in result["suites"]]
+    suites = merged([read_result(path) for path in results])
     for suite in suites:
         typer.echo(f"{terminal(suite)}\n")
     if plot is not None:

@@ -24,7 +24,7 @@ from mtgen.bench.proof import Glances, Proof
 from mtgen.bench.report import markdown, number, terminal
 from mtgen.bench.settings import SUITES, Settings
 from mtgen.bench.suites import CLASSES, contenders
-from mtgen.bench.summary import added, lines
+from mtgen.bench.summary import added, lines, merged, spared
 from mtgen.bench.values import values
 from mtgen.bench.work import Delivered, Work
 from mtgen.errors import AlignmentError, PlanError, StoreError
@@ -351,6 +351,35 @@ def test_what_features_add_is_a_share_of_the_time_of_pictures_alone() -> None:
     assert "recipe clean: +10.0% (+0.0% to +20.0% round by round)" in terminal(suite["suites"][0])
 
 
+def test_packed_pictures_stand_next_to_the_quickest_loader_that_decodes() -> None:
+    suite = result(
+        measured("own", [100, 200, 330], family="mtgen"),
+        measured("memmap", [900, 900, 900]),
+        measured("slow", [5, 5, 5], group="antialiased"),
+        measured("quick", [10, 10, 10], group="no antialias"),
+        measured("floor", [50, 50, 50], group="no antialias", family="floor"),
+    )["suites"][0]
+    (found,) = spared(suite)
+    assert (found.name, found.decoder, found.ratio) == ("own", "quick", 20.0)
+    assert "- own: 20.0 times as fast as quick" in markdown(suite)
+    assert spared(result(measured("memmap", [1]))["suites"][0]) == []
+
+
+def test_classes_measured_one_at_a_time_are_put_together() -> None:
+    first = result(measured("a", [1]), measured("b", [2]))
+    second = result(measured("b", [3]), measured("c", [4]))
+    (suite,) = merged([first, second])
+    assert [(one["name"], one["rounds"][0]["rows"] / 2) for one in suite["contenders"]] == [
+        ("a", 1),
+        ("b", 3),
+        ("c", 4),
+    ]
+    assert len(first["suites"][0]["contenders"]) == 2  # what was given is left as it was
+    second["suites"][0]["settings"]["rounds"] = 9
+    with pytest.raises(StoreError, match="two results of the suite packed differ in rounds"):
+        merged([first, second])
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.5, "0.5"), (12.34, "12.3"), (100, "100"), (999.6, "1,000"), (123_456, "123,000"), (1e6, "1,000,000")],
@@ -397,7 +426,7 @@ def test_the_page_gets_new_figures_and_keeps_the_rest() -> None:
 
 
 def test_a_page_without_a_place_for_a_suite_is_refused() -> None:
-    with pytest.raises(StoreError, match="no lines <!-- bench: machine --> .* to write machine, packed between"):
+    with pytest.raises(StoreError, match=r"no lines <!-- bench: machine --> .* to write machine, packed between"):
         filled("# Page\n", [SAMPLE])
 
 
