@@ -70,7 +70,7 @@ class Entry:
     memory: dict[str, Any] | None = None
     disk_bytes: int | None = None
 
-    def result(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """What goes to JSON."""
         one = self.contender
         return {
@@ -233,7 +233,7 @@ class Run:
             for entry in entries:
                 if entry.child is not None:
                     entry.child.end()
-        return {"suite": self.suite, "contenders": [entry.result() for entry in entries]}
+        return {"suite": self.suite, "contenders": [entry.as_json() for entry in entries]}
 
     def _make(self, entries: Sequence[Entry]) -> dict[str, str]:
         names = {place for entry in entries for place in entry.contender.places}
