@@ -6,6 +6,7 @@ leaves nothing that a later one would take for finished.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +113,7 @@ class Data:
         import mtgen
 
         source = self._store(what, "npy")
-        place = source.parent.parent / "packed.zarr"
+        place = source.parent.parent / f"packed-{_code_digest()}.zarr"
         if self._is_missing(place):
             mtgen.pack(source, place)
         return place
@@ -123,6 +124,16 @@ class Data:
             make_folder(place.parent, "the folder for the data")
             self.say(f"making {place.relative_to(self.folder)}")
         return missing
+
+
+def _code_digest() -> str:
+    """Eight hex digits for the code that packs, so that a store packed by other code is not taken for this one's."""
+    from mtgen import packing
+
+    hashed = hashlib.sha256()
+    for path in sorted(Path(packing.__file__).parent.glob("*.py")):
+        hashed.update(path.read_bytes())
+    return hashed.hexdigest()[:8]
 
 
 def picture_paths(folder: str, rows: Iterable[int]) -> list[str]:

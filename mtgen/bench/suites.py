@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from mtgen import recipe as recipe_names
 from mtgen.bench.settings import SUITES
 from mtgen.errors import PlanError
 from mtgen.recipe import NAMES, Recipe, named_recipe
@@ -202,6 +203,12 @@ def recipes() -> dict[str, str]:
     return {name: class_of(named_recipe(name, size=(150, 150))) for name in NAMES}
 
 
+def _packages(recipe: str) -> tuple[str, ...]:
+    """What a ready recipe needs besides Pillow."""
+    decoder = getattr(named_recipe(recipe, size=(150, 150)), "decoder", "pillow")
+    return tuple(getattr(recipe_names, f"{decoder.upper()}_PACKAGES", ()))
+
+
 def _own(group: str, features: str | None, recipe: str, name: str | None = None) -> Contender:
     kind = {"features.bcolz": "bcolz", "features.packed": "packed", None: "no"}[features]
     return Contender(
@@ -211,6 +218,7 @@ def _own(group: str, features: str | None, recipe: str, name: str | None = None)
         function="loader",
         options={"features": features, "recipe": recipe},
         family="mtgen",
+        needs=_packages(recipe),
         places=("pictures",) if features is None else ("pictures", features),
         floor=PILLOW if group == "antialiased" else _bare(recipe),
         recipe=recipe,
@@ -253,7 +261,8 @@ def _pictures() -> Iterator[Contender]:
         yield _own(group, "features.packed", recipe)
     yield _floor(PILLOW, "antialiased", "bare_pillow", ("pictures",))
     for recipe, group in own.items():
-        yield _floor(_bare(recipe), group, "bare_decode", ("pictures",), recipe=recipe)
+        floor = _floor(_bare(recipe), group, "bare_decode", ("pictures",), recipe=recipe)
+        yield replace(floor, needs=_packages(recipe))
 
 
 def _packed() -> Iterator[Contender]:
