@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-EXTRAS = dev,jax,parquet,hdf5,blosc2,zarr,plot
+EXTRAS = dev,jax,parquet,hdf5,blosc2,zarr,plot,turbo
 # Backends that `make test-backends` goes through, and what it installs for them into the same environment. A plain
 # `torch` from the package index may be a CUDA build of several GB: the exact version is asked for, and a CUDA build is
 # refused unless ALLOW_CUDA=1. Where there is no CPU build: TORCH_PIP='--index-url ...' or TORCH=/path/to/file.whl.
@@ -83,8 +83,8 @@ layers: $(READY) ## imports point down only
 
 check: lint types layers test docs-check ## all of the above that needs no further backend
 
-bench: $(READY) ## measure; numbers go to docs/benchmarks.md by hand
-	@$(BIN)/python scripts/bench.py $(ARGS)
+bench: $(READY) ## measure against other loaders; ARGS='features --json features.json', then scripts/bench.py docs
+	@$(BIN)/python scripts/bench.py run $(ARGS)
 
 samples: $(READY) ## make data_samples anew and fail if a byte changed
 	@$(BIN)/python scripts/make_data_samples.py --check $(ARGS)

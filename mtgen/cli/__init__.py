@@ -12,17 +12,23 @@ from typing import Annotated
 import typer
 
 from mtgen import __version__
-from mtgen.cli import audit, info, pack, selftest, show, train, verify
+from mtgen.cli import audit, bench, info, pack, selftest, show, train, verify
 from mtgen.cli.options import expanded, plain_errors
 
-app = typer.Typer(
-    name="mtgen",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+
+def _app(name: str, text: str | None = None) -> typer.Typer:
+    return typer.Typer(
+        name=name,
+        help=text,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+app = _app("mtgen")
 
 
 def _print_version(asked: bool) -> None:
@@ -50,6 +56,11 @@ for _name, _command in (
     ("pack", pack.pack),
 ):
     app.command(_name)(plain_errors(expanded(_command)))
+
+_bench = _app("bench", "Measure the loader against others on this machine.")
+for _part in (bench.run, bench.show, bench.docs, bench.contenders):
+    _bench.command(_part.__name__)(plain_errors(expanded(_part)))
+app.add_typer(_bench)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

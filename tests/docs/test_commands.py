@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -12,10 +13,15 @@ from mtgen.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "mtgen").rglob("*.py"))]
-COMMANDS = {
-    name: {option for one in command.params for option in (*one.opts, *one.secondary_opts)} | {"--help"}
-    for name, command in typer.main.get_command(app).commands.items()  # type: ignore[attr-defined]
-}
+
+
+def options(command: Any) -> set[str]:
+    """The options of a command and of those under it."""
+    found = {option for one in command.params for option in (*one.opts, *one.secondary_opts)} | {"--help"}
+    return found.union(*(options(one) for one in getattr(command, "commands", {}).values()))
+
+
+COMMANDS = {name: options(command) for name, command in typer.main.get_command(app).commands.items()}  # type: ignore[attr-defined]
 # What stands after a command up to the end of its line, its quotation, or a remark in brackets.
 NAMED = [
     (str(path.relative_to(ROOT)), command, option)

@@ -31,8 +31,10 @@ HEAVY = {"jax", "jaxlib", "keras", "matplotlib", "tensorflow", "torch"}
 LAZY = HEAVY | {"bcolz", "blosc2", "cv2", "h5py", "pyarrow", "simplejpeg", "tensorstore", "zarr"}
 """Imported inside functions only."""
 
-HOMES = {f"mtgen/adapters/{name}.py": name for name in ("keras", "tensorflow", "torch")}
-"""The one file that may import a backend as it loads; nothing loads the file before that backend is wanted."""
+HOMES = {f"mtgen/adapters/{name}.py": name for name in ("keras", "tensorflow", "torch")} | {
+    "mtgen/bench/contenders/keras_pydataset.py": "keras",  # worker processes find the class by its name
+}
+"""Files that may import a backend as they load; nothing loads the file before that backend is wanted."""
 
 PUBLIC = [
     "Batch",

@@ -1,0 +1,73 @@
+"""`torch.utils.data.DataLoader` with worker processes that stay from epoch to epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from mtgen.bench.contenders.pictures import loader
+from mtgen.bench.work import Delivered, Epochs, Work
+
+
+class BenchRows:
+    """A map-style dataset with `__getitems__`, which the loader calls once for the rows of a batch.
+
+    Args:
+        work: what to deliver.
+        decode: name of a way to load a picture; `"pixels"` for decoded ones from a memory map; None for none.
+    """
+
+    def __init__(self, work: Work, decode: str | None) -> None:
+        self.wanted = work.wanted
+        self.size, self.decode = work.size, decode
+        self.features = np.load(work.place("features.npy"), mmap_mode="r")
+        self.pixels = np.load(work.place("pixels.npy"), mmap_mode="r") if decode == "pixels" else None
+        self.paths = work.paths() if decode not in (None, "pixels") else []
+        self.load: Any = None
+
+    def __len__(self) -> int:
+        return len(self.wanted)
+
+    def __getitems__(self, places: list[int]) -> dict[str, Any]:
+        import torch
+
+        rows = self.wanted[places]
+        batch = {"rows": torch.from_numpy(rows), "features": torch.from_numpy(self.features[rows])}
+        if self.pixels is not None:
+            batch["pictures"] = torch.from_numpy(self.pixels[rows])
+        elif self.decode is not None:
+            self.load = self.load or loader(self.decode, self.size)
+            batch["pictures"] = torch.from_numpy(np.stack([self.load(self.paths[row]) for row in rows]))
+        return batch
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+@contextmanager
+def dataloader(work: Work, decode: str | None = None) -> Iterator[Epochs]:
+    """`DataLoader(shuffle=True, num_workers=..., persistent_workers=True)`."""
+    import torch
+
+    generator = torch.Generator()
+    generator.manual_seed(work.seed)
+    batches = torch.utils.data.DataLoader(
+        BenchRows(work, decode),  # type: ignore[arg-type, unused-ignore]
+        batch_size=work.batch_size,
+        shuffle=True,
+        num_workers=work.workers,
+        persistent_workers=True,
+        collate_fn=_as_it_is,
+        generator=generator,
+    )
+
+    def epochs(epoch: int) -> Iterator[Delivered]:
+        for batch in batches:
+            pictures = batch["pictures"].numpy() if "pictures" in batch else None
+            yield Delivered(batch["rows"].numpy(), batch["features"].numpy(), pictures)
+
+    yield epochs
