@@ -18,6 +18,11 @@ import numpy as np
 PACKED_ATTRIBUTE = "mtgen_packed"
 """Attribute of the arrays that `mtgen pack` wrote: every row was written, so what is missing was lost."""
 
+ENCODING = {"encoding-type": "csr_matrix", "encoding-version": "0.1.0"}
+"""Attributes of a group that holds rows in sparse form, as anndata names it."""
+
+ROW_SHAPE_ATTRIBUTE = "mtgen_row_shape"
+
 MAX_BLOCK_BYTES = 2**31 - 2**20
 """A block is decoded whole, and Blosc cannot hold more."""
 
@@ -109,6 +114,11 @@ def sharded_array(metadata: Mapping[str, Any]) -> ShardedArray | None:
         return _understood(metadata)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
+
+
+def is_packed_sparse(attributes: Mapping[str, Any]) -> bool:
+    """Whether a group of these attributes is a store in sparse form that `mtgen pack` wrote."""
+    return attributes.get("encoding-type") == ENCODING["encoding-type"] and bool(attributes.get(PACKED_ATTRIBUTE))
 
 
 def _understood(metadata: Mapping[str, Any]) -> ShardedArray | None:

@@ -48,6 +48,7 @@ class ShardedStore(OpenStore):
         folder: the array's folder.
         location: name for messages; the folder itself by default.
         inside: name of the array in its group.
+        what: what its rows are, for messages.
 
     Raises:
         StoreError: no such array, or its first or last shard is damaged.
@@ -55,10 +56,16 @@ class ShardedStore(OpenStore):
 
     checks_itself = True
 
-    def __init__(self, folder: str | Path, location: str | None = None, inside: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        location: str | None = None,
+        inside: str | None = None,
+        what: str = "store rows",
+    ) -> None:
         self.folder = Path(folder)
         self.location = location or str(folder)
-        self.inside = inside
+        self.inside, self._what = inside, what
         array = sharded_array(read_metadata(self.folder, self.location))
         if array is None:
             raise StoreError(
@@ -82,7 +89,7 @@ class ShardedStore(OpenStore):
 
     def reopening(self) -> tuple[Callable[..., OpenStore], tuple[Any, ...]]:
         """See `OpenStore.reopening`."""
-        return ShardedStore, (str(self.folder.absolute()), self.location, self.inside)
+        return ShardedStore, (str(self.folder.absolute()), self.location, self.inside, self._what)
 
     def close(self) -> None:
         """See `Store.close`; a file that is being read from is closed after that."""
@@ -197,12 +204,12 @@ class ShardedStore(OpenStore):
 
     def _lost_with(self, shard: int) -> str:
         start = shard * self.array.shard_rows
-        return f"store rows {start} to {min(start + self.array.shard_rows, self.num_rows) - 1}"
+        return f"{self._what} {start} to {min(start + self.array.shard_rows, self.num_rows) - 1}"
 
     def _broken(self, block: int, what: str) -> StoreError:
         shard, place = divmod(block, self.array.blocks_per_shard)
         start = block * self.chunk_rows
-        rows = f"store rows {start} to {min(start + self.chunk_rows, self.num_rows) - 1}"
+        rows = f"{self._what} {start} to {min(start + self.chunk_rows, self.num_rows) - 1}"
         return StoreError(
             f"block {place} of shard file {self._files.path(shard)} is broken: {what}; it holds {rows}: copy the store "
             "again, or pack it anew",
@@ -220,13 +227,13 @@ def _group_starts(near: np.ndarray, offsets: np.ndarray, ends: np.ndarray) -> np
     return starts
 
 
-def read_metadata(folder: Path, location: str) -> dict[str, Any]:
-    """The content of `zarr.json`.
+def read_metadata(folder: Path, location: str, name: str = METADATA_FILE) -> dict[str, Any]:
+    """The content of `zarr.json`, or of another small JSON file.
 
     Raises:
         StoreError: it is missing, cannot be read, or is no JSON object.
     """
-    path = folder / METADATA_FILE
+    path = folder / name
     try:
         with open_regular(path) as file:
             text = file.read(MAX_JSON_BYTES)
