@@ -161,9 +161,7 @@ def _layout(store: Store, codec: str, block_rows: int | None, choices: list[Choi
     row_bytes = int(np.prod(store.row_shape, dtype=np.int64)) * store.dtype.itemsize
     sample = read(store, sample_rows(store.num_rows, row_bytes))
     choices.append(choose(sample, block_rows, sparse=block_rows is None))
-    return make_layout(
-        store.num_rows, store.row_shape, store.dtype, codec=choices[-1].codec, block_rows=block_rows
-    )
+    return make_layout(store.num_rows, store.row_shape, store.dtype, codec=choices[-1].codec, block_rows=block_rows)
 
 
 def _attributes(store: Store) -> dict[str, str]:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtgen.packing.layout import Codec
+from mtgen.packing.layout import Codec, make_layout
 
 SAMPLE_BYTES = 4 << 20
 
-WORTH_SHARE = 0.87
-"""Compressed rows must be this small beside plain ones: decoding takes longer than reading the rest from memory does,
-and is made up for only where it saves disk and page cache."""
+WORTH_SHARES = {"lz4": 0.75, "sparse": 0.5}
+"""A form must be this small beside the plain one. From memory plain rows are read 2 to 4 times as fast as others, so
+another form is worth it only where clearly more rows stay in memory, or on the disk
+(docs/decisions/0009-packed-stores.md). Half the size is about 33 percent non-zeros of float32."""
 
 END_BYTES = 8
 """What a row costs in the sparse form besides its values: where they end."""
@@ -35,8 +36,8 @@ class Choice:
     def __str__(self) -> str:
         tried = ", ".join(f"{name} {share:.0%}" for name, share in self.shares.items())
         return (
-            f"codec {self.codec} was chosen by a sample: {self.nonzero_share:.1%} of the values are not zero, and of the "
-            f"plain size would be: {tried}"
+            f"{self.codec} was chosen by a sample: {self.nonzero_share:.1%} of the values are not zero; parts of the "
+            f"plain size: {tried}"
         )
 
 
@@ -47,20 +48,20 @@ def choose(sample: np.ndarray, block_rows: int | None, sparse: bool = True) -> C
 
     Args:
         sample: rows, C-contiguous.
-        block_rows: rows that are compressed together.
+        block_rows: rows that are compressed together; None for those of `make_layout`.
         sparse: whether the sparse form may be chosen.
 
     Example:
-        >>> choose(np.eye(64, dtype="f4"), 2).codec
+        >>> choose(np.eye(64, dtype="f4"), None).codec
         'sparse'
     """
     share = nonzero_share(sample)
-    shares = {"lz4": _lz4_share(sample, block_rows)}
+    layout = make_layout(len(sample), sample.shape[1:], sample.dtype, codec="lz4", block_rows=block_rows)
+    shares = {"lz4": _lz4_share(sample, layout.block_rows)}
     if sparse and sample[0].size > 1:
         shares["sparse"] = sparse_share(share, sample[0].size, sample.dtype.itemsize)
-    smallest: Codec = "lz4" if shares["lz4"] < shares.get("sparse", np.inf) else "sparse"
-    codec: Codec = smallest if shares[smallest] <= WORTH_SHARE else "none"
-    return Choice(codec=codec, nonzero_share=share, shares=shares)
+    worth: list[Codec] = [name for name in ("lz4", "sparse") if shares.get(name, 1.0) <= WORTH_SHARES[name]]
+    return Choice(codec=min(worth, key=shares.__getitem__, default="none"), nonzero_share=share, shares=shares)
 
 
 def column_dtype(num_columns: int) -> str:

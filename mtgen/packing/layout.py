@@ -14,10 +14,12 @@ from mtgen.stores.shard_metadata import DTYPES, PACKED_ATTRIBUTE
 
 Codec = Literal["none", "lz4", "zstd", "sparse"]
 
-PAGE_BYTES = 4096
-"""A disk reads pages of this size whole, so a smaller block saves nothing, and a larger one decodes rows in vain."""
+BLOCK_BYTES = {"none": 1024, "lz4": 2048, "zstd": 2048}
+"""Bytes of a block of rows smaller than that; larger rows have a block each, so that one can be read alone. Below, the
+20 bytes that each block costs (index and checksum) grow above 2 percent, and compressed blocks grow larger; above, rows
+are read, checked and decoded in vain (docs/decisions/0009-packed-stores.md)."""
 
-MOST_BLOCK_ROWS = 64
+MOST_BLOCK_ROWS = 256
 SHARD_BYTES = 32 << 20
 """Decoded size of a shard, the unit that is written at once: an index of 16 bytes per block is a small part of it.
 In large stores it grows up to `GROWTH` times, so that there are few enough files to keep them open."""
@@ -115,7 +117,7 @@ def make_layout(
         row_shape: shape of one row.
         dtype: a dtype of numbers.
         codec: "none", "lz4", "zstd" or "sparse".
-        block_rows: rows per block; None for as many as a disk page holds, at least one.
+        block_rows: rows per block; None for one, or as many small ones as `BLOCK_BYTES` hold.
 
     Raises:
         StoreError: rows that Zarr cannot hold, or none at all.
@@ -124,7 +126,7 @@ def make_layout(
     Example:
         >>> layout = make_layout(200_000, (512,), "float32", codec="none")
         >>> layout.block_rows, layout.shard_rows, layout.num_shards
-        (2, 16384, 13)
+        (1, 16384, 13)
     """
     name = np.dtype(dtype).name
     if name not in DTYPES:
@@ -133,13 +135,11 @@ def make_layout(
     if not num_rows or not row_bytes:
         raise StoreError(f"there are {num_rows} rows of {tuple(row_shape)}, which hold nothing to pack")
     if codec not in (*_CODECS, "sparse"):
-        raise PlanError(
-            f"codec must be one of {', '.join(map(repr, _CODECS))}, 'sparse' or 'auto', received {codec!r}"
-        )
+        raise PlanError(f"codec must be one of {', '.join(map(repr, _CODECS))}, 'sparse' or 'auto', received {codec!r}")
     if codec == "sparse" and block_rows not in (None, 1):
         raise PlanError(f"block_rows={block_rows!r} has no meaning for codec 'sparse', whose rows are read one by one")
     if block_rows is None:
-        block_rows = min(max(PAGE_BYTES // row_bytes, 1), MOST_BLOCK_ROWS)
+        block_rows = min(max(BLOCK_BYTES.get(codec, 0) // row_bytes, 1), MOST_BLOCK_ROWS)
     elif isinstance(block_rows, bool) or not isinstance(block_rows, int) or block_rows < 1:
         raise PlanError(f"block_rows must be an integer >= 1 or None, received {block_rows!r}")
     block_rows = 1 if codec == "sparse" else min(block_rows, num_rows)

@@ -20,12 +20,15 @@ from mtgen.errors import StoreError
 from mtgen.packing.arrays import NewArray
 from mtgen.packing.choice import column_dtype
 from mtgen.packing.dense import Bar, read, refuse_different
-from mtgen.packing.layout import PAGE_BYTES, Layout, make_layout
+from mtgen.packing.layout import Layout, make_layout
 from mtgen.packing.work import Work, has_files
 from mtgen.stores import Store
 from mtgen.stores.new_folder import make_folder, remove_tree, replace_file
 from mtgen.stores.shard_metadata import ENCODING, PACKED_ATTRIBUTE, ROW_SHAPE_ATTRIBUTE
 from mtgen.stores.sparse import SparseStore
+
+BLOCK_BYTES = 4096
+"""Bytes of a block of values: the values of a row of some hundreds lie in one block, sometimes two."""
 
 ENDS = "ends.npy"
 """File in the work folder: where the values of each row end, once all are counted."""
@@ -75,7 +78,7 @@ def write_sparse(store: Store, work: Work, layout: Layout, attributes: dict[str,
     source = _Source(store, layout.shard_rows, _counted(store, work, layout, bar))
     num_values = int(source.ends[-1])
     itemsize = np.dtype(layout.dtype).itemsize
-    values = make_layout(max(num_values, 1), (), layout.dtype, codec="none", block_rows=PAGE_BYTES // itemsize)
+    values = make_layout(max(num_values, 1), (), layout.dtype, codec="none", block_rows=BLOCK_BYTES // itemsize)
     values = replace(values, num_rows=num_values)
     columns = replace(values, dtype=column_dtype(math.prod(layout.row_shape)))
     _write_values(
@@ -153,7 +156,7 @@ def _await(under_way: list[tuple[NewArray, Any]]) -> None:
 
 
 def _write_ends(ends: np.ndarray, work: Work) -> None:
-    layout = make_layout(len(ends), (), "uint64", codec="none", block_rows=PAGE_BYTES // 8)
+    layout = make_layout(len(ends), (), "uint64", codec="none", block_rows=BLOCK_BYTES // 8)
     array = NewArray(work.rows / "indptr", layout, {}, work.failed)
     unsigned = ends.astype(np.uint64)
     for shard in range(layout.num_shards):

@@ -199,7 +199,8 @@ def read_index(file: ShardFile, num_entries: int) -> np.ndarray:
     num_bytes = num_entries * ENTRY_BYTES + CRC_BYTES
     if num_bytes > file.size:
         raise file.broken(
-            f"it has {file.size:,} bytes, the index alone of its {num_entries:,} blocks takes {num_bytes:,} (truncated?)"
+            f"it has {file.size:,} bytes, the index of its {num_entries:,} blocks alone takes {num_bytes:,} "
+            "(truncated?)"
         )
     content = file.read(file.size - num_bytes, num_bytes)
     if google_crc32c.value(content) != RESIDUE:

@@ -185,11 +185,16 @@ class ShardedStore(OpenStore):
         near = (gaps >= 0) & (gaps <= GAP_BYTES) & (shards[1:] == shards[:-1])
         if not near.any():
             return read_all(files, offsets.tolist(), lengths.tolist())
-        starts = _group_starts(near, offsets, ends)
-        stops = np.append(starts[1:], len(blocks))
-        firsts, lasts = offsets[starts], ends[stops - 1]
+        begins = np.ones(len(blocks), bool)
+        np.logical_not(near, out=begins[1:])
+        starts = begins.nonzero()[0]
+        lasts = ends[np.concatenate((starts[1:], [len(blocks)])) - 1]
+        if (lasts - offsets[starts]).max() > MERGED_BYTES:
+            starts = _split(begins, offsets)
+            lasts = ends[np.concatenate((starts[1:], [len(blocks)])) - 1]
+        firsts = offsets[starts]
         merged = read_all([files[place] for place in starts.tolist()], firsts.tolist(), (lasts - firsts).tolist())
-        group = np.repeat(np.arange(len(starts)), stops - starts)
+        group = np.cumsum(begins) - 1
         inner = offsets - firsts[group]
         cuts = zip(group.tolist(), inner.tolist(), (inner + lengths).tolist(), strict=True)
         return [merged[number][start:stop] for number, start, stop in cuts]
@@ -217,13 +222,12 @@ class ShardedStore(OpenStore):
         )
 
 
-def _group_starts(near: np.ndarray, offsets: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Where the reads begin that near blocks are merged to, none much longer than `MERGED_BYTES`; int64."""
-    begins = np.concatenate([[True], ~near])
-    run = np.flatnonzero(begins)[np.cumsum(begins) - 1]
+def _split(begins: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Cut merged reads that are too long; returns where reads begin, int64, and marks it in `begins`."""
+    run = begins.nonzero()[0][np.cumsum(begins) - 1]
     part = (offsets - offsets[run]) // MERGED_BYTES
     begins[1:] |= part[1:] != part[:-1]
-    starts: np.ndarray = np.flatnonzero(begins)
+    starts: np.ndarray = begins.nonzero()[0]
     return starts
 
 

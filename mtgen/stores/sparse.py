@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,17 @@ import numpy as np
 from mtgen.errors import StoreError
 from mtgen.stores.base import OpenStore
 from mtgen.stores.shard_metadata import ROW_SHAPE_ATTRIBUTE, is_packed_sparse
-from mtgen.stores.sharded import METADATA_FILE, PIECE_BYTES, ShardedStore, read_metadata
+from mtgen.stores.sharded import METADATA_FILE, ShardedStore, read_metadata
 
 HELD_BYTES = 64 << 20
 """The starts of rows are held in memory up to this size, 8 bytes a row; of longer stores they are read as they are
 needed, one more small read per row."""
+
+PIECE_BYTES = 2 << 20
+"""Scratch memory of one read, about."""
+
+VALUE_SCRATCH_BYTES = 40
+"""Scratch memory of one value: three places of 8 bytes, and the value and its column twice."""
 
 COLUMN_DTYPES = ("uint16", "uint32")
 
@@ -78,12 +85,9 @@ class SparseStore(OpenStore):
 
     def _shape(self) -> tuple[int, ...]:
         """Rows first; what the group says, if its arrays can hold that."""
-        shape, row_shape = self.attributes.get("shape"), self.attributes.get(ROW_SHAPE_ATTRIBUTE)
-        for lengths in (shape, row_shape):
-            if not isinstance(lengths, list) or not all(type(one) is int and 0 < one < 2**62 for one in lengths):
-                raise self._contradiction(f"its shape is {shape!r:.200} with rows of {row_shape!r:.200}")
-        assert_shape = isinstance(shape, list) and isinstance(row_shape, list)
-        if not assert_shape or len(shape) != 2 or len(row_shape) > 31 or math.prod(row_shape) != shape[1]:
+        shape: Any = self.attributes.get("shape")
+        row_shape: Any = self.attributes.get(ROW_SHAPE_ATTRIBUTE)
+        if not (_are_lengths(shape) and _are_lengths(row_shape)) or len(shape) != 2 or math.prod(row_shape) != shape[1]:
             raise self._contradiction(f"its shape is {shape!r:.200} with rows of {row_shape!r:.200}")
         if self._ends.num_rows != shape[0] + 1 or self._ends.dtype != np.uint64:
             raise self._contradiction(f"{shape[0]} rows, and {self._ends.num_rows} {self._ends.dtype} in indptr")
@@ -112,10 +116,11 @@ class SparseStore(OpenStore):
         starts, stops = self._spans(ordered)
         target = out.reshape(-1).view(self._bits)
         target[...] = 0
-        cost = (stops - starts) * (self.dtype.itemsize + 24) + 2 * self._values.array.block_bytes
-        piece = np.cumsum(cost) // PIECE_BYTES
-        edges = [0, *(np.flatnonzero(np.diff(piece)) + 1).tolist(), len(rows)]
-        for first, last in zip(edges[:-1], edges[1:], strict=True):
+        cost = np.cumsum((stops - starts) * VALUE_SCRATCH_BYTES + 2 * self._values.array.block_bytes)
+        edges = [0, len(rows)]
+        if cost[-1] > PIECE_BYTES:
+            edges[1:1] = (np.flatnonzero(np.diff(cost // PIECE_BYTES)) + 1).tolist()
+        for first, last in pairwise(edges):
             here = slice(first, last)
             try:
                 self._scatter(ordered[here], slots[here], starts[here], stops[here], target)
@@ -181,6 +186,10 @@ class SparseStore(OpenStore):
         out = np.empty(len(rows), np.uint64)
         self._ends.read_rows(rows, out)
         return out.view(np.int64)
+
+
+def _are_lengths(value: Any) -> bool:
+    return isinstance(value, list) and len(value) < 32 and all(type(one) is int and 0 < one < 2**62 for one in value)
 
 
 def _flat(store: ShardedStore, blocks: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ import mtgen
 from mtgen.errors import PlanError, StoreError
 from mtgen.packing import layout as layouts
 from mtgen.packing import pack
-from mtgen.packing.work import Work
+from mtgen.packing.arrays import NewArray
 from mtgen.stores.bcolz_writer import write_bcolz
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,17 +92,17 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 CHILD = """
     import os, signal, sys
     from pathlib import Path
-    from mtgen.packing import layout, pack, work
+    from mtgen.packing import arrays, layout, pack
     layout.SHARD_BYTES = 8192
     left = int(sys.argv[3])
-    await_written = work.Work.await_written
+    await_written = arrays.NewArray.await_written
     def counted(self, written):
         global left
         await_written(self, written)
         left -= 1
         if not left:
             os.kill(os.getpid(), signal.SIGKILL)
-    work.Work.await_written = counted
+    arrays.NewArray.await_written = counted
     print(pack(sys.argv[1], sys.argv[2], verify=True))
 """
 
@@ -166,14 +166,14 @@ def test_another_source_or_other_settings_are_refused_with_what_differs(tmp_path
 
 def test_shards_of_another_array_of_the_same_shape_were_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An array in memory has no files that would tell it from another one."""
-    await_written = Work.await_written
+    await_written = NewArray.await_written
 
-    def stopped(work: Work, written: Any) -> None:
-        await_written(work, written)
+    def stopped(array: NewArray, written: Any) -> None:
+        await_written(array, written)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Work, "await_written", stopped)
+        patched.setattr(NewArray, "await_written", stopped)
         with pytest.raises(KeyboardInterrupt):
             pack(rows_of(), tmp_path / "x.zarr", codec="none")
     assert list(tmp_path.glob(".x.zarr.packing/rows.zarr/c/0/0"))
@@ -262,8 +262,8 @@ def test_the_command_packs_and_says_what_it_made(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mtgen", "pack", str(tmp_path / "x.bcolz"), str(tmp_path / "x.zarr"), "--verify"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.startswith(f"{tmp_path / 'x.zarr'}: 1,000 rows of (6,) float32, 64 rows per block, codec ")
-    assert ended.stdout.endswith("every row compared with the source\n")
+    assert ended.stdout.startswith(f"{tmp_path / 'x.zarr'}: 1,000 rows of (6,) float32, 42 rows per block, codec ")
+    assert ", every row compared with the source; none was chosen by a sample: 100.0% of the values" in ended.stdout
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (again.returncode, again.stdout) == (1, "")
     assert again.stderr.startswith("error: it exists already, nothing is overwritten")
