@@ -156,11 +156,10 @@ def _await(under_way: list[tuple[NewArray, Any]]) -> None:
 
 
 def _write_ends(ends: np.ndarray, work: Work) -> None:
-    layout = make_layout(len(ends), (), "uint64", codec="none", block_rows=BLOCK_BYTES // 8)
+    layout = make_layout(len(ends), (), "int64", codec="none", block_rows=BLOCK_BYTES // 8)
     array = NewArray(work.rows / "indptr", layout, {}, work.failed)
-    unsigned = ends.astype(np.uint64)
     for shard in range(layout.num_shards):
-        array.await_written(array.begin_write(shard, unsigned[slice(*layout.span(shard))]))
+        array.await_written(array.begin_write(shard, ends[slice(*layout.span(shard))]))
 
 
 def _write_group(work: Work, layout: Layout, attributes: dict[str, Any]) -> None:

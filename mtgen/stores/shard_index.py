@@ -38,7 +38,7 @@ class ShardIndex:
         # Blosc adds at most 16 bytes, zstd less than 1 in 128 and a few (ZSTD_COMPRESSBOUND).
         self._most = CRC_BYTES + array.block_bytes + (0 if array.codec == "none" else array.block_bytes // 128 + 1024)
         self._least = CRC_BYTES + (array.block_bytes if array.codec == "none" else _LEAST[array.codec])
-        self._num_held = 0 if array.codec == "none" else min(array.num_blocks, HELD_BYTES // 12)
+        self._num_held = 1 if array.codec == "none" else max(1, min(array.num_blocks, HELD_BYTES // 12))
         self._offsets = np.zeros(self._num_held, np.uint64)
         self._lengths = np.zeros(self._num_held, np.uint32)
         self._all_held = False
@@ -129,8 +129,8 @@ class ShardIndex:
             )
         offsets, lengths = offsets.astype(np.int64), lengths.astype(np.int64)
         if overlaps:
-            order = np.argsort(offsets, kind="stable")
-            ends = (offsets + lengths)[order]
-            if (ends[:-1] > offsets[order][1:]).any():
+            starts, ends = offsets[~missing], (offsets + lengths)[~missing]
+            order = np.argsort(starts, kind="stable")
+            if (ends[order][:-1] > starts[order][1:]).any():
                 raise file.broken("its index says that blocks overlap")
         return offsets, lengths

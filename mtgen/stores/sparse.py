@@ -89,7 +89,7 @@ class SparseStore(OpenStore):
         row_shape: Any = self.attributes.get(ROW_SHAPE_ATTRIBUTE)
         if not (_are_lengths(shape) and _are_lengths(row_shape)) or len(shape) != 2 or math.prod(row_shape) != shape[1]:
             raise self._contradiction(f"its shape is {shape!r:.200} with rows of {row_shape!r:.200}")
-        if self._ends.num_rows != shape[0] + 1 or self._ends.dtype != np.uint64:
+        if self._ends.num_rows != shape[0] + 1 or self._ends.dtype != np.int64:
             raise self._contradiction(f"{shape[0]} rows, and {self._ends.num_rows} {self._ends.dtype} in indptr")
         if self._values.num_rows != self._columns.num_rows or self._columns.dtype.name not in COLUMN_DTYPES:
             raise self._contradiction(
@@ -183,9 +183,9 @@ class SparseStore(OpenStore):
         return starts, stops
 
     def _read_ends(self, rows: np.ndarray) -> np.ndarray:
-        out = np.empty(len(rows), np.uint64)
+        out = np.empty(len(rows), np.int64)
         self._ends.read_rows(rows, out)
-        return out.view(np.int64)
+        return out
 
 
 def _are_lengths(value: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,8 @@ class Packed(StoreContract):
     kind: type = ShardedStore
 
     @pytest.fixture(autouse=True)
-    def _small_shards(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    def _small_shards(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(layouts, "SHARD_BYTES", 100)
-        yield
 
     def make(self, tmp_path: Path, array: np.ndarray) -> Path:
         pack(array, tmp_path / "x.zarr", codec=self.codec, block_rows=self.block_rows)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import google_crc32c
+import numpy as np
 
 ENTRY = 16
 
