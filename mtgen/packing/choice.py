@@ -11,7 +11,7 @@ from mtgen.packing.layout import Codec, make_layout
 SAMPLE_BYTES = 4 << 20
 
 WORTH_SHARES = {"lz4": 0.75, "sparse": 0.5}
-"""A form must be this small beside the plain one. From memory plain rows are read 2 to 4 times as fast as others, so
+"""A form must be this small beside the plain one. From memory plain rows are read clearly faster than others, so
 another form is worth it only where clearly more rows stay in memory, or on the disk
 (docs/decisions/0009-packed-stores.md). Half the size is about 33 percent non-zeros of float32."""
 
