@@ -52,7 +52,7 @@ def choose(sample: np.ndarray, block_rows: int | None, sparse: bool = True) -> C
         sparse: whether the sparse form may be chosen.
 
     Example:
-        >>> choose(np.eye(64, dtype="f4"), None).codec
+        >>> choose(np.eye(512, dtype="f4"), None).codec
         'sparse'
     """
     share = nonzero_share(sample)
@@ -93,7 +93,7 @@ def nonzero_share(sample: np.ndarray) -> float:
         0.75
     """
     bits = np.ascontiguousarray(sample).view(f"u{sample.dtype.itemsize}")
-    return np.count_nonzero(bits) / bits.size
+    return float(np.count_nonzero(bits) / bits.size)
 
 
 def _lz4_share(sample: np.ndarray, block_rows: int) -> float:
