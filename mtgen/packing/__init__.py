@@ -1,4 +1,4 @@
-"""Pack any store into one whose rows can be read alone: a sharded Zarr v3 array that other programs open too."""
+"""Pack any store into one whose rows can be read alone: sharded Zarr v3 arrays that other programs open too."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from tqdm import tqdm
 
 from mtgen.errors import StoreError
 from mtgen.folder_lock import FolderLock
-from mtgen.packing.layout import Codec, Layout, choose_codec, make_layout, sample_rows
-from mtgen.packing.work import Work, has_files
+from mtgen.packing.choice import Choice, choose, sample_rows
+from mtgen.packing.dense import Bar, compare_dense, read, write_dense
+from mtgen.packing.layout import Codec, Layout, make_layout
+from mtgen.packing.sparse import compare_sparse, write_sparse
+from mtgen.packing.work import Work
 from mtgen.stores import Store, open_store
 from mtgen.stores.container import KEY_ATTRIBUTE
 from mtgen.stores.new_folder import replace_file
@@ -30,26 +33,32 @@ class Packed:
     Args:
         path: the new store.
         layout: its shape.
+        num_shards: shards of rows, in the sparse form of values.
         num_written: shards written now; the others were there from a run before.
         num_bytes: size on disk.
         compared: whether every row was compared with the source.
+        choice: what the codec was chosen by; None where it was given, or chosen by a run before.
     """
 
     path: Path
     layout: Layout
+    num_shards: int
     num_written: int
     num_bytes: int
     compared: bool
+    choice: Choice | None = None
 
     def __str__(self) -> str:
         layout = self.layout
         plain = layout.num_rows * int(np.prod(layout.row_shape, dtype=np.int64)) * np.dtype(layout.dtype).itemsize
-        before = layout.num_shards - self.num_written
+        before = self.num_shards - self.num_written
+        form = "" if layout.codec == "sparse" else f"{layout.block_rows} rows per block, "
         return (
-            f"{self.path}: {layout.num_rows:,} rows of {layout.row_shape} {layout.dtype}, {layout.block_rows} rows per "
-            f"block, codec {layout.codec}, {self.num_bytes:,} bytes ({self.num_bytes / plain:.0%} of the plain size)"
-            + (f", {before} of {layout.num_shards} shards were there" if before else "")
+            f"{self.path}: {layout.num_rows:,} rows of {layout.row_shape} {layout.dtype}, {form}codec {layout.codec}, "
+            f"{self.num_bytes:,} bytes ({self.num_bytes / plain:.0%} of the plain size)"
+            + (f", {before} of {self.num_shards} shards were there" if before else "")
             + (", every row compared with the source" if self.compared else "")
+            + (f"; {self.choice}" if self.choice is not None else "")
         )
 
 
@@ -64,7 +73,8 @@ def pack(
 ) -> Packed:
     """Write the rows of a store, and its keys, as a sharded Zarr v3 array whose rows can be read alone.
 
-    Call it from any thread; two shards are held in memory. The target appears whole, with one rename at the end. A
+    Rows of mostly zeros become a group of three such arrays (sparse form). Call it from any thread; two shards are held
+    in memory. The target appears whole, with one rename at the end. A
     run that was interrupted is gone on with by the same call: finished shards are read back, and kept where they are
     right; those of a source that is in no local file are compared with it. Where the source changed meanwhile it is
     refused.
@@ -72,8 +82,9 @@ def pack(
     Args:
         source: what `mtgen.open_store` opens, or a store.
         target: folder to make, such as `features.zarr`; it must not exist.
-        codec: "auto" looks at a sample; "none", "lz4" or "zstd" (smallest, slower).
-        block_rows: rows that are decoded together; None for a disk page, at least one row.
+        codec: "auto" looks at a sample and chooses "none", "lz4" or "sparse" (only what is not zero is stored); "zstd"
+            is slower.
+        block_rows: rows that are decoded together; None for one row, or a disk page of smaller ones.
         verify: read everything back and compare it with the source before the target appears.
         progress: show a progress bar.
 
@@ -92,22 +103,15 @@ def pack(
     if os.path.lexists(place):
         raise StoreError("it exists already, nothing is overwritten: remove it or choose another path", path=str(place))
     opened = open_store(source)
+    choices: list[Choice] = []
     try:
         work = Work(place)
         work.make()
         lock = FolderLock(work.folder)
         lock.take()
         try:
-            layout = work.layout_of(opened, lambda: _layout(opened, codec, block_rows), codec, block_rows)
-            missing = work.missing_shards(
-                layout,
-                _attributes(opened),
-                _bar(progress, "look at"),
-                lambda shard, rows: _is_right(opened, layout, shard, rows),
-            )
-            _write(opened, work, layout, missing, _bar(progress, "pack"))
-            if verify:
-                _compare(opened, work, layout, _bar(progress, "compare"))
+            layout = work.layout_of(opened, lambda: _layout(opened, codec, block_rows, choices), codec, block_rows)
+            num_shards = _write(opened, work, layout, verify, lambda what: _bar(progress, what))
             _write_keys(opened, place)
             num_bytes = work.num_bytes
             work.publish(lock)
@@ -116,7 +120,29 @@ def pack(
     finally:
         if not isinstance(source, Store):
             opened.close()
-    return Packed(path=place, layout=layout, num_written=len(missing), num_bytes=num_bytes, compared=verify)
+    return Packed(
+        path=place,
+        layout=layout,
+        num_shards=num_shards,
+        num_written=work.num_written,
+        num_bytes=num_bytes,
+        compared=verify,
+        choice=choices[0] if choices else None,
+    )
+
+
+def _write(store: Store, work: Work, layout: Layout, verify: bool, bar: Bar) -> int:
+    """Write, and compare if asked; the number of shards in all."""
+    attributes = _attributes(store)
+    if layout.codec == "sparse":
+        num_shards = write_sparse(store, work, layout, attributes, bar)
+        if verify:
+            compare_sparse(store, work, layout, bar)
+        return num_shards
+    array = write_dense(store, work, layout, attributes, bar)
+    if verify:
+        compare_dense(store, array, bar)
+    return layout.num_shards
 
 
 def _bar(progress: bool, what: str) -> Any:
@@ -126,65 +152,16 @@ def _bar(progress: bool, what: str) -> Any:
     return bar
 
 
-def _layout(store: Store, codec: str, block_rows: int | None) -> Layout:
-    layout = make_layout(
-        store.num_rows,
-        store.row_shape,
-        store.dtype,
-        codec="none" if codec == "auto" else codec,  # type: ignore[arg-type]
-        block_rows=block_rows,
-    )
+def _layout(store: Store, codec: str, block_rows: int | None, choices: list[Choice]) -> Layout:
+    """The layout that was asked for; where it is to be chosen, the choice is added to `choices`."""
+    chosen = "none" if codec == "auto" else codec
+    layout = make_layout(store.num_rows, store.row_shape, store.dtype, codec=chosen, block_rows=block_rows)  # type: ignore[arg-type]
     if codec != "auto":
         return layout
     row_bytes = int(np.prod(store.row_shape, dtype=np.int64)) * store.dtype.itemsize
-    rows = sample_rows(store.num_rows, row_bytes)
-    chosen, _ = choose_codec(_read(store, rows), layout.block_rows)
-    return make_layout(store.num_rows, store.row_shape, store.dtype, codec=chosen, block_rows=block_rows)
-
-
-def _read(store: Store, rows: np.ndarray) -> np.ndarray:
-    out = np.empty((len(rows), *store.row_shape), store.dtype)
-    store.read_rows(rows, out)
-    return out
-
-
-def _write(store: Store, work: Work, layout: Layout, missing: list[int], bar: Any) -> None:
-    """One shard is written while the next is read."""
-    under_way: list[Any] = []
-    try:
-        for shard in bar(missing):
-            values = _read(store, np.arange(*layout.span(shard)))
-            while under_way:
-                work.await_written(under_way.pop())
-            under_way.append(work.begin_write(layout, shard, values))
-    finally:
-        # Also where the next one cannot be read: what is done need not be done again.
-        while under_way:
-            work.await_written(under_way.pop())
-
-
-def _is_right(store: Store, layout: Layout, shard: int, found: np.ndarray) -> bool:
-    """Whether a shard of a run before is the source's; of a source without files only its values tell."""
-    return has_files(store) or not _differ(_read(store, np.arange(*layout.span(shard))), found).any()
-
-
-def _differ(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Which rows differ, bit for bit."""
-    differing = np.ascontiguousarray(expected).view(np.uint8) != found.view(np.uint8)
-    wrong: np.ndarray = differing.reshape(len(expected), -1).any(axis=1)
-    return wrong
-
-
-def _compare(store: Store, work: Work, layout: Layout, bar: Any) -> None:
-    for shard in bar(range(layout.num_shards)):
-        rows = np.arange(*layout.span(shard))
-        wrong = _differ(_read(store, rows), work.read(layout, shard))
-        if wrong.any():
-            raise StoreError(
-                f"{int(wrong.sum())} rows differ from the source after packing, the first is row "
-                f"{int(rows[np.argmax(wrong)])}: does something write to the source, or is the disk damaged?",
-                path=str(work.place),
-            )
+    sample = read(store, sample_rows(store.num_rows, row_bytes))
+    choices.append(choose(sample, block_rows, sparse=block_rows is None))
+    return make_layout(store.num_rows, store.row_shape, store.dtype, codec=choices[-1].codec, block_rows=block_rows)
 
 
 def _attributes(store: Store) -> dict[str, str]:
@@ -195,7 +172,7 @@ def _write_keys(store: Store, place: Path) -> None:
     """Keys as `<name>.keys.npy` beside the rows; their column's name is in the rows' own attributes."""
     if store.keys is None:
         return
-    keys = _read(store.keys, np.arange(store.keys.num_rows))
+    keys = read(store.keys, np.arange(store.keys.num_rows))
     content = io.BytesIO()
     np.save(content, keys, allow_pickle=False)
     path = place.with_name(f"{place.name}.keys.npy")

@@ -10,24 +10,21 @@ from typing import Any, Literal
 import numpy as np
 
 from mtgen.errors import PlanError, StoreError
+from mtgen.stores.shard_metadata import DTYPES, PACKED_ATTRIBUTE
 
-Codec = Literal["none", "lz4", "zstd"]
+Codec = Literal["none", "lz4", "zstd", "sparse"]
 
-PAGE_BYTES = 4096
-"""A disk reads pages of this size whole, so a smaller block saves nothing, and a larger one decodes rows in vain."""
+BLOCK_BYTES = {"none": 1024, "lz4": 2048, "zstd": 2048}
+"""Bytes of a block of rows smaller than that; larger rows have a block each, so that one can be read alone. Below, the
+20 bytes that each block costs (index and checksum) grow above 2 percent, and compressed blocks grow larger; above, rows
+are read, checked and decoded in vain (docs/decisions/0009-packed-stores.md)."""
 
-MOST_BLOCK_ROWS = 64
+MOST_BLOCK_ROWS = 256
 SHARD_BYTES = 32 << 20
-"""Decoded size of a shard, the unit that is written at once: an index of 16 bytes per block is a small part of it."""
+"""Decoded size of a shard, the unit that is written at once: an index of 16 bytes per block is a small part of it.
+In large stores it grows up to `GROWTH` times, so that there are few enough files to keep them open."""
 
-WORTH_RATIO = 1.15
-"""Compression below this saves less time in reading than it costs in decoding (research: storage, section 10)."""
-
-SAMPLE_BYTES = 4 << 20
-
-_NUMBERS = {"bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)), "float16", "float32"}
-DTYPES = _NUMBERS | {"float64"}
-"""What Zarr v3 holds of NumPy's dtypes."""
+GROWTH, MOST_SHARDS = 4, 64
 
 _CODECS: dict[str, list[dict[str, Any]]] = {
     "none": [],
@@ -46,7 +43,8 @@ class Layout:
         dtype: name of the dtype, in little-endian byte order on disk.
         block_rows: rows that are decoded together.
         shard_rows: rows in one file, a multiple of `block_rows`.
-        codec: how blocks are compressed; each has a crc32c checksum besides.
+        codec: how blocks are compressed; each has a crc32c checksum besides. Of "sparse", which has arrays of its own
+            layouts (`sparse.py`), `shard_rows` are the rows that are read from the source at once.
     """
 
     num_rows: int
@@ -103,6 +101,7 @@ class Layout:
             "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
             "fill_value": False if self.dtype == "bool" else 0,
             "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
+            "attributes": {PACKED_ATTRIBUTE: True},
         }
 
 
@@ -117,8 +116,8 @@ def make_layout(
         num_rows: >= 1.
         row_shape: shape of one row.
         dtype: a dtype of numbers.
-        codec: "none", "lz4" or "zstd".
-        block_rows: rows per block; None for as many as a disk page holds, at least one.
+        codec: "none", "lz4", "zstd" or "sparse".
+        block_rows: rows per block; None for one, or as many small ones as `BLOCK_BYTES` hold.
 
     Raises:
         StoreError: rows that Zarr cannot hold, or none at all.
@@ -127,7 +126,7 @@ def make_layout(
     Example:
         >>> layout = make_layout(200_000, (512,), "float32", codec="none")
         >>> layout.block_rows, layout.shard_rows, layout.num_shards
-        (2, 16384, 13)
+        (1, 16384, 13)
     """
     name = np.dtype(dtype).name
     if name not in DTYPES:
@@ -135,14 +134,17 @@ def make_layout(
     row_bytes = math.prod(row_shape) * np.dtype(dtype).itemsize
     if not num_rows or not row_bytes:
         raise StoreError(f"there are {num_rows} rows of {tuple(row_shape)}, which hold nothing to pack")
-    if codec not in _CODECS:
-        raise PlanError(f"codec must be one of {', '.join(map(repr, _CODECS))} or 'auto', received {codec!r}")
+    if codec not in (*_CODECS, "sparse"):
+        raise PlanError(f"codec must be one of {', '.join(map(repr, _CODECS))}, 'sparse' or 'auto', received {codec!r}")
+    if codec == "sparse" and block_rows not in (None, 1):
+        raise PlanError(f"block_rows={block_rows!r} has no meaning for codec 'sparse', whose rows are read one by one")
     if block_rows is None:
-        block_rows = min(max(PAGE_BYTES // row_bytes, 1), MOST_BLOCK_ROWS)
+        block_rows = min(max(BLOCK_BYTES.get(codec, 0) // row_bytes, 1), MOST_BLOCK_ROWS)
     elif isinstance(block_rows, bool) or not isinstance(block_rows, int) or block_rows < 1:
         raise PlanError(f"block_rows must be an integer >= 1 or None, received {block_rows!r}")
-    block_rows = min(block_rows, num_rows)
-    shard_rows = max(SHARD_BYTES // (block_rows * row_bytes), 1) * block_rows
+    block_rows = 1 if codec == "sparse" else min(block_rows, num_rows)
+    shard_bytes = min(max(SHARD_BYTES, num_rows * row_bytes // MOST_SHARDS), SHARD_BYTES * GROWTH)
+    shard_rows = max(shard_bytes // (block_rows * row_bytes), 1) * block_rows
     most = -(-num_rows // block_rows) * block_rows
     return Layout(
         num_rows=int(num_rows),
@@ -177,36 +179,3 @@ def layout_from(settings: Mapping[str, Any]) -> Layout:
     if shard_rows < 1 or shard_rows % made.block_rows:
         raise ValueError(f"shards of {shard_rows} rows in blocks of {made.block_rows}")
     return replace(made, shard_rows=shard_rows)
-
-
-def sample_rows(num_rows: int, row_bytes: int) -> np.ndarray:
-    """Rows to choose a codec by: runs of neighbours spread over the store, int64 `(n,)`, about `SAMPLE_BYTES`.
-
-    Pure.
-    """
-    num = min(num_rows, max(1, SAMPLE_BYTES // max(1, row_bytes)))
-    run = min(num, 64)
-    starts = np.linspace(0, num_rows - run, max(1, num // run)).astype(np.int64)
-    return np.unique((starts[:, None] + np.arange(run)).ravel())
-
-
-def choose_codec(sample: np.ndarray, block_rows: int) -> tuple[Codec, float]:
-    """The codec for rows like those of the sample, and how many times smaller lz4 made it.
-
-    It is "lz4" where that is worth the time to decode it, else "none".
-
-    Any thread.
-
-    Args:
-        sample: rows, C-contiguous.
-        block_rows: rows that are compressed together.
-    """
-    from numcodecs import blosc
-
-    plain = packed = 0
-    for start in range(0, len(sample), block_rows):
-        block = np.ascontiguousarray(sample[start : start + block_rows])
-        plain += block.nbytes
-        packed += len(blosc.compress(block.reshape(-1), b"lz4", 5, blosc.SHUFFLE))
-    ratio = plain / max(packed, 1)
-    return ("lz4" if ratio >= WORTH_RATIO else "none"), ratio

@@ -1,44 +1,41 @@
-"""The folder in which a store is packed until it is whole: its record, its shards, and how it gets its place."""
+"""The folder in which a store is packed until it is whole: its record, and how it gets its place."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from mtgen.errors import MtgenError, StoreError
 from mtgen.folder_lock import FolderLock
 from mtgen.packing.layout import Layout, layout_from
 from mtgen.state import differences
 from mtgen.stores import Store
-from mtgen.stores.base import load_package
 from mtgen.stores.new_folder import make_folder, remove_tree, replace_file, sync_folder
 
-VERSION = 1
+VERSION = 2
 RECORD, ROWS = "record.json", "rows.zarr"
-WRITE_SECONDS = 300.0
-"""Longest wait for one shard."""
 
 
 class Work:
     """`.<name>.packing` beside the place of the new store.
 
-    One thread, but for `begin_write`, which gives work to TensorStore's threads. A shard is a file that TensorStore
-    writes under another name, flushes and renames: it is there whole or not at all.
+    One thread.
 
     Args:
         place: where the store will be.
+
+    Attributes:
+        num_written: shards written by this run.
     """
 
     def __init__(self, place: Path) -> None:
         self.place = place
         self.folder = place.with_name(f".{place.name}.packing")
-        self._array: Any = None
+        self.num_written = 0
 
     def make(self) -> None:
         """Make the folder where it is not there.
@@ -70,7 +67,7 @@ class Work:
         try:
             replace_file(path, json.dumps(content, indent=1).encode())
         except OSError as error:
-            raise self._failed(error) from error
+            raise self.failed(error) from error
         return made
 
     def _record(self, path: Path) -> dict[str, Any]:
@@ -86,84 +83,15 @@ class Work:
             ) from error
         return dict(record)
 
-    def missing_shards(
-        self,
-        layout: Layout,
-        attributes: dict[str, Any],
-        bar: Callable[[Iterable[int]], Iterable[int]],
-        is_right: Callable[[int, np.ndarray], bool],
-    ) -> list[int]:
-        """Open the array, and say which shards to write: those that are not there, cannot be read whole, or are wrong.
-
-        Args:
-            layout: of the array.
-            attributes: of the array; JSON.
-            bar: shows progress over the shards that are there.
-            is_right: says of a shard that was read whole whether its rows are those of the source.
-        """
-        self._open(layout, attributes)
-        there = [shard for shard in range(layout.num_shards) if (self._rows / layout.shard_key(shard)).exists()]
-        sound = {shard for shard in bar(there) if self._is_sound(layout, shard, is_right)}
-        return [shard for shard in range(layout.num_shards) if shard not in sound]
-
-    def _is_sound(self, layout: Layout, shard: int, is_right: Callable[[int, np.ndarray], bool]) -> bool:
-        try:
-            rows = self.read(layout, shard)
-        except StoreError:
-            return False
-        return is_right(shard, rows)
-
     @property
-    def _rows(self) -> Path:
+    def rows(self) -> Path:
+        """Where the store is made."""
         return self.folder / ROWS
-
-    def _open(self, layout: Layout, attributes: dict[str, Any]) -> None:
-        tensorstore = load_package("tensorstore", "tensorstore", str(self.place))
-        spec = {
-            "driver": "zarr3",
-            # Zarr leaves out what is all zeros; a shard that is there was written, one that is not was lost.
-            "store_data_equal_to_fill_value": True,
-            "kvstore": {"driver": "file", "path": str(self._rows)},
-            "metadata": {**layout.metadata(), **({"attributes": attributes} if attributes else {})},
-        }
-        try:
-            self._array = tensorstore.open(spec, open=True, create=True).result(timeout=WRITE_SECONDS)
-        except Exception as error:  # TensorStore raises by status code: ValueError, OSError, ...
-            raise self._failed(error) from error
-
-    def begin_write(self, layout: Layout, shard: int, values: np.ndarray) -> Any:
-        """Start to write a shard; for `await_written`. The values are TensorStore's until then."""
-        first, stop = layout.span(shard)
-        return self._array[first:stop].write(values)
-
-    def await_written(self, written: Any) -> None:
-        """Wait until a shard is on disk.
-
-        Raises:
-            StoreError: it is not.
-        """
-        try:
-            written.result(timeout=WRITE_SECONDS)
-        except Exception as error:
-            raise self._failed(error) from error
-
-    def read(self, layout: Layout, shard: int) -> np.ndarray:
-        """A shard's rows, with their checksums compared.
-
-        Raises:
-            StoreError: it cannot be read.
-        """
-        first, stop = layout.span(shard)
-        try:
-            found: np.ndarray = self._array[first:stop].read().result(timeout=WRITE_SECONDS)
-        except Exception as error:
-            raise self._failed(error) from error
-        return np.ascontiguousarray(found)
 
     @property
     def num_bytes(self) -> int:
         """Size on disk."""
-        return sum(path.stat().st_size for path in self._rows.rglob("*") if path.is_file())
+        return sum(path.stat().st_size for path in self.rows.rglob("*") if path.is_file())
 
     def publish(self, lock: FolderLock) -> None:
         """Give the finished store its place, and remove the folder.
@@ -171,22 +99,22 @@ class Work:
         Raises:
             StoreError: somebody else made it meanwhile, or it cannot be renamed; the folder stays, to be gone on with.
         """
-        self._array = None
         try:
-            for folder, _, _ in os.walk(self._rows):
+            for folder, _, _ in os.walk(self.rows):
                 sync_folder(Path(folder))
             if os.path.lexists(self.place):
                 raise StoreError("it was made by someone else meanwhile, nothing is overwritten", path=str(self.place))
-            os.rename(self._rows, self.place)
+            os.rename(self.rows, self.place)
             sync_folder(self.place.parent)
             lock.release()
             remove_tree(self.folder)
         except OSError as error:
             if isinstance(error, StoreError):
                 raise
-            raise self._failed(error) from error
+            raise self.failed(error) from error
 
-    def _failed(self, error: BaseException) -> StoreError:
+    def failed(self, error: BaseException) -> StoreError:
+        """The error of what could not be written."""
         return StoreError(
             f"packing failed ({error}): check space and rights. What is done is in {self.folder}, and the same command "
             "goes on from there",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mtgen.errors import StoreError
 from mtgen.stores.base import open_regular
+from mtgen.stores.shard_metadata import is_packed_sparse
 
 MAGIC_BYTES = [  # (offset, bytes, kind)
     (0, b"\x93NUMPY", "npy"),
@@ -26,7 +27,7 @@ def detect(path: Path) -> str:
     """Kind of the store at a local path.
 
     Returns:
-        One of "npy", "hdf5", "parquet", "blosc2", "carray", "ctable", "zarr", "zarr group".
+        One of "npy", "hdf5", "parquet", "blosc2", "carray", "ctable", "zarr", "zarr group", "sparse".
 
     Raises:
         StoreError: nothing there, or nothing that is a store; the text says what was found and what was expected.
@@ -72,7 +73,7 @@ def _detect_folder(path: Path) -> str:
     if {"meta", "data"} <= has or (path / "meta" / "storage").exists() or (path / "meta" / "sizes").exists():
         return "carray"
     if "zarr.json" in has:
-        return "zarr group" if _node_type(path / "zarr.json") == "group" else "zarr"
+        return _zarr_kind(_json(path / "zarr.json"))
     if ".zarray" in has:
         return "zarr"
     if ".zgroup" in has:
@@ -84,8 +85,11 @@ def _detect_folder(path: Path) -> str:
     raise StoreError(f"this folder is no store: it has {_listing(path)}, expected {EXPECTED_FOLDER}", path=str(path))
 
 
-def _node_type(path: Path) -> str:
-    return str(_json(path).get("node_type"))
+def _zarr_kind(metadata: dict[str, object]) -> str:
+    if metadata.get("node_type") != "group":
+        return "zarr"
+    attributes = metadata.get("attributes")
+    return "sparse" if isinstance(attributes, dict) and is_packed_sparse(attributes) else "zarr group"
 
 
 def _json_keys(path: Path) -> set[str]:

@@ -86,10 +86,10 @@ def _bcolz_column(ctable: Any, name: str) -> OpenStore:
 
 
 def _zarr_array(array: Any) -> OpenStore:
-    """TensorStore for an array in a local folder whose dtype it knows; else the object itself."""
+    """A reader of our own, or TensorStore, for an array in a local folder of a dtype they know; else the object."""
     root = getattr(array.store, "root", None)
     if root is not None and array.dtype.kind not in "SUmM":
-        from mtgen.stores.zarr import ZarrStore
+        from mtgen.stores.zarr import open_array
 
-        return ZarrStore(str(Path(root) / array.path))
+        return open_array(str(Path(root) / array.path))
     return ArrayStore(array, f"zarr.Array {array.shape} {array.dtype}")

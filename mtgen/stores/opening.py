@@ -184,9 +184,13 @@ def _single(kind: str, path: Path) -> OpenStore:
         from mtgen.stores.blosc2 import Blosc2Store
 
         return Blosc2Store(path)
-    from mtgen.stores.zarr import ZarrStore
+    if kind == "sparse":
+        from mtgen.stores.sparse import SparseStore
 
-    return ZarrStore(str(path))
+        return SparseStore(path)
+    from mtgen.stores.zarr import open_array
+
+    return open_array(path)
 
 
 def _container(kind: str, path: Path) -> Container:

@@ -23,6 +23,8 @@ from mtgen.promises import SHOWN, Promises, Verify, changed_text, read_manifest
 from mtgen.stores.base import Store
 from mtgen.stores.bcolz import BcolzStore
 from mtgen.stores.opening import URL, split_inside
+from mtgen.stores.sharded import ShardedStore
+from mtgen.stores.sparse import SparseStore
 from mtgen.stores.zarr import METADATA, ZarrStore
 
 SELF_CHECKING = "Zarr v3 with the crc32c codec and HDF5 with fletcher32"
@@ -93,6 +95,8 @@ def _raise(error: OSError) -> None:
 
 def checks_itself(store: Any) -> bool:
     """Whether each read of the store compares checksums that its own format holds."""
+    if isinstance(store, ShardedStore | SparseStore):
+        return True
     if isinstance(store, ZarrStore):
         return store.source is not None and _has_crc(store.array.codec)
     return bool(getattr(getattr(store, "dataset", None), "fletcher32", False))

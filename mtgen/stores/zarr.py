@@ -1,5 +1,7 @@
 """Zarr v2, Zarr v3 (sharded too) and N5 through TensorStore: local folders and `http`, `s3`, `gs` URLs.
 
+Local arrays of the layout that `mtgen pack` writes are read without it, by `sharded.py`; `open_array` decides.
+
 A chunk that was never written reads as the array's fill value; that is the format's rule, so a lost chunk file
 cannot be told from an empty one.
 """
@@ -17,8 +19,10 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import StoreError
-from mtgen.stores.base import OpenStore, Store, load_package, open_regular
+from mtgen.stores.base import OpenStore, Store, load_package
 from mtgen.stores.container import KEY_ATTRIBUTE, KEY_MEMBER, Container
+from mtgen.stores.shard_metadata import sharded_array
+from mtgen.stores.sharded import METADATA_FILE, ShardedStore, read_metadata
 
 CACHE_BYTES = 2**24  # per store: shard indexes and the chunks read last
 RETRIES = {"max_retries": 5, "initial_delay": "0.2s", "max_delay": "2s"}  # without it, TensorStore tries for minutes
@@ -108,8 +112,9 @@ class Node:
             self.attributes = self._read(".zattrs") or {}
 
     def _read(self, name: str) -> dict[str, Any] | None:
-        if "://" not in self.source and os.path.exists(local := os.path.join(self.source, name)):
-            open_regular(local).close()  # TensorStore would wait for a pipe
+        if "://" not in self.source:
+            folder = Path(self.source)
+            return read_metadata(folder, self.source, name) if os.path.lexists(folder / name) else None
         tensorstore = _tensorstore(self.source)
         try:
             context = tensorstore.Context(CONTEXT)
@@ -228,13 +233,27 @@ class ZarrStore(OpenStore):
         self.array = None
 
 
+def open_array(folder: str | Path, location: str | None = None, inside: str | None = None) -> OpenStore:
+    """A store of a local array: our own reader where its layout is one that this reads, else TensorStore.
+
+    Raises:
+        StoreError: no array there, or one that cannot be read.
+    """
+    path = Path(folder)
+    if hasattr(os, "pread") and (path / METADATA_FILE).exists():
+        found = sharded_array(read_metadata(path, location or str(folder)))
+        if found is not None and found.shape[0]:
+            return ShardedStore(path, location, inside)
+    return ZarrStore(str(folder), location, inside)
+
+
 def group_container(folder: Path) -> Container:
     """The arrays of a local Zarr group, those of its sub-groups as `group/array`."""
     location = str(folder)
     nodes = {node_name: node for node_name, node in _walk(folder, "") if node.is_array}
 
-    def open_member(name: str) -> ZarrStore:
-        return ZarrStore(str(folder / name), f"{location}::{name}", name, nodes[name])
+    def open_member(name: str) -> OpenStore:
+        return open_array(folder / name, f"{location}::{name}", name)
 
     return Container(
         location=location,

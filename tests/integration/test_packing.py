@@ -18,7 +18,7 @@ import mtgen
 from mtgen.errors import PlanError, StoreError
 from mtgen.packing import layout as layouts
 from mtgen.packing import pack
-from mtgen.packing.work import Work
+from mtgen.packing.arrays import NewArray
 from mtgen.stores.bcolz_writer import write_bcolz
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +33,12 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 def rows_of(dtype: str = "float32", row_shape: tuple[int, ...] = (6,)) -> np.ndarray:
     rng = np.random.default_rng(0)
     return (rng.standard_normal((NUM_ROWS, *row_shape)) * 100).astype(dtype)
+
+
+def mostly_zeros(row_shape: tuple[int, ...] = (30,)) -> np.ndarray:
+    rows = rows_of(row_shape=row_shape)
+    rows[np.random.default_rng(2).random(rows.shape) < 0.9] = 0
+    return rows
 
 
 def read(store: Any) -> np.ndarray:
@@ -92,17 +98,17 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 CHILD = """
     import os, signal, sys
     from pathlib import Path
-    from mtgen.packing import layout, pack, work
+    from mtgen.packing import arrays, layout, pack
     layout.SHARD_BYTES = 8192
     left = int(sys.argv[3])
-    await_written = work.Work.await_written
+    await_written = arrays.NewArray.await_written
     def counted(self, written):
         global left
         await_written(self, written)
         left -= 1
         if not left:
             os.kill(os.getpid(), signal.SIGKILL)
-    work.Work.await_written = counted
+    arrays.NewArray.await_written = counted
     print(pack(sys.argv[1], sys.argv[2], verify=True))
 """
 
@@ -118,17 +124,17 @@ def child(source: Path, target: Path, num_shards: int) -> subprocess.CompletedPr
     )
 
 
-def test_killed_runs_go_on_where_they_were(tmp_path: Path) -> None:
-    array = rows_of()
+@pytest.mark.parametrize("array", [rows_of(), mostly_zeros()], ids=["none", "sparse"])
+def test_killed_runs_go_on_where_they_were(array: np.ndarray, tmp_path: Path) -> None:
     write_bcolz(tmp_path / "x.bcolz", array, keys=np.arange(NUM_ROWS), key_name="id")
-    for num_shards in (1, 1):
+    num_files = 2 if array.shape[1] == 30 else 1  # for values and columns
+    for num_shards in (num_files, num_files):
         assert child(tmp_path / "x.bcolz", tmp_path / "x.zarr", num_shards).returncode == -signal.SIGKILL
         assert not (tmp_path / "x.zarr").exists()
     packed = pack(tmp_path / "x.bcolz", tmp_path / "x.zarr", verify=True)
-    assert packed.num_written <= packed.layout.num_shards - 2
-    assert f"{packed.layout.num_shards - packed.num_written} of {packed.layout.num_shards} shards were there" in str(
-        packed
-    )
+    assert packed.num_written <= packed.num_shards - 2
+    assert f"{packed.num_shards - packed.num_written} of {packed.num_shards} shards were there" in str(packed)
+    assert (packed.layout.codec == "sparse") == (array.shape[1] == 30)
     assert np.array_equal(read(mtgen.open_store(tmp_path / "x.zarr")), array)
     assert not list(tmp_path.glob(".*"))
 
@@ -164,23 +170,40 @@ def test_another_source_or_other_settings_are_refused_with_what_differs(tmp_path
         pack(tmp_path / "x.bcolz", tmp_path / "x.zarr")
 
 
-def test_shards_of_another_array_of_the_same_shape_were_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("codec", ["none", "sparse"])
+@pytest.mark.parametrize("other", [rows_of() + 1, rows_of()[::-1], np.where(rows_of() > 0, rows_of(), 0)], ids=len)
+def test_shards_of_another_array_of_the_same_shape_were_kept(
+    other: np.ndarray, codec: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An array in memory has no files that would tell it from another one."""
-    await_written = Work.await_written
+    await_written = NewArray.await_written
 
-    def stopped(work: Work, written: Any) -> None:
-        await_written(work, written)
+    def stopped(array: NewArray, written: Any) -> None:
+        await_written(array, written)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Work, "await_written", stopped)
+        patched.setattr(NewArray, "await_written", stopped)
         with pytest.raises(KeyboardInterrupt):
-            pack(rows_of(), tmp_path / "x.zarr", codec="none")
-    assert list(tmp_path.glob(".x.zarr.packing/rows.zarr/c/0/0"))
-    other = rows_of() + 1
-    packed = pack(other, tmp_path / "x.zarr", codec="none")
-    assert packed.num_written == packed.layout.num_shards
+            pack(rows_of(), tmp_path / "x.zarr", codec=codec)
+    assert list(tmp_path.glob(".x.zarr.packing/rows.zarr/**/c/0"))
+    packed = pack(other, tmp_path / "x.zarr", codec=codec, verify=True)
+    assert packed.num_written == packed.num_shards
     assert np.array_equal(read(mtgen.open_store(tmp_path / "x.zarr")), other)
+
+
+def test_a_source_that_changes_between_counting_and_writing_is_an_error(tmp_path: Path) -> None:
+    class Moody:
+        shape, dtype = (NUM_ROWS, 30), np.dtype("float32")
+        asked = 0
+
+        def __getitem__(self, rows: Any) -> np.ndarray:
+            self.asked += 1
+            return (mostly_zeros() if self.asked < 20 else rows_of(row_shape=(30,)))[rows]
+
+    with pytest.raises(StoreError, match=r"rows \d+ to \d+ have other values than when they were counted"):
+        pack(Moody(), tmp_path / "x.zarr", codec="sparse")
+    assert not (tmp_path / "x.zarr").exists()
 
 
 def test_a_source_that_changes_while_it_is_packed_is_found_by_verify(tmp_path: Path) -> None:
@@ -204,19 +227,20 @@ def test_shards_of_zeros_have_files_too(tmp_path: Path) -> None:
     assert len(list((tmp_path / "x.zarr" / "c").glob("*/0"))) == packed.layout.num_shards > 1
 
 
-def test_nan_and_minus_zero_are_the_same_rows(tmp_path: Path) -> None:
-    array = rows_of()
-    array[3], array[4] = np.nan, -0.0
-    pack(array, tmp_path / "x.zarr", verify=True)
+@pytest.mark.parametrize("codec", ["auto", "none", "lz4", "zstd", "sparse"])
+def test_nan_and_minus_zero_are_the_same_rows(codec: Any, tmp_path: Path) -> None:
+    array = mostly_zeros()
+    array[3], array[4], array[5] = np.nan, -0.0, 0.0
+    pack(array, tmp_path / "x.zarr", codec=codec, verify=True)
     assert read(mtgen.open_store(tmp_path / "x.zarr")).tobytes() == array.tobytes()
 
 
+@pytest.mark.parametrize("array", [rows_of(), mostly_zeros()], ids=["none", "sparse"])
 @pytest.mark.parametrize("name", ["open", "write", "fsync", "rename", "replace"])
 def test_whatever_call_fails_nothing_half_is_there_and_the_next_run_works(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, array: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The calls that Python makes: record, keys, publishing. TensorStore's own are not reached from here."""
-    array = rows_of()
     write_bcolz(tmp_path / "x.bcolz", array, keys=np.arange(NUM_ROWS), key_name="id")
     real, failed = getattr(os, name), 0
     for nth in range(1, 100):
@@ -262,8 +286,74 @@ def test_the_command_packs_and_says_what_it_made(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mtgen", "pack", str(tmp_path / "x.bcolz"), str(tmp_path / "x.zarr"), "--verify"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.startswith(f"{tmp_path / 'x.zarr'}: 1,000 rows of (6,) float32, 64 rows per block, codec ")
-    assert ended.stdout.endswith("every row compared with the source\n")
+    assert ended.stdout.startswith(f"{tmp_path / 'x.zarr'}: 1,000 rows of (6,) float32, 42 rows per block, codec ")
+    assert ", every row compared with the source; none was chosen by a sample: 100.0% of the values" in ended.stdout
     again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (again.returncode, again.stdout) == (1, "")
     assert again.stderr.startswith("error: it exists already, nothing is overwritten")
+
+
+# --- the sparse form --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("row_shape", [(30,), (5, 6), (2, 3, 5)])
+def test_mostly_zeros_are_packed_in_sparse_form_with_their_keys(row_shape: tuple[int, ...], tmp_path: Path) -> None:
+    array = mostly_zeros(row_shape)
+    write_bcolz(tmp_path / "x.bcolz", array, keys=np.arange(NUM_ROWS) * 3, key_name="id")
+    packed = pack(tmp_path / "x.bcolz", tmp_path / "x.zarr", verify=True)
+    assert packed.layout.codec == "sparse"
+    assert packed.choice is not None
+    assert str(packed.choice) in str(packed)
+    assert packed.num_bytes < array.nbytes / 2
+    store = mtgen.open_store(tmp_path / "x.zarr")
+    assert (store.row_shape, store.dtype, store.chunk_rows) == (row_shape, np.dtype("f4"), 1)
+    assert store.key_name == "id"
+    data = mtgen.Dataset(pd.DataFrame({"id": np.arange(NUM_ROWS) * 3}), {"x": mtgen.Rows(tmp_path / "x.zarr")})
+    assert np.array_equal(data.fetch([5, 3, 999]).inputs["x"], array[[5, 3, 999]])
+    again = pack(tmp_path / "x.zarr", tmp_path / "dense.zarr", codec="none", verify=True)
+    assert again.layout.row_shape == row_shape
+    assert np.array_equal(read(mtgen.open_store(tmp_path / "dense.zarr")), array)
+
+
+def test_rows_of_nothing_but_zeros_take_next_to_nothing(tmp_path: Path) -> None:
+    packed = pack(np.zeros((NUM_ROWS, 30), "f4"), tmp_path / "x.zarr", codec="sparse", verify=True)
+    assert not read(mtgen.open_store(tmp_path / "x.zarr")).any()
+    assert packed.num_bytes < 20_000
+
+
+def test_many_columns_have_wider_numbers(tmp_path: Path) -> None:
+    array = np.zeros((20, 70_000), "u1")
+    array[np.arange(20), np.arange(20) * 3684] = np.arange(20) + 1
+    pack(array, tmp_path / "x.zarr", codec="sparse", verify=True)
+    assert np.array_equal(read(mtgen.open_store(tmp_path / "x.zarr")), array)
+    assert (tmp_path / "x.zarr/indices/zarr.json").read_text().count('"uint32"') == 1
+
+
+def test_the_choice_is_said_on_the_terminal(tmp_path: Path) -> None:
+    write_bcolz(tmp_path / "x.bcolz", mostly_zeros())
+    command = [sys.executable, "-m", "mtgen", "pack", str(tmp_path / "x.bcolz"), str(tmp_path / "x.zarr")]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    assert "codec sparse" in ended.stdout
+    assert "sparse was chosen by a sample: 10.2% of the values are not zero; parts of the plain size: " in ended.stdout
+
+
+@pytest.mark.parametrize("codec", ["none", "lz4", "sparse"])
+def test_manifests_cover_packed_stores_and_they_check_themselves(codec: Any, tmp_path: Path) -> None:
+    from mtgen.stores.promised import checks_itself
+    from mtgen.verify import make_manifest
+
+    array = mostly_zeros()
+    pack(array, tmp_path / "x.zarr", codec=codec)
+    store = mtgen.open_store(tmp_path / "x.zarr")
+    assert checks_itself(store)
+    table = pd.DataFrame({"n": range(NUM_ROWS)})
+    data = mtgen.Dataset(table, {"x": mtgen.Rows(tmp_path / "x.zarr")})
+    make_manifest(data, tmp_path / "manifest.csv")
+    for verify in ("open", "read"):
+        rows = mtgen.Rows(tmp_path / "x.zarr", manifest=tmp_path / "manifest.csv", verify=verify)
+        assert np.array_equal(mtgen.Dataset(table, {"x": rows}).fetch([7]).inputs["x"], array[[7]])
+    shard = next(path for path in sorted((tmp_path / "x.zarr").rglob("0")) if path.is_file())
+    shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(mtgen.errors.MtgenError):
+        mtgen.Dataset(table, {"x": mtgen.Rows(tmp_path / "x.zarr", manifest=tmp_path / "manifest.csv")})
