@@ -1,0 +1,143 @@
+"""Which measurements fit into the time there is, and how long each may take. Pure.
+
+Wishes come in order of importance. Each gets at least what makes it worth doing, or is left out with the reason; what
+is left over is shared out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mtgen.errors import PlanError
+
+LEAST_ROUNDS = 3
+"""Both sides of a comparison are measured at least so often, in turn: fewer say nothing about the noise."""
+
+MOST_ROUNDS = 8
+
+LEAST_SLICE_SECONDS = 0.1
+"""Shortest slice: some thirty switches of threads, so that one more or less is no matter."""
+
+LEAST_SLICE_BATCHES = 6
+"""Batches in the shortest slice, the first ones of which only fill the pipeline."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """One measurement.
+
+    Args:
+        name: of the measurement, unique.
+        least_seconds: shorter, and it says nothing; >= 0.
+        most_seconds: longer brings nothing more; >= `least_seconds`.
+    """
+
+    name: str
+    least_seconds: float
+    most_seconds: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.least_seconds <= self.most_seconds < math.inf:
+            raise PlanError(
+                f"measurement {self.name!r} needs 0 <= least_seconds <= most_seconds, finite; received "
+                f"{self.least_seconds} and {self.most_seconds}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """What is measured, for how long, and what is not.
+
+    Args:
+        seconds: name -> seconds, in the order of the wishes.
+        skipped: name -> why it is not measured.
+    """
+
+    seconds: dict[str, float]
+    skipped: dict[str, str]
+
+
+def schedule(wishes: Sequence[Wish], seconds: float) -> Schedule:
+    """Share out the time: first what each wish needs, in their order, then the rest in proportion.
+
+    Args:
+        wishes: the most important first.
+        seconds: there are, all together.
+
+    Raises:
+        PlanError: two wishes of one name.
+
+    Example:
+        >>> wishes = [Wish(name="a", least_seconds=1, most_seconds=2), Wish(name="b", least_seconds=2, most_seconds=9)]
+        >>> schedule(wishes, 2.5).seconds
+        {'a': 2.0}
+        >>> schedule(wishes, 5.0).seconds
+        {'a': 1.5, 'b': 3.5}
+    """
+    names = [wish.name for wish in wishes]
+    if len(set(names)) < len(names):
+        raise PlanError(f"measurements need names of their own, received {names}")
+    left = max(0.0, seconds)
+    taken: list[Wish] = []
+    skipped: dict[str, str] = {}
+    for wish in wishes:
+        if wish.least_seconds <= left:
+            taken.append(wish)
+            left -= wish.least_seconds
+        else:
+            skipped[wish.name] = f"needs {wish.least_seconds:.1f} s, and {left:.1f} s of {seconds:.1f} s were left"
+    wants = {wish.name: wish.most_seconds - wish.least_seconds for wish in taken}
+    all_wanted = math.fsum(wants.values())
+    part = min(1.0, left / all_wanted) if all_wanted > 0 else 0.0
+    return Schedule(
+        seconds={wish.name: wish.least_seconds + part * wants[wish.name] for wish in taken}, skipped=skipped
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slices:
+    """How one comparison uses its time.
+
+    Args:
+        num_rounds: how often both sides are measured.
+        seconds: of one slice of one side.
+    """
+
+    num_rounds: int
+    seconds: float
+
+    @property
+    def turns(self) -> Iterable[tuple[int, ...]]:
+        """For each round the sides (0 and 1) in the order in which they are measured: 01 10 01, so that what drifts
+        meets both alike.
+        """
+        return [(0, 1) if number % 2 == 0 else (1, 0) for number in range(self.num_rounds)]
+
+
+def least_slice(batch_seconds: float) -> float:
+    """Seconds of the shortest slice that says something, where a batch takes so long."""
+    return max(LEAST_SLICE_SECONDS, LEAST_SLICE_BATCHES * batch_seconds)
+
+
+def least_comparison(batch_seconds: float) -> float:
+    """Seconds of the shortest comparison of two sides, where a batch takes so long.
+
+    Example:
+        >>> round(least_comparison(0.05), 3)
+        1.8
+    """
+    return 2 * LEAST_ROUNDS * least_slice(batch_seconds)
+
+
+def slices(seconds: float, batch_seconds: float) -> Slices:
+    """Cut the time of a comparison into slices: more rounds first, then longer ones.
+
+    Example:
+        >>> slices(2.0, 0.01)
+        Slices(num_rounds=8, seconds=0.125)
+    """
+    rounds = int(seconds / (2 * least_slice(batch_seconds)))
+    rounds = min(max(rounds, LEAST_ROUNDS), MOST_ROUNDS)
+    return Slices(num_rounds=rounds, seconds=max(0.0, seconds) / (2 * rounds))
