@@ -113,7 +113,7 @@ def recipe_named(images: Images, name: str) -> Images:
     Raises:
         PlanError: the settings do not go with that recipe.
     """
-    without_cache = {"cache": None} if "cache" in IMAGES_PARAMETERS else {}
+    without_cache: dict[str, Any] = {"cache": None} if "cache" in IMAGES_PARAMETERS else {}
     if not isinstance(images.recipe, Recipe):
         return dataclasses.replace(images, recipe=name, **without_cache)
     given = images.recipe
@@ -124,7 +124,7 @@ def recipe_named(images: Images, name: str) -> Images:
 
 def with_recipe(images: Images, recipe: Recipe) -> Images:
     """The settings with that recipe, and without a cache."""
-    without_cache = {"cache": None} if "cache" in IMAGES_PARAMETERS else {}
+    without_cache: dict[str, Any] = {"cache": None} if "cache" in IMAGES_PARAMETERS else {}
     said = {name: IMAGES_PARAMETERS[name].default for name in (*_RECIPE_OF_IMAGES, "filter")}
     return dataclasses.replace(images, **said, recipe=recipe, **without_cache)
 
@@ -156,5 +156,3 @@ def bound_like(bound: BoundImages, images: Images, dataset: Dataset) -> BoundIma
     made = dataclasses.replace(images, manifest=None, verify=None).bind(dataset.table)
     made.promises = bound.promises
     return made
-
-

@@ -109,17 +109,21 @@ class Change:
     remark: str = ""
 
 
-def changes(facts: Facts) -> tuple[list[Change], dict[str, str]]:
-    """What can be tried, the most promising first, and name -> reason of what cannot.
+Impossible = list[tuple[Change, str]]
+"""What cannot be tried, with the reason."""
+
+
+def changes(facts: Facts) -> tuple[list[Change], Impossible]:
+    """What can be tried, the most promising first, and what cannot with the reason.
 
     Example:
         >>> facts = Facts(pictures=(), features=(), num_workers=1, num_cores=2, num_processes=None, batch_size=8,
         ...               num_rows=100, memory_bytes=1 << 20, most_memory_bytes=1 << 30, is_exact=True)
         >>> found, impossible = changes(facts)
         >>> [one.name for one in found], impossible
-        (['num_workers=2', 'batch_size=16', 'num_workers=4'], {})
+        (['num_workers=2', 'batch_size=16', 'num_workers=4'], [])
     """
-    impossible: dict[str, str] = {}
+    impossible: Impossible = []
     recipes = list(_recipes(facts, impossible))
     stores = [*_caches(facts, impossible), *_packs(facts, impossible)]
     workers = [_workers(number) for number in wanted_workers(facts.num_workers, facts.num_cores)]
@@ -156,7 +160,7 @@ def _workers(number: int) -> Change:
     )
 
 
-def _recipes(facts: Facts, impossible: dict[str, str]) -> Iterator[Change]:
+def _recipes(facts: Facts, impossible: Impossible) -> Iterator[Change]:
     for one in facts.pictures:
         for recipe, reason in one.recipes.items():
             if recipe == one.recipe:
@@ -171,12 +175,12 @@ def _recipes(facts: Facts, impossible: dict[str, str]) -> Iterator[Change]:
                 remark="other pixels: train and predict with the same recipe",
             )
             if reason:
-                impossible[change.name] = reason
+                impossible.append((change, reason))
             else:
                 yield change
 
 
-def _caches(facts: Facts, impossible: dict[str, str]) -> Iterator[Change]:
+def _caches(facts: Facts, impossible: Impossible) -> Iterator[Change]:
     for one in facts.pictures:
         how = (
             'Images(..., cache="pictures.zarr")'
@@ -190,12 +194,12 @@ def _caches(facts: Facts, impossible: dict[str, str]) -> Iterator[Change]:
             field=one.name,
         )
         if one.no_cache:
-            impossible[change.name] = one.no_cache
+            impossible.append((change, one.no_cache))
         else:
             yield change
 
 
-def _packs(facts: Facts, impossible: dict[str, str]) -> Iterator[Change]:
+def _packs(facts: Facts, impossible: Impossible) -> Iterator[Change]:
     for one in facts.features:
         target = one.location.rstrip("/").rsplit("/", 1)[-1].split(".")[0] or one.name
         change = Change(
@@ -206,12 +210,12 @@ def _packs(facts: Facts, impossible: dict[str, str]) -> Iterator[Change]:
             field=one.name,
         )
         if one.no_pack:
-            impossible[change.name] = one.no_pack
+            impossible.append((change, one.no_pack))
         else:
             yield change
 
 
-def _batch(facts: Facts, impossible: dict[str, str]) -> Iterator[Change]:
+def _batch(facts: Facts, impossible: Impossible) -> Iterator[Change]:
     size = 2 * facts.batch_size
     change = Change(
         kind="batch",
@@ -222,7 +226,7 @@ def _batch(facts: Facts, impossible: dict[str, str]) -> Iterator[Change]:
         remark="fewer and larger steps: the learning rate may need a change",
     )
     if size > facts.num_rows:
-        impossible[change.name] = f"the dataset has {facts.num_rows:,} rows"
+        impossible.append((change, f"the dataset has {facts.num_rows:,} rows"))
     else:
         yield change
 
@@ -239,7 +243,7 @@ def _processes(facts: Facts) -> Iterator[Change]:
         )
 
 
-def _memory(facts: Facts, impossible: dict[str, str]) -> Iterator[Change]:
+def _memory(facts: Facts, impossible: Impossible) -> Iterator[Change]:
     if not facts.is_chunked:
         return
     memory = MEMORY_FACTOR * facts.memory_bytes
@@ -252,12 +256,12 @@ def _memory(facts: Facts, impossible: dict[str, str]) -> Iterator[Change]:
         remark="more rows are planned together, so that fewer chunks are decompressed twice",
     )
     if memory > facts.most_memory_bytes:
-        impossible[change.name] = f"this machine can spare {facts.most_memory_bytes:,} bytes"
+        impossible.append((change, f"this machine can spare {facts.most_memory_bytes:,} bytes"))
     else:
         yield change
 
 
-def _blocks(facts: Facts, impossible: dict[str, str]) -> Iterator[Change]:
+def _blocks(facts: Facts, impossible: Impossible) -> Iterator[Change]:
     if not facts.is_chunked:
         return
     change = Change(
@@ -269,7 +273,7 @@ def _blocks(facts: Facts, impossible: dict[str, str]) -> Iterator[Change]:
     if facts.is_exact:
         yield change
     else:
-        impossible[change.name] = 'the loader has an order of its own, not shuffle="exact"'
+        impossible.append((change, 'the loader has an order of its own, not shuffle="exact"'))
 
 
 def _of(field: str, name: str, number: int) -> str:

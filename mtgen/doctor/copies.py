@@ -225,7 +225,7 @@ def _check_space(folder: Path, num_bytes: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < 3 * num_bytes:
         raise PlanError(
-            f"the temporary folder has {free:,} bytes free, a sample of {num_bytes:,} bytes needs three times its size. "
-            "Name another one in the environment variable TMPDIR",
+            f"the temporary folder has {free:,} bytes free, a sample of {num_bytes:,} bytes needs three "
+            "times its size. Name another one in the environment variable TMPDIR",
             path=os.fspath(folder),
         )

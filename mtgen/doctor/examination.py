@@ -6,10 +6,10 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Any
 
 from mtgen.doctor import measure
+from mtgen.doctor.altered import twin
 from mtgen.doctor.changes import Change, changes
 from mtgen.doctor.facts import facts_of
 from mtgen.doctor.measure import Place, in_turn
@@ -19,7 +19,6 @@ from mtgen.doctor.steps import Start, Steps, replay_of
 from mtgen.doctor.trials import Trials
 from mtgen.doctor.verdict import Delivery, Finding, Training, verdict
 from mtgen.errors import DecodeError, MtgenError, PlanError, StoreError
-from mtgen.doctor.altered import twin
 from mtgen.loader import Loader
 from mtgen.settings import check_kind
 
@@ -115,8 +114,9 @@ class _Examination:
         inputs = ", ".join(f"{name} {spec}" for name, spec in loader.dataset.input_specs.items())
         forecast = loader.forecast
         return (
-            f"{len(loader.dataset):,} samples ({inputs}); batches of {loader.batch_size}, {loader.num_workers} workers, "
-            f"window {forecast.window}, depth {forecast.depth}, memory {forecast.total_bytes:,} bytes"
+            f"{len(loader.dataset):,} samples ({inputs}); batches of {loader.batch_size}, "
+            f"{loader.num_workers} workers, window {forecast.window}, depth {forecast.depth}, memory "
+            f"{forecast.total_bytes:,} bytes"
         )
 
     def _first(self) -> float:
@@ -141,7 +141,7 @@ class _Examination:
         share = TRAINING_SHARE * max(self.left, self.seconds / 2)
         replay = replay_of(self.present)
         plan = slices(share, step_seconds)
-        headroom, real, free = in_turn(
+        headroom, real, _ = in_turn(
             lambda seconds: steps.train(self.present, self.place, seconds),
             lambda seconds: steps.replay(replay, seconds),
             plan,
@@ -173,10 +173,7 @@ class _Examination:
                 continue
             self.say(change.name)
             findings.append(self._tried(trials, change, min(plan.seconds[change.name], self.left), steps))
-        told = {one.change.name for one in findings}
-        for name, reason in impossible.items():
-            if name not in told:
-                findings.append(Finding(change=Change(kind="recipe", name=name, python=""), problem=reason))
+        findings += [Finding(change=change, problem=reason) for change, reason in impossible]
         return findings
 
     def _tried(self, trials: Trials, change: Change, seconds: float, steps: Steps | None) -> Finding:

@@ -100,9 +100,7 @@ def deliver(loader: Loader, place: Place, seconds: float) -> Slice:
     return Slice(
         num_rows=counted,
         seconds=max(end - start, 1e-9),
-        stage_seconds={
-            name: total - first.stage_seconds.get(name, 0.0) for name, total in last.stage_seconds.items()
-        },
+        stage_seconds={name: total - first.stage_seconds.get(name, 0.0) for name, total in last.stage_seconds.items()},
         stage_span=max(ends[-1][0] - start, 1e-9),
         stage_rows=rows,
         wait_seconds=last.wait_seconds - first.wait_seconds,

@@ -9,11 +9,14 @@ from statistics import median
 
 from mtgen.errors import PlanError
 
-MARGIN = 0.03
+MARGIN = 0.05
 """Differences below this share are no reason to change anything, however well they are measured."""
 
-TRIM_ROUNDS = 6
+TRIM_ROUNDS = 10
 """From so many rounds on, the best and the worst are left out of the spread: one hiccup says nothing."""
+
+CLEAR_ROUNDS = 3
+"""Fewer rounds are never clear."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +42,12 @@ class Comparison:
     @property
     def is_faster(self) -> bool:
         """Whether the changed side is faster, in every round."""
-        return self.low > 1 + MARGIN
+        return self.low > 1 + MARGIN and self.num_rounds >= CLEAR_ROUNDS
 
     @property
     def is_slower(self) -> bool:
         """Whether the changed side is slower, in every round."""
-        return self.high < 1 / (1 + MARGIN)
+        return self.high < 1 / (1 + MARGIN) and self.num_rounds >= CLEAR_ROUNDS
 
     @property
     def is_clear(self) -> bool:

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 
 from mtgen.errors import PlanError
 
-LEAST_ROUNDS = 3
-"""Both sides of a comparison are measured at least so often, in turn: fewer say nothing about the noise."""
+LEAST_ROUNDS = 5
+"""Both sides of a comparison are measured so often, in turn: of two equal ones, one wins all five in 1 of 16 cases."""
 
-MOST_ROUNDS = 8
+MOST_ROUNDS = 12
 
 LEAST_SLICE_SECONDS = 0.1
 """Shortest slice: some thirty switches of threads, so that one more or less is no matter."""
 
-LEAST_SLICE_BATCHES = 6
+LEAST_SLICE_BATCHES = 5
 """Batches in the shortest slice, the first ones of which only fill the pipeline."""
 
 
@@ -126,7 +126,7 @@ def least_comparison(batch_seconds: float) -> float:
 
     Example:
         >>> round(least_comparison(0.05), 3)
-        1.8
+        2.5
     """
     return 2 * LEAST_ROUNDS * least_slice(batch_seconds)
 
@@ -136,7 +136,7 @@ def slices(seconds: float, batch_seconds: float) -> Slices:
 
     Example:
         >>> slices(2.0, 0.01)
-        Slices(num_rounds=8, seconds=0.125)
+        Slices(num_rounds=10, seconds=0.1)
     """
     rounds = int(seconds / (2 * least_slice(batch_seconds)))
     rounds = min(max(rounds, LEAST_ROUNDS), MOST_ROUNDS)

@@ -77,7 +77,9 @@ class Trials:
         return Finding(change=change, comparison=self._compared(changed, None, deadline))
 
     def _bound(self, change: Change) -> Any:
-        return next(one.bound for one in self._present.dataset.fields if (one.role, one.name) == ("input", change.field))
+        return next(
+            one.bound for one in self._present.dataset.fields if (one.role, one.name) == ("input", change.field)
+        )
 
     def _compared(
         self, changed: Mapping[str, Any], dataset: Dataset | None, deadline: float, rows: np.ndarray | None = None

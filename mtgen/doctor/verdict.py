@@ -12,6 +12,9 @@ from mtgen.doctor.ratios import Comparison
 LEAST_HEADROOM = 1.05
 """Training that would be less than a twentieth faster without any work on data is not bound by data."""
 
+CLEAR_WAIT_SHARE = 0.2
+"""Who waits so much waits for data, however noisy the machine is while steps are compared."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
@@ -125,7 +128,8 @@ def verdict(delivery: Delivery, training: Training | None, findings: Sequence[Fi
         return Verdict(binds="unknown", text=f"{text} {_stage(delivery)}", best=best)
     step, replay = milliseconds(training.step_seconds), milliseconds(training.replay_seconds)
     headroom = training.headroom
-    if not headroom.is_faster or headroom.ratio < LEAST_HEADROOM:
+    is_bound = headroom.is_faster or training.wait_share >= CLEAR_WAIT_SHARE
+    if not is_bound or headroom.ratio < LEAST_HEADROOM:
         text = (
             f"Data is not your bottleneck: the model takes {replay} per step with one batch replayed and {step} with "
             f"the loader, and {alone}."

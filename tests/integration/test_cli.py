@@ -81,6 +81,7 @@ def test_help_lists_commands_and_options() -> None:
         "audit",
         "verify",
         "pack",
+        "doctor",
     ]
     text = run("train", "--help").stdout
     for option in ("--table", "--image-column", "--size", "--features", "--target", "--no-stratify", "--ablate"):
