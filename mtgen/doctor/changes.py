@@ -162,7 +162,8 @@ def _workers(number: int) -> Change:
 
 def _recipes(facts: Facts, impossible: Impossible) -> Iterator[Change]:
     for one in facts.pictures:
-        for recipe, reason in one.recipes.items():
+        # The recipe keras is for equal pixels, not for speed.
+        for recipe, reason in sorted(one.recipes.items(), key=lambda item: item[0] == "keras"):
             if recipe == one.recipe:
                 continue
             change = Change(

@@ -74,7 +74,7 @@ def schedule(wishes: Sequence[Wish], seconds: float) -> Schedule:
         >>> schedule(wishes, 2.5).seconds
         {'a': 2.0}
         >>> schedule(wishes, 5.0).seconds
-        {'a': 1.5, 'b': 3.5}
+        {'a': 1.25, 'b': 3.75}
     """
     names = [wish.name for wish in wishes]
     if len(set(names)) < len(names):
