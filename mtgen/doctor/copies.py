@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mtgen.dataset import Dataset
 from mtgen.doctor.altered import bound_like, only_input, twin, with_recipe
 from mtgen.errors import PlanError
 from mtgen.inputs.images import BoundImages
@@ -24,7 +23,7 @@ from mtgen.plan import Shard
 from mtgen.recipe import Recipe
 from mtgen.stores import Store, open_store
 
-MOST_SAMPLE_BYTES = 64 << 20
+MOST_SAMPLE_BYTES = 128 << 20
 MOST_SAMPLE_ROWS = 16_384
 LEAST_SAMPLE_BATCHES = 4
 """A sample of fewer batches would be over before a slice is."""
@@ -71,13 +70,13 @@ def packed_features(loader: Loader, bound: BoundRows, folder: Path, seconds: flo
     rows: list[np.ndarray] = []
     values: list[np.ndarray] = []
     began, num = time.perf_counter(), 0
-    for group in _groups(loader, _most_rows(loader.dataset, row_bytes), loader.forecast.window):
+    for group in _groups(loader, _most_rows(loader, row_bytes), loader.forecast.window):
         rows.append(group)
         values.append(_read(store, bound.store_rows(group)))
         num += len(group)
         if time.perf_counter() - began >= seconds:
+            _check_size(num, loader, seconds)
             break
-    _check_size(num, loader, seconds)
     _check_space(folder, num * row_bytes)
     sample = np.concatenate(rows)
     keys = _read(store.keys, bound.store_rows(sample)) if bound.compares_keys and store.keys is not None else None
@@ -103,7 +102,7 @@ def cached_pictures(loader: Loader, bound: BoundImages, folder: Path, seconds: f
     recipe = plain_recipe(bound.recipe)
     images = with_recipe(bound.images, recipe)
     dataset = only_input(loader.dataset, "image", bound_like(bound, images, loader.dataset))
-    groups = list(_groups(loader, _most_rows(loader.dataset, recipe.spec.row_bytes), 1))
+    groups = list(_groups(loader, _most_rows(loader, recipe.spec.row_bytes), 1))
     part = dataset.take(np.concatenate(groups))
     pictures: list[np.ndarray] = []
     rows: list[np.ndarray] = []
@@ -116,6 +115,7 @@ def cached_pictures(loader: Loader, bound: BoundImages, folder: Path, seconds: f
             rows.append(batch.rows[good])
             num += len(rows[-1])
             if time.perf_counter() - began >= seconds:
+                _check_size(num, loader, seconds)
                 break
     finally:
         decoder.close()
@@ -123,7 +123,6 @@ def cached_pictures(loader: Loader, bound: BoundImages, folder: Path, seconds: f
     sample = np.concatenate(rows)
     # Where bad samples are refilled a row may come twice.
     sample, first = np.unique(sample, return_index=True)
-    _check_size(len(sample), loader, seconds)
     values = np.concatenate(pictures)[first]
     _check_space(folder, values.nbytes)
     packed, per_row = _packed(open_store(values), folder / "pictures.zarr")
@@ -162,8 +161,15 @@ def _mapping(num_rows: int, sample: np.ndarray) -> np.ndarray:
     return places
 
 
-def _most_rows(dataset: Dataset, row_bytes: int) -> int:
-    return min(len(dataset), MOST_SAMPLE_ROWS, max(1, MOST_SAMPLE_BYTES // max(1, row_bytes)))
+def _most_rows(loader: Loader, row_bytes: int) -> int:
+    most = min(len(loader.dataset), MOST_SAMPLE_ROWS, MOST_SAMPLE_BYTES // max(1, row_bytes))
+    least = min(LEAST_SAMPLE_BATCHES * loader.batch_size, len(loader.dataset))
+    if most < least:
+        raise PlanError(
+            f"a sample needs {least:,} rows of {row_bytes:,} bytes, and may have {MOST_SAMPLE_ROWS:,} rows and "
+            f"{MOST_SAMPLE_BYTES:,} bytes"
+        )
+    return most
 
 
 def _groups(loader: Loader, most: int, window: int) -> Iterator[np.ndarray]:
@@ -213,6 +219,7 @@ def _sequential_seconds(store: Store) -> float:
 
 
 def _check_size(num: int, loader: Loader, seconds: float) -> None:
+    """Where the time was up before the sample was whole."""
     least = LEAST_SAMPLE_BATCHES * loader.batch_size
     if num < min(least, len(loader.dataset)):
         raise PlanError(

@@ -266,8 +266,8 @@ def test_a_model_that_waits_is_bound_by_data() -> None:
     found = verdict(delivery(0.1), training(0.040, 0.1, 0.58), FINDINGS)
     assert found.binds == "data"
     assert found.text == (
-        "Data binds: training waits for data for 58% of each step (100 ms per step with the loader, 40 ms with one batch "
-        "replayed: at most 2.50x to gain). Its workers spend 80% of their work on: decode."
+        "Data binds: training waits for data for 58% of each step (100 ms per step with the loader, 40 ms with one "
+        "batch replayed: at most 2.50x to gain). Its workers spend 80% of their work on: decode."
     )
     assert [one.change.name for one in found.best] == ["cache", "fast", "workers", "larger"]
 
