@@ -30,6 +30,9 @@ LOADER_SHARE = 0.12
 TRAINING_SHARE = 0.3
 """Of the time, for the model, which is compiled before."""
 
+COMPILE_SHARE = 0.4
+"""Of the time, what compiling the model may take on top: 40 s are under a minute then."""
+
 SAMPLE_SECONDS = 0.7
 """Least time to make a copy of a sample, beside that of comparing it."""
 
@@ -47,8 +50,8 @@ def examine(loader: Loader, model: Any = None, *, seconds: float = 40.0, say: Sa
     Args:
         loader: as it is used for training.
         model: a compiled Keras model, to measure its steps; None for figures of the loader alone.
-        seconds: what the measurements may take together, > 0; a batch or a step in work is finished, and compiling
-            the model comes on top where it takes longer than a third of it.
+        seconds: what the measurements may take together, > 0; a batch or a step in work is finished. Compiling the
+            model comes on top, as far as it takes less than 40 percent of them, else it takes time from the others.
         say: told what is measured now, a line at a time.
 
     Raises:
@@ -81,10 +84,11 @@ class _Examination:
         self.began = time.perf_counter()
         self.present = stack.enter_context(twin(loader, stall_seconds=seconds))
         self.place = Place()
+        self.more_seconds = 0.0
 
     @property
     def left(self) -> float:
-        return self.seconds - (time.perf_counter() - self.began)
+        return self.seconds + self.more_seconds - (time.perf_counter() - self.began)
 
     def report(self, model: Any) -> Report:
         self.say("reading the first batches")
@@ -94,6 +98,7 @@ class _Examination:
             steps = self.stack.enter_context(Steps(model, self.present))
             self.say("compiling the model and taking its first steps")
             start = steps.start(replay_of(self.present), self.present)
+            self.more_seconds = min(start.seconds, COMPILE_SHARE * self.seconds)
             self.say("training with one batch over and over, and with the loader")
             training = self._training(steps, start, batch_seconds)
         self.say("the loader alone")
