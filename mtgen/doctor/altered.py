@@ -16,6 +16,7 @@ import numpy as np
 from mtgen.config import Prefetch
 from mtgen.dataset import Dataset
 from mtgen.inputs.images import BoundImages, Images
+from mtgen.inputs.rows import BoundRows
 from mtgen.loader import Loader
 from mtgen.recipe import NAMES, Recipe, named_recipe
 
@@ -67,6 +68,22 @@ def twin(loader: Loader, dataset: Dataset | None = None, *, stall_seconds: float
     if "shuffle" in changed:
         del settings["sampler"]
     return Loader(loader.dataset if dataset is None else dataset, **(settings | changed))
+
+
+def finer(loader: Loader, batch_size: int) -> Loader:
+    """A loader with smaller batches that works as far ahead and plans as many rows together.
+
+    Args:
+        loader: the loader; itself where its batches are not larger.
+        batch_size: samples per batch.
+    """
+    if batch_size >= loader.batch_size:
+        return loader
+    times, forecast = -(-loader.batch_size // batch_size), loader.forecast
+    stores = [one.bound for one in loader.dataset.fields if isinstance(one.bound, BoundRows)]
+    window = forecast.window * times if any(one.chunk_rows > 1 for one in stores) else forecast.window
+    prefetch = dataclasses.replace(loader.prefetch, window=window, depth=forecast.depth * times)
+    return twin(loader, batch_size=batch_size, prefetch=prefetch)
 
 
 def _patient(prefetch: Prefetch, seconds: float) -> Prefetch:

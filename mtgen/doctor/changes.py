@@ -67,6 +67,7 @@ class Facts:
         memory_bytes: what the loader may hold now.
         most_memory_bytes: what this machine can spare.
         is_exact: whether rows are shuffled by a permutation of all of them.
+        trains: whether there is a model.
     """
 
     pictures: tuple[Pictures, ...]
@@ -79,6 +80,7 @@ class Facts:
     memory_bytes: int
     most_memory_bytes: int
     is_exact: bool
+    trains: bool = False
 
     @property
     def is_chunked(self) -> bool:
@@ -120,8 +122,8 @@ def changes(facts: Facts) -> tuple[list[Change], Impossible]:
         >>> facts = Facts(pictures=(), features=(), num_workers=1, num_cores=2, num_processes=None, batch_size=8,
         ...               num_rows=100, memory_bytes=1 << 20, most_memory_bytes=1 << 30, is_exact=True)
         >>> found, impossible = changes(facts)
-        >>> [one.name for one in found], impossible
-        (['num_workers=2', 'batch_size=16', 'num_workers=4'], [])
+        >>> [one.name for one in found], [one.name for one, _ in impossible]
+        (['num_workers=2', 'num_workers=4'], ['batch_size=16'])
     """
     impossible: Impossible = []
     recipes = list(_recipes(facts, impossible))
@@ -226,7 +228,9 @@ def _batch(facts: Facts, impossible: Impossible) -> Iterator[Change]:
         value=size,
         remark="fewer and larger steps: the learning rate may need a change",
     )
-    if size > facts.num_rows:
+    if not facts.trains:
+        impossible.append((change, "only the steps of a model can tell: give one"))
+    elif size > facts.num_rows:
         impossible.append((change, f"the dataset has {facts.num_rows:,} rows"))
     else:
         yield change
@@ -268,6 +272,7 @@ def _blocks(facts: Facts, impossible: Impossible) -> Iterator[Change]:
     change = Change(
         kind="blocks",
         name='shuffle="blocks"',
+        value="blocks",
         python='Loader(..., shuffle="blocks")',
         remark="weaker shuffling: neighbours in the store meet in the same batches",
     )

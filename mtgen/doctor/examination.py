@@ -11,10 +11,11 @@ from typing import Any
 from mtgen.doctor import measure
 from mtgen.doctor.altered import twin
 from mtgen.doctor.changes import Change, changes
+from mtgen.doctor.copies import LEAST_SAMPLE_BATCHES
 from mtgen.doctor.facts import facts_of
 from mtgen.doctor.measure import Place, in_turn
 from mtgen.doctor.report import Report
-from mtgen.doctor.schedule import LEAST_ROUNDS, Wish, least_comparison, least_slice, schedule, slices
+from mtgen.doctor.schedule import LEAST_ROUNDS, Wish, finer_batch, least_comparison, least_slice, schedule, slices
 from mtgen.doctor.steps import Start, Steps, replay_of
 from mtgen.doctor.trials import Trials
 from mtgen.doctor.verdict import Delivery, Finding, Training, verdict
@@ -164,7 +165,7 @@ class _Examination:
     def _findings(
         self, delivery: Delivery, training: Training | None, steps: Steps | None, start: Start | None
     ) -> list[Finding]:
-        possible, impossible = changes(facts_of(self.loader))
+        possible, impossible = changes(facts_of(self.loader, trains=steps is not None))
         trials = Trials(self.present, self.place, delivery, training, self.seconds)
         wishes = [self._wish(one, delivery, training, start) for one in possible]
         plan = schedule(wishes, self.left)
@@ -191,14 +192,13 @@ class _Examination:
             return Finding(change=change, problem=f"failed: {type(error).__name__}: {error}")
 
     def _wish(self, change: Change, delivery: Delivery, training: Training | None, start: Start | None) -> Wish:
-        batch_seconds = delivery.batch_seconds
+        size = finer_batch(delivery.batch_size, delivery.batch_seconds)
+        batch_seconds = delivery.batch_seconds * size / delivery.batch_size
         least, setup = least_comparison(batch_seconds), 0.0
-        if change.kind == "batch":
-            least = least_comparison(2 * batch_seconds)
-            if training is not None and start is not None:
-                least, setup = least_comparison(2 * training.replay_seconds), start.seconds
+        if change.kind == "batch" and training is not None and start is not None:
+            least, setup = least_comparison(2 * training.replay_seconds), start.seconds
         elif change.kind in ("cache", "pack"):
-            setup = SAMPLE_SECONDS + 8 * batch_seconds
+            setup = SAMPLE_SECONDS + 2 * LEAST_SAMPLE_BATCHES * delivery.batch_seconds
         elif change.kind == "recipe":
             setup = BIND_SECONDS * len(self.loader.dataset.table) + least_slice(batch_seconds) / LEAST_ROUNDS
         least += setup

@@ -18,8 +18,13 @@ SPARE_PART = 2
 """One part in so many of this machine's memory is what a loader may be given at most."""
 
 
-def facts_of(loader: Loader) -> Facts:
-    """What decides which changes are worth a try."""
+def facts_of(loader: Loader, *, trains: bool = False) -> Facts:
+    """What decides which changes are worth a try.
+
+    Args:
+        loader: the loader.
+        trains: whether there is a model.
+    """
     inputs = [one for one in loader.dataset.fields if one.role == "input"]
     return Facts(
         pictures=tuple(_pictures(one.name, one.bound) for one in inputs if isinstance(one.bound, BoundImages)),
@@ -32,6 +37,7 @@ def facts_of(loader: Loader) -> Facts:
         memory_bytes=loader.forecast.total_bytes,
         most_memory_bytes=machine_bytes() // SPARE_PART,
         is_exact=isinstance(loader.sampler, Exact),
+        trains=trains,
     )
 
 

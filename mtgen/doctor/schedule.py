@@ -24,6 +24,13 @@ LEAST_SLICE_BATCHES = 5
 """Batches in the shortest slice, the first ones of which only fill the pipeline."""
 
 
+FINE_SECONDS = 0.02
+"""A batch that takes longer is cut into smaller ones for comparisons that do not depend on its size."""
+
+FINE_ROWS = 8
+"""Smallest batch for comparisons: as many pictures as a worker decodes in one go."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Wish:
     """One measurement.
@@ -129,6 +136,18 @@ def least_comparison(batch_seconds: float) -> float:
         2.5
     """
     return 2 * LEAST_ROUNDS * least_slice(batch_seconds)
+
+
+def finer_batch(batch_size: int, batch_seconds: float) -> int:
+    """Batch size for comparisons, so that a slice need not wait for long batches.
+
+    Example:
+        >>> finer_batch(64, 0.01), finer_batch(64, 0.04), finer_batch(64, 2.0), finer_batch(4, 2.0)
+        (64, 32, 8, 4)
+    """
+    if batch_seconds <= FINE_SECONDS:
+        return batch_size
+    return min(batch_size, max(FINE_ROWS, int(batch_size * FINE_SECONDS / batch_seconds)))
 
 
 def slices(seconds: float, batch_seconds: float) -> Slices:

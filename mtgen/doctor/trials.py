@@ -13,12 +13,12 @@ import numpy as np
 
 from mtgen.dataset import Dataset
 from mtgen.doctor import copies
-from mtgen.doctor.altered import bound_like, only_input, recipe_named, twin, with_inputs
+from mtgen.doctor.altered import bound_like, finer, only_input, recipe_named, twin, with_inputs
 from mtgen.doctor.changes import Change
 from mtgen.doctor.facts import machine_bytes
 from mtgen.doctor.measure import Place, deliver, in_turn
 from mtgen.doctor.ratios import Comparison
-from mtgen.doctor.schedule import slices
+from mtgen.doctor.schedule import finer_batch, slices
 from mtgen.doctor.steps import Steps, replay_of
 from mtgen.doctor.verdict import Delivery, Finding, Training, pays_after
 from mtgen.inputs.images import BoundImages
@@ -52,6 +52,7 @@ class Trials:
     ) -> None:
         self._present, self._place, self._seconds = present, place, seconds
         self._delivery, self._training = delivery, training
+        self._batch_size = finer_batch(present.batch_size, delivery.batch_seconds)
 
     def run(self, change: Change, seconds: float, steps: Steps | None) -> Finding:
         """Measure one change for so many seconds.
@@ -71,9 +72,7 @@ class Trials:
             return self._recipe(change, deadline)
         if change.kind in ("cache", "pack"):
             return self._copy(change, seconds, deadline)
-        changed: dict[str, Any] = {str(_ARGUMENTS[change.kind]): change.value or "blocks"}
-        if change.kind == "batch":
-            changed["memory"] = 2 * self._present.forecast.total_bytes
+        changed = {_ARGUMENTS[change.kind]: change.value}
         return Finding(change=change, comparison=self._compared(changed, None, deadline))
 
     def _bound(self, change: Change) -> Any:
@@ -85,20 +84,20 @@ class Trials:
         self, changed: Mapping[str, Any], dataset: Dataset | None, deadline: float, rows: np.ndarray | None = None
     ) -> Comparison:
         """The present loader against one with other arguments or another dataset, over some rows or all."""
+        place = self._place
         with ExitStack() as stack:
-            present, place = self._present, self._place
+            present = self._present
             if rows is not None:
-                part = self._present.dataset.take(rows)
-                present = stack.enter_context(twin(present, part, stall_seconds=self._seconds, shard=Shard()))
+                present = twin(present, present.dataset.take(rows), stall_seconds=self._seconds, shard=Shard())
                 changed, place = {**changed, "shard": Shard()}, Place()
-            other = stack.enter_context(twin(self._present, dataset, stall_seconds=self._seconds, **changed))
-            deliver(other, place, 0.0)  # threads and processes start, tables are made
-            left = max(0.0, deadline - time.perf_counter())
-            batch_seconds = self._delivery.batch_seconds * other.batch_size / self._present.batch_size
+            other = twin(self._present, dataset, stall_seconds=self._seconds, **changed)
+            sides = [stack.enter_context(finer(one, self._batch_size)) for one in (present, other)]
+            deliver(sides[1], place, 0.0)  # threads and processes start, tables are made
+            batch_seconds = self._delivery.batch_seconds * self._batch_size / self._delivery.batch_size
             comparison, _, _ = in_turn(
-                lambda seconds: deliver(present, place, seconds),
-                lambda seconds: deliver(other, place, seconds),
-                slices(left, batch_seconds),
+                lambda seconds: deliver(sides[0], place, seconds),
+                lambda seconds: deliver(sides[1], place, seconds),
+                slices(max(0.0, deadline - time.perf_counter()), batch_seconds),
                 deadline,
             )
             return comparison
@@ -115,7 +114,8 @@ class Trials:
         bound, data = self._bound(change), self._present.dataset
         with tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX) as name:
             make: Any = copies.packed_features if change.kind == "pack" else copies.cached_pictures
-            copy = make(self._present, bound, Path(name), COPY_SHARE * seconds)
+            least = (copies.LEAST_SAMPLE_BATCHES + 1) * self._delivery.batch_seconds
+            copy = make(self._present, bound, Path(name), max(COPY_SHARE * seconds, least))
             try:
                 dataset = with_inputs(data, {change.field: copy.bound}, copy.rows)
                 # Room for a store that keeps something for itself, so that the window stays what it is.
@@ -159,7 +159,6 @@ class Trials:
 _ARGUMENTS = {
     "workers": "num_workers",
     "processes": "num_processes",
-    "batch": "batch_size",
     "memory": "memory",
     "blocks": "shuffle",
 }
