@@ -15,9 +15,11 @@ import numpy as np
 
 from mtgen.config import Prefetch
 from mtgen.dataset import Dataset
+from mtgen.doctor.schedule import burst
 from mtgen.inputs.images import BoundImages, Images
 from mtgen.inputs.rows import BoundRows
 from mtgen.loader import Loader
+from mtgen.plan import Shard
 from mtgen.recipe import NAMES, Recipe, named_recipe
 
 LOADER_PARAMETERS = inspect.signature(Loader).parameters
@@ -70,20 +72,31 @@ def twin(loader: Loader, dataset: Dataset | None = None, *, stall_seconds: float
     return Loader(loader.dataset if dataset is None else dataset, **(settings | changed))
 
 
-def finer(loader: Loader, batch_size: int) -> Loader:
-    """A loader with smaller batches that works as far ahead and plans as many rows together.
+def part_of(loader: Loader, dataset: Dataset, batch_size: int | None = None) -> Loader:
+    """A loader like the given one over some inputs, that plans and works ahead by as many rows as that one does.
 
     Args:
-        loader: the loader; itself where its batches are not larger.
-        batch_size: samples per batch.
+        loader: the whole.
+        dataset: some inputs of it, over any rows.
+        batch_size: samples per batch where they are to be smaller; None for the same.
     """
-    if batch_size >= loader.batch_size:
-        return loader
-    times, forecast = -(-loader.batch_size // batch_size), loader.forecast
-    stores = [one.bound for one in loader.dataset.fields if isinstance(one.bound, BoundRows)]
-    window = forecast.window * times if any(one.chunk_rows > 1 for one in stores) else forecast.window
-    prefetch = dataclasses.replace(loader.prefetch, window=window, depth=forecast.depth * times)
-    return twin(loader, batch_size=batch_size, prefetch=prefetch)
+    times, forecast = -(-loader.batch_size // (batch_size or loader.batch_size)), loader.forecast
+    stores = [one.bound for one in dataset.fields if isinstance(one.bound, BoundRows)]
+    window = forecast.window * times if any(one.chunk_rows > 1 for one in stores) else 1
+    depth = forecast.depth * times
+    if window == 1 and loader.num_workers:
+        # Little that is ready beforehand, so that short slices do not count what was done before them.
+        depth = min(depth, burst(batch_size or loader.batch_size, loader.num_workers, 1) + 1)
+    prefetch = dataclasses.replace(loader.prefetch, window=window, depth=depth)
+    # The shard's part of a sample would be a part of a part.
+    return twin(
+        loader,
+        dataset,
+        batch_size=batch_size or loader.batch_size,
+        prefetch=prefetch,
+        shard=Shard(),
+        memory=2 * forecast.total_bytes,
+    )
 
 
 def _patient(prefetch: Prefetch, seconds: float) -> Prefetch:
@@ -101,27 +114,16 @@ class Bound:
         return self._bound
 
 
-def with_inputs(dataset: Dataset, bound: Mapping[str, Any], rows: np.ndarray | None = None) -> Dataset:
-    """A dataset over the same table with some inputs taken from elsewhere.
+def only_inputs(dataset: Dataset, bound: Mapping[str, Any], rows: np.ndarray | None = None) -> Dataset:
+    """A dataset of these inputs alone, over the same table.
 
     Args:
         dataset: stays as it is.
-        bound: name of the input -> `BoundImages` or `BoundRows` over the same table.
+        bound: name of the input -> `BoundImages` or `BoundRows` over that table.
         rows: some of the dataset's rows, int64; None for all.
     """
-    fields = dataset.fields
-    inputs = {one.name: Bound(bound.get(one.name, one.bound)) for one in fields if one.role == "input"}
-    targets = {one.name: Bound(one.bound) for one in fields if one.role == "target"}
-    # A weight has a column and nothing else.
-    weights = {one.name: one.bound.settings()["columns"][0] for one in fields if one.role == "weight"}
-    weight = weights.get("", weights) or None
-    made = Dataset(dataset.table, inputs, targets or None, weight)
+    made = Dataset(dataset.table, {name: Bound(one) for name, one in bound.items()})
     return made.take(dataset.rows if rows is None else rows)
-
-
-def only_input(dataset: Dataset, name: str, bound: Any) -> Dataset:
-    """A dataset of one input alone, over the same table and all of its rows."""
-    return Dataset(dataset.table, {name: Bound(bound)})
 
 
 def recipe_named(images: Images, name: str) -> Images:

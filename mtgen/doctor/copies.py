@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mtgen.doctor.altered import bound_like, only_input, twin, with_recipe
+from mtgen.doctor.altered import bound_like, only_inputs, twin, with_recipe
 from mtgen.errors import PlanError
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
@@ -101,7 +101,7 @@ def cached_pictures(loader: Loader, bound: BoundImages, folder: Path, seconds: f
     """
     recipe = plain_recipe(bound.recipe)
     images = with_recipe(bound.images, recipe)
-    dataset = only_input(loader.dataset, "image", bound_like(bound, images, loader.dataset))
+    dataset = only_inputs(loader.dataset, {"image": bound_like(bound, images, loader.dataset)})
     groups = list(_groups(loader, _most_rows(loader, recipe.spec.row_bytes), 1))
     part = dataset.take(np.concatenate(groups))
     pictures: list[np.ndarray] = []

@@ -15,10 +15,19 @@ from mtgen.doctor.copies import LEAST_SAMPLE_BATCHES
 from mtgen.doctor.facts import facts_of
 from mtgen.doctor.measure import Place, in_turn
 from mtgen.doctor.report import Report
-from mtgen.doctor.schedule import LEAST_ROUNDS, Wish, finer_batch, least_comparison, least_slice, schedule, slices
+from mtgen.doctor.schedule import (
+    LEAST_ROUNDS,
+    Wish,
+    burst,
+    finer_batch,
+    least_comparison,
+    least_slice,
+    schedule,
+    slices,
+)
 from mtgen.doctor.steps import Start, Steps, replay_of
 from mtgen.doctor.trials import Trials
-from mtgen.doctor.verdict import Delivery, Finding, Training, verdict
+from mtgen.doctor.verdict import Delivery, Finding, Training, verdict, worth_a_try
 from mtgen.errors import DecodeError, MtgenError, PlanError, StoreError
 from mtgen.loader import Loader
 from mtgen.settings import check_kind
@@ -166,6 +175,7 @@ class _Examination:
         self, delivery: Delivery, training: Training | None, steps: Steps | None, start: Start | None
     ) -> list[Finding]:
         possible, impossible = changes(facts_of(self.loader, trains=steps is not None))
+        possible, left_out = worth_a_try(possible, delivery)
         trials = Trials(self.present, self.place, delivery, training, self.seconds)
         wishes = [self._wish(one, delivery, training, start) for one in possible]
         plan = schedule(wishes, self.left)
@@ -179,7 +189,7 @@ class _Examination:
                 continue
             self.say(change.name)
             findings.append(self._tried(trials, change, min(plan.seconds[change.name], self.left), steps))
-        findings += [Finding(change=change, problem=reason) for change, reason in impossible]
+        findings += [Finding(change=change, problem=reason) for change, reason in (*left_out, *impossible)]
         return findings
 
     def _tried(self, trials: Trials, change: Change, seconds: float, steps: Steps | None) -> Finding:
@@ -192,14 +202,20 @@ class _Examination:
             return Finding(change=change, problem=f"failed: {type(error).__name__}: {error}")
 
     def _wish(self, change: Change, delivery: Delivery, training: Training | None, start: Start | None) -> Wish:
-        size = finer_batch(delivery.batch_size, delivery.batch_seconds)
-        batch_seconds = delivery.batch_seconds * size / delivery.batch_size
-        least, setup = least_comparison(batch_seconds), 0.0
+        window, workers = self.present.forecast.window, self.present.num_workers
+        if change.kind in ("pack", "memory", "blocks"):
+            size, seconds = delivery.batch_size, delivery.share("gather") * delivery.batch_seconds
+        else:
+            size, window = finer_batch(delivery.batch_size, delivery.batch_seconds), 1
+            seconds = delivery.batch_seconds * size / delivery.batch_size
+        if change.kind == "workers":
+            workers = max(workers, change.value)
+        least, setup = least_comparison(seconds, burst(size, workers, window)), 0.0
         if change.kind == "batch" and training is not None and start is not None:
             least, setup = least_comparison(2 * training.replay_seconds), start.seconds
-        elif change.kind in ("cache", "pack"):
+        if change.kind in ("cache", "pack"):
             setup = SAMPLE_SECONDS + 2 * LEAST_SAMPLE_BATCHES * delivery.batch_seconds
         elif change.kind == "recipe":
-            setup = BIND_SECONDS * len(self.loader.dataset.table) + least_slice(batch_seconds) / LEAST_ROUNDS
+            setup = BIND_SECONDS * len(self.loader.dataset.table) + least_slice(seconds)
         least += setup
         return Wish(name=change.name, least_seconds=least, most_seconds=max(least, self.seconds / 8))

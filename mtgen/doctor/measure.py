@@ -13,8 +13,8 @@ from mtgen.doctor.schedule import Slices
 from mtgen.doctor.verdict import Delivery
 from mtgen.loader import Loader
 
-WARM_SHARE = 1 / 3
-"""Most of a slice that the first batches may take, before those that count."""
+WARM_SHARE = 1 / 2
+"""Part of a slice that the first batches may take at most; those that count have the rest of it, at least."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class Side(Protocol):
 
 
 def deliver(loader: Loader, place: Place, seconds: float) -> Slice:
-    """Take batches as fast as they come, for that long and at least one after the first.
+    """Take batches as fast as they come, for that long, and for at least one batch after the first.
 
     The stream is new, and closed at the end, so that nothing is prepared while another side is measured. The first
     batches fill the pipeline and do not count.
@@ -88,7 +88,7 @@ def deliver(loader: Loader, place: Place, seconds: float) -> Slice:
                 continue
             rows += len(batch)
             ends.append((now, rows))
-            if now - began >= seconds:
+            if now - start >= (1 - WARM_SHARE) * seconds:
                 break
         last = loader.stats()
     finally:

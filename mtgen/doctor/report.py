@@ -71,7 +71,7 @@ class Report:
             yield "What a change gives, samples per second against the present settings, measured in turn with them:"
             width = max(len(one.change.name) for one in measured)
             for one in measured:
-                yield f"  {one.change.name:{width}}  {one.comparison}{' with the model' if one.trains else ''}"
+                yield f"  {one.change.name:{width}}  {one.comparison}{measured_on(one)}"
                 yield from (f"  {'':{width}}    {line}" for line in details(one))
         missing = [one for one in self.findings if one.comparison is None]
         if missing:
@@ -101,6 +101,16 @@ def training_lines(training: Training) -> Iterator[str]:
         f"{milliseconds(training.step_seconds)} with the loader, {training.wait_share:.0%} of it waiting for data; "
         f"headroom {training.headroom}"
     )
+
+
+def measured_on(finding: Finding) -> str:
+    """What a comparison was about, and what it comes to for the whole loader."""
+    if finding.trains:
+        return ", steps of the model"
+    if not finding.part:
+        return ""
+    whole = "" if finding.gain is None else f", {finding.gain:.2f}x of the whole loader"
+    return f", {finding.part}{whole}"
 
 
 def details(finding: Finding) -> Iterator[str]:

@@ -24,6 +24,8 @@ LEAST_SLICE_BATCHES = 5
 """Batches in the shortest slice, the first ones of which only fill the pipeline."""
 
 
+LEAST_SLICE_BURSTS = 3
+
 FINE_SECONDS = 0.02
 """A batch that takes longer is cut into smaller ones for comparisons that do not depend on its size."""
 
@@ -123,19 +125,40 @@ class Slices:
         return [(0, 1) if number % 2 == 0 else (1, 0) for number in range(self.num_rounds)]
 
 
-def least_slice(batch_seconds: float) -> float:
-    """Seconds of the shortest slice that says something, where a batch takes so long."""
-    return max(LEAST_SLICE_SECONDS, LEAST_SLICE_BATCHES * batch_seconds)
+def burst(batch_size: int, num_workers: int, window: int) -> int:
+    """Batches that come at about the same time: those of a window, and those that the workers have in work.
+
+    Args:
+        batch_size: samples per batch.
+        num_workers: threads; each has a group of pictures in work, and all began at the same time.
+        window: steps planned together.
+
+    Example:
+        >>> burst(64, 2, 1), burst(8, 16, 1), burst(64, 2, 16)
+        (1, 16, 16)
+    """
+    return max(window, -(-num_workers * FINE_ROWS // batch_size), 1)
 
 
-def least_comparison(batch_seconds: float) -> float:
-    """Seconds of the shortest comparison of two sides, where a batch takes so long.
+def least_slice(batch_seconds: float, together: int = 1) -> float:
+    """Seconds of the shortest slice that says something.
+
+    Args:
+        batch_seconds: what a batch takes.
+        together: batches that come in one burst; several bursts are looked at.
+    """
+    batches = max(LEAST_SLICE_BATCHES, LEAST_SLICE_BURSTS * together if together > 1 else 0)
+    return max(LEAST_SLICE_SECONDS, batches * batch_seconds)
+
+
+def least_comparison(batch_seconds: float, together: int = 1) -> float:
+    """Seconds of the shortest comparison of two sides; see `least_slice`.
 
     Example:
         >>> round(least_comparison(0.05), 3)
         2.5
     """
-    return 2 * LEAST_ROUNDS * least_slice(batch_seconds)
+    return 2 * LEAST_ROUNDS * least_slice(batch_seconds, together)
 
 
 def finer_batch(batch_size: int, batch_seconds: float) -> int:
@@ -150,13 +173,13 @@ def finer_batch(batch_size: int, batch_seconds: float) -> int:
     return min(batch_size, max(FINE_ROWS, int(batch_size * FINE_SECONDS / batch_seconds)))
 
 
-def slices(seconds: float, batch_seconds: float) -> Slices:
+def slices(seconds: float, batch_seconds: float, together: int = 1) -> Slices:
     """Cut the time of a comparison into slices: more rounds first, then longer ones.
 
     Example:
         >>> slices(2.0, 0.01)
         Slices(num_rounds=10, seconds=0.1)
     """
-    rounds = int(seconds / (2 * least_slice(batch_seconds)))
+    rounds = int(seconds / (2 * least_slice(batch_seconds, together)))
     rounds = min(max(rounds, LEAST_ROUNDS), MOST_ROUNDS)
     return Slices(num_rounds=rounds, seconds=max(0.0, seconds) / (2 * rounds))

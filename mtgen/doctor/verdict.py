@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from mtgen.doctor.changes import Change
-from mtgen.doctor.ratios import Comparison
+from mtgen.doctor.ratios import MARGIN, Comparison
 
 LEAST_HEADROOM = 1.05
 """Training that would be less than a twentieth faster without any work on data is not bound by data."""
@@ -43,6 +44,11 @@ class Delivery:
         """Between two batches."""
         return self.batch_size / self.rows_per_second
 
+    def share(self, *stages: str) -> float:
+        """Share of the workers' work that some stages are, 0 to 1."""
+        total = sum(self.stage_seconds.values())
+        return min(1.0, sum(self.stage_seconds.get(name, 0.0) for name in stages) / total) if total > 0 else 0.0
+
     @property
     def binding_stage(self) -> str | None:
         """The stage that costs most; None where nothing was counted."""
@@ -74,6 +80,9 @@ class Finding:
     Args:
         change: what was tried.
         comparison: samples per second against the present settings; None where it could not be measured.
+        part: inputs that were compared, such as "pictures alone"; empty for all of them together.
+        gain: how much faster the whole loader gets (or training, with `trains`), reckoned from the comparison and the
+            share of the work that it is about.
         problem: why not; empty where it was.
         trains: whether the model took part in it, so that the ratio is that of training.
         pixel_levels: mean absolute difference of pixels to the present recipe, in levels of 0 to 255.
@@ -85,6 +94,8 @@ class Finding:
 
     change: Change
     comparison: Comparison | None = None
+    part: str = ""
+    gain: float | None = None
     problem: str = ""
     trains: bool = False
     pixel_levels: float | None = None
@@ -158,7 +169,8 @@ def gains(findings: Sequence[Finding], training: Training | None) -> tuple[Findi
     comes first.
     """
     faster = [one for one in findings if one.comparison is not None and one.comparison.is_faster]
-    return tuple(sorted(faster, key=lambda one: (-expected_gain(one, training), -_ratio(one))))
+    worth = [one for one in faster if expected_gain(one, None) > 1 + MARGIN]
+    return tuple(sorted(worth, key=lambda one: (-expected_gain(one, training), -expected_gain(one, None))))
 
 
 def expected_gain(finding: Finding, training: Training | None) -> float:
@@ -166,9 +178,57 @@ def expected_gain(finding: Finding, training: Training | None) -> float:
 
     Without a model, the loader's gain.
     """
-    if training is None or finding.trains:
-        return _ratio(finding)
-    return min(_ratio(finding), max(1.0, training.headroom.ratio))
+    ratio = 0.0 if finding.comparison is None else finding.comparison.ratio
+    gain = ratio if finding.gain is None else finding.gain
+    return gain if training is None or finding.trains else min(gain, max(1.0, training.headroom.ratio))
+
+
+def whole_gain(share: float, ratio: float) -> float:
+    """How much faster the whole gets where a share of its work gets faster by that ratio (Amdahl's law).
+
+    Args:
+        share: of the work, 0 to 1.
+        ratio: > 0.
+
+    Example:
+        >>> whole_gain(0.5, 2.0), whole_gain(0.0, 9.0)
+        (1.3333333333333333, 1.0)
+    """
+    return 1 / (1 - share + share / ratio)
+
+
+STAGES: dict[str, tuple[str, ...]] = {
+    "recipe": ("read", "decode"),
+    "cache": ("read", "decode"),
+    "pack": ("gather",),
+    "memory": ("gather",),
+    "blocks": ("gather",),
+}
+"""Kind of change -> the stages that it is about; the others are about all of them."""
+
+LARGE_GAIN = 1.5
+"""What can give so much is measured before what cannot."""
+
+
+def most_gain(change: Change, delivery: Delivery) -> float:
+    """How much faster the loader would be if the stages that a change is about took no time at all."""
+    stages = STAGES.get(change.kind)
+    share = 1.0 if stages is None else delivery.share(*stages)
+    return 1 / (1 - share) if share < 1 else math.inf
+
+
+def worth_a_try(changes: Sequence[Change], delivery: Delivery) -> tuple[list[Change], list[tuple[Change, str]]]:
+    """The changes that can give something, those that can give much first; and the others, with the reason."""
+    most = {change.name: most_gain(change, delivery) for change in changes}
+    tried = [change for change in changes if most[change.name] > 1 + MARGIN]
+    tried.sort(key=lambda change: most[change.name] < LARGE_GAIN)
+    left_out = []
+    for change in changes:
+        if most[change.name] <= 1 + MARGIN:
+            stages = STAGES[change.kind]
+            what = f"{' and '.join(stages)} {'take' if len(stages) > 1 else 'takes'} {delivery.share(*stages):.0%}"
+            left_out.append((change, f"at most {most[change.name]:.2f}x to gain: {what} of the workers' time"))
+    return tried, left_out
 
 
 def pays_after(make_seconds: float, num_rows: int, present: float, changed: float, most: float | None) -> float | None:
@@ -207,16 +267,11 @@ def milliseconds(seconds: float) -> str:
     return f"{seconds * 1e3:.0f} ms" if seconds >= 0.1 else f"{seconds * 1e3:.3g} ms"
 
 
-def _ratio(finding: Finding) -> float:
-    return 0.0 if finding.comparison is None else finding.comparison.ratio
-
-
 def _stage(delivery: Delivery) -> str:
     stage = delivery.binding_stage
     if stage is None:
         return "Its workers have nothing to do that takes time."
-    share = delivery.stage_seconds[stage] / sum(delivery.stage_seconds.values())
-    text = f"Its workers spend {share:.0%} of their work on: {stage}."
+    text = f"Its workers spend {delivery.share(stage):.0%} of their work on: {stage}."
     if delivery.num_workers and delivery.busy_share < 0.5:
         text += (
             f" They are at work {delivery.busy_share:.0%} of the time only: what binds is planning and handing over in "

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 import mtgen
 from mtgen.cli import app
 from mtgen.doctor import Report, examine
-from mtgen.doctor.altered import bound_like, possible_recipes, recipe_named, twin, with_inputs
+from mtgen.doctor.altered import bound_like, only_inputs, part_of, possible_recipes, recipe_named, twin
 from mtgen.doctor.copies import cached_pictures, packed_features
 from mtgen.doctor.facts import facts_of
 from mtgen.doctor.measure import Place, deliver, in_turn
@@ -27,7 +27,7 @@ from mtgen.doctor.schedule import Slices
 from mtgen.doctor.trials import pixel_levels
 from mtgen.errors import DecodeError, ModelError, PlanError
 from tests.support.pictures import encode, photo
-from tests.support.samples import content, make_dataset, make_pictures
+from tests.support.samples import check_aligned, content, make_dataset, make_pictures
 
 pytestmark = pytest.mark.usefixtures("no_thread_left", "temporary")
 
@@ -112,14 +112,26 @@ def test_more_workers_get_what_they_need_on_top(tmp_path: Path) -> None:
         )
 
 
-def test_a_dataset_with_its_inputs_taken_over_delivers_the_same(tmp_path: Path) -> None:
+def test_some_inputs_taken_over_deliver_the_same(tmp_path: Path) -> None:
     data = make_dataset(30, pictures=make_pictures(tmp_path / "pictures", 30)).take(range(3, 30))
-    for weight in ("w", {"label": "w"}, {"label": "w", "both": "half"}, None):
-        data = make_dataset(30, pictures=tmp_path / "pictures", weight=weight).take(range(3, 30))
-        other = with_inputs(data, {})
-        assert content(other.fetch([5, 3])) == content(data.fetch([5, 3]))
-        assert other.rows.tolist() == data.rows.tolist()
-        assert with_inputs(data, {}, np.array([9, 4])).rows.tolist() == [9, 4]
+    other = only_inputs(data, {name: bound_of(data, name) for name in ("image", "shared")})
+    assert other.rows.tolist() == data.rows.tolist()
+    assert list(other.input_specs) == ["image", "shared"]
+    check_aligned(other.fetch([5, 3, 5]), data)
+    assert only_inputs(data, {"plain": bound_of(data, "plain")}, np.array([9, 4])).rows.tolist() == [9, 4]
+
+
+@pytest.mark.parametrize(("size", "window"), [(None, 3), (8, 3), (2, 12)])
+def test_a_part_of_a_loader_plans_as_many_rows_together(size: int | None, window: int) -> None:
+    data = make_dataset(40)
+    with mtgen.Loader(data, 8, num_workers=2, prefetch=mtgen.Prefetch(window=3, depth=5)) as loader:
+        part = only_inputs(data, {"features": bound_of(data, "features")}, np.arange(20))
+        with part_of(loader, part, size) as other:
+            assert other.forecast.window == window
+            assert other.forecast.window * other.batch_size == 24
+            assert sorted(row for batch in other.epoch(0) for row in batch.rows.tolist()) == list(range(20))
+        with part_of(loader, only_inputs(data, {"plain": bound_of(data, "plain")}), size) as other:
+            assert (other.forecast.window, other.forecast.depth <= 10) == (1, True)
 
 
 def test_packed_features_are_those_of_the_same_rows(tmp_path: Path, digits: Path) -> None:
@@ -131,9 +143,9 @@ def test_packed_features_are_those_of_the_same_rows(tmp_path: Path, digits: Path
         assert copy.rows.tolist() == data.rows.tolist()
         assert copy.bound.compares_keys
         assert copy.bound.store.chunk_rows < bound.chunk_rows
-        other = with_inputs(data, {"features": copy.bound}, copy.rows)
         rows = [904, 5, 77, 5]
-        assert content(other.fetch(rows)) == content(data.fetch(rows))
+        found = only_inputs(data, {"features": copy.bound}).fetch(rows).inputs["features"]
+        np.testing.assert_array_equal(found, data.fetch(rows).inputs["features"])
         files = [path for path in (tmp_path / "features.zarr").rglob("*") if path.is_file()]
         assert copy.disk_bytes == pytest.approx(sum(path.stat().st_size for path in files) / 900 * 1797, rel=0.1)
         assert copy.make_seconds >= 0
@@ -161,7 +173,7 @@ def test_cached_pictures_are_those_of_the_same_rows(tmp_path: Path, digits: Path
         copy = cached_pictures(loader, bound, tmp_path, 60.0)
         expected = set(np.concatenate([loader.rows(step) for step in range(loader.steps_per_epoch)]).tolist())
     assert set(copy.rows.tolist()) == expected
-    found = with_inputs(data, {"image": copy.bound}).fetch(copy.rows).inputs["image"]
+    found = only_inputs(data, {"image": copy.bound}).fetch(copy.rows).inputs["image"]
     wanted = data.fetch(copy.rows).inputs["image"]
     factor, offset = settings.get("scale", (1.0, 0.0))
     np.testing.assert_array_equal(found * factor + offset, wanted)
@@ -287,9 +299,9 @@ def test_little_time_skips_the_rest_with_the_reason(digits: Path) -> None:
     report = examine(loader, seconds=0.2)
     check_report(report)
     assert len(report.findings) > 5
-    skipped = [one for one in report.findings if one.comparison is None]
+    skipped = [one for one in report.findings if one.change.kind == "workers"]
     assert skipped
-    assert all("--seconds gives more" in one.problem for one in skipped)
+    assert all(one.comparison is None and "--seconds gives more" in one.problem for one in skipped)
     assert "Not measured:" in str(report)
 
 
@@ -299,6 +311,7 @@ def test_a_dataset_of_columns_alone_is_examined_too() -> None:
     report = examine(mtgen.Loader(data, 16, num_workers=1, drop_last=True, pad_last=False), seconds=1.0)
     check_report(report)
     assert {one.change.kind for one in report.findings} <= {"workers", "processes", "batch"}
+    assert {one.part for one in report.findings} == {""}
 
 
 def test_what_cannot_be_tried_is_told(tmp_path: Path) -> None:
@@ -307,7 +320,7 @@ def test_what_cannot_be_tried_is_told(tmp_path: Path) -> None:
     report = examine(mtgen.Loader(data, 30, num_workers=0, shuffle=False), seconds=0.2)
     problems = {one.change.name: one.problem for one in report.findings}
     assert problems["packed features of 'features'"] == "the rows are in memory already"
-    assert problems["batch_size=60"] == "the dataset has 40 rows"
+    assert problems["batch_size=60"] == "only the steps of a model can tell: give one"
     assert problems['shuffle="blocks"'] == 'the loader has an order of its own, not shuffle="exact"'
 
 
@@ -318,9 +331,12 @@ def test_a_what_if_that_fails_is_told_and_the_others_go_on(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    report = examine(mtgen.Loader(digits_dataset(digits), 8, num_workers=1), seconds=6.0)
-    check_report(report)
-    problems = {one.change.kind: one.problem for one in report.findings}
+    data = digits_dataset(digits)
+    pictures = examine(mtgen.Loader(only_inputs(data, {"image": bound_of(data, "image")}), 8), seconds=6.0)
+    features = examine(mtgen.Loader(only_inputs(data, {"features": bound_of(data, "features")}), 8), seconds=6.0)
+    for report in (pictures, features):
+        check_report(report)
+    problems = {one.change.kind: one.problem for report in (features, pictures) for one in report.findings}
     assert "failed: " in problems["pack"]
     assert os.strerror(errno.ENOSPC) in problems["pack"]
     assert os.strerror(errno.ENOSPC) in problems["cache"]

@@ -16,8 +16,28 @@ from mtgen.doctor.changes import Change, Facts, Features, Pictures, changes, wan
 from mtgen.doctor.measure import whole_windows
 from mtgen.doctor.ratios import CLEAR_ROUNDS, MARGIN, Comparison, compare
 from mtgen.doctor.report import Report
-from mtgen.doctor.schedule import LEAST_ROUNDS, MOST_ROUNDS, Wish, least_comparison, schedule, slices
-from mtgen.doctor.verdict import Delivery, Finding, Training, expected_gain, gains, pays_after, verdict
+from mtgen.doctor.schedule import (
+    LEAST_ROUNDS,
+    MOST_ROUNDS,
+    Wish,
+    burst,
+    finer_batch,
+    least_comparison,
+    schedule,
+    slices,
+)
+from mtgen.doctor.verdict import (
+    Delivery,
+    Finding,
+    Training,
+    expected_gain,
+    gains,
+    most_gain,
+    pays_after,
+    verdict,
+    whole_gain,
+    worth_a_try,
+)
 from mtgen.errors import PlanError
 
 DURATIONS = st.floats(0, 1e4, allow_nan=False)
@@ -91,6 +111,19 @@ def test_slices_fill_the_time_of_a_comparison_and_both_sides_come_first_alike(se
     assert abs(sum(one[0] for one in turns) - plan.num_rounds / 2) <= 0.5
     if seconds >= least_comparison(batch):
         assert plan.seconds >= 5 * batch * (1 - 1e-9)
+
+
+@given(st.integers(1, 512), st.floats(1e-5, 100), st.integers(0, 64), st.integers(1, 16))
+def test_batches_of_comparisons_are_short_or_as_small_as_a_group(
+    size: int, seconds: float, num_workers: int, window: int
+) -> None:
+    fine = finer_batch(size, seconds)
+    assert min(size, 8) <= fine <= size
+    assert fine == min(size, 8) or seconds / size * fine <= 0.02 * (1 + 1e-9)
+    together = burst(fine, num_workers, window)
+    assert together >= window
+    assert together * fine >= num_workers * 8
+    assert (together - 1) * fine < max(num_workers * 8, window * fine)
 
 
 # --- comparisons ------------------------------------------------------------------------------------------------------
@@ -182,6 +215,7 @@ FACTS = st.builds(
     memory_bytes=st.integers(1, 1 << 34),
     most_memory_bytes=st.integers(1, 1 << 36),
     is_exact=st.booleans(),
+    trains=st.booleans(),
 )
 
 
@@ -326,6 +360,29 @@ def test_a_copy_has_paid_when_the_epochs_saved_what_it_took(
         assert make + epochs * after == pytest.approx(epochs * before, rel=1e-3, abs=1e-2)
 
 
+@given(st.floats(0, 1), st.floats(0.01, 100))
+def test_the_whole_gains_no_more_than_its_part_and_no_more_than_its_share(share: float, ratio: float) -> None:
+    gain = whole_gain(share, ratio)
+    assert min(1, ratio) * (1 - 1e-9) <= gain <= max(1, ratio) * (1 + 1e-9)
+    # The oracle: 1,000 seconds of work, a share of which takes its time divided by the ratio.
+    assert 1000 / gain == pytest.approx(1000 * (1 - share) + 1000 * share / ratio)
+
+
+def test_what_can_give_next_to_nothing_is_not_tried_and_what_can_give_much_comes_first() -> None:
+    stages = {"read": 0.3, "decode": 0.3, "gather": 0.02, "assemble": 0.38}
+    kinds = ["pack", "workers", "memory", "cache"]
+    possible = [Change(kind=kind, name=kind, python="") for kind in kinds]  # type: ignore[arg-type]
+    tried, left_out = worth_a_try(possible, delivery(0.1, stage_seconds=stages))
+    assert [one.name for one in tried] == ["workers", "cache"]
+    reason = "at most 1.02x to gain: gather takes 2% of the workers' time"
+    assert [(one.name, text) for one, text in left_out] == [("pack", reason), ("memory", reason)]
+    stages = {"read": 0.0, "decode": 0.2, "gather": 0.8, "assemble": 0.0}
+    tried, left_out = worth_a_try([possible[3], possible[0], possible[1]], delivery(0.1, stage_seconds=stages))
+    assert ([one.name for one in tried], left_out) == (["pack", "workers", "cache"], [])
+    assert most_gain(possible[0], delivery(0.1, stage_seconds=stages)) == pytest.approx(5)
+    assert most_gain(possible[0], delivery(0.1, stage_seconds={"gather": 1.0})) == math.inf
+
+
 # --- the report -------------------------------------------------------------------------------------------------------
 
 
@@ -379,10 +436,11 @@ def test_the_report_as_json_is_plain_and_complete(model: Training | None) -> Non
     assert [one["change"]["name"] for one in values["findings"]] == [one.change.name for one in FINDINGS]
     assert [one["clear"] for one in values["findings"]] == [True, False, True, True, True, True, False]
     assert values["findings"][-1] | {"change": None} == {
-        **dict.fromkeys(["change", "comparison", "pixel_levels", "disk_bytes", "make_seconds", "pays_epochs"]),
+        **dict.fromkeys(["change", "comparison", "gain", "pixel_levels", "disk_bytes", "make_seconds", "pays_epochs"]),
         "expected_gain": None,
         "problem": "failed: the disk is full",
         "trains": False,
+        "part": "",
         "remarks": [],
         "clear": False,
     }
