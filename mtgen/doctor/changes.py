@@ -209,7 +209,7 @@ def _packs(facts: Facts, impossible: Impossible) -> Iterator[Change]:
             kind="pack",
             name=_of(one.name, "packed features", len(facts.features)),
             python=f'mtgen.pack("{one.location}", "{target}.zarr"), then Rows("{target}.zarr", ...)',
-            command=f"mtgen pack {one.location} {target}.zarr, then --features {target}.zarr",
+            command=f"--features {target}.zarr, made by mtgen pack {one.location} {target}.zarr",
             field=one.name,
         )
         if one.no_pack:
