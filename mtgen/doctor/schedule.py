@@ -96,7 +96,7 @@ def schedule(wishes: Sequence[Wish], seconds: float) -> Schedule:
             taken.append(wish)
             left -= wish.least_seconds
         else:
-            skipped[wish.name] = f"needs {wish.least_seconds:.1f} s, and {left:.1f} s of {seconds:.1f} s were left"
+            skipped[wish.name] = f"needs {wish.least_seconds:.1f} s, and {left:.1f} s were left"
     wants = {wish.name: wish.most_seconds - wish.least_seconds for wish in taken}
     all_wanted = math.fsum(wants.values())
     part = min(1.0, left / all_wanted) if all_wanted > 0 else 0.0
