@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from mtgen import __version__
-from mtgen.cli import audit, bench, info, pack, selftest, show, train, verify
+from mtgen.cli import audit, bench, doctor, info, pack, selftest, show, train, verify
 from mtgen.cli.options import expanded, plain_errors
 
 
@@ -54,6 +54,7 @@ for _name, _command in (
     ("audit", audit.audit),
     ("verify", verify.verify),
     ("pack", pack.pack),
+    ("doctor", doctor.doctor),
 ):
     app.command(_name)(plain_errors(expanded(_command)))
 

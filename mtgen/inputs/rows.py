@@ -166,6 +166,17 @@ class BoundRows:
             self._refuse_not_finite(rows, values)
         self._compare(rows)
 
+    def over(self, store: Store, store_rows: np.ndarray) -> BoundRows:
+        """The same rows of the table out of another store, such as a packed copy, with the same checks.
+
+        Args:
+            store: rows of the same shape and dtype; keys are compared where it has some.
+            store_rows: int64 `(num_rows,)`: its row of each table row.
+        """
+        compares = self.compares_keys and store.keys is not None
+        keys = pd.Series(self._keys, name=self._key_name) if compares else None
+        return BoundRows(store, store_rows, keys, finite=self._finite)
+
     def check_keys(self) -> None:
         """Compare the keys of all rows of the table, if there are keys.
 

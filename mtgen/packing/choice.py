@@ -13,7 +13,7 @@ SAMPLE_BYTES = 4 << 20
 WORTH_SHARES = {"lz4": 0.75, "sparse": 0.5}
 """A form must be this small beside the plain one. From memory plain rows are read clearly faster than others, so
 another form is worth it only where clearly more rows stay in memory, or on the disk
-(docs/decisions/0009-packed-stores.md). Half the size is about 33 percent non-zeros of float32."""
+(docs/decisions/0010-packed-stores.md). Half the size is about 33 percent non-zeros of float32."""
 
 END_BYTES = 8
 """What a row costs in the sparse form besides its values: where they end."""

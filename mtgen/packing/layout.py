@@ -17,7 +17,7 @@ Codec = Literal["none", "lz4", "zstd", "sparse"]
 BLOCK_BYTES = {"none": 1024, "lz4": 2048, "zstd": 2048}
 """Bytes of a block of rows smaller than that; larger rows have a block each, so that one can be read alone. Below, the
 20 bytes that each block costs (index and checksum) grow above 2 percent, and compressed blocks grow larger; above, rows
-are read, checked and decoded in vain (docs/decisions/0009-packed-stores.md)."""
+are read, checked and decoded in vain (docs/decisions/0010-packed-stores.md)."""
 
 MOST_BLOCK_ROWS = 256
 SHARD_BYTES = 32 << 20

@@ -82,6 +82,7 @@ def test_help_lists_commands_and_options() -> None:
         "verify",
         "pack",
         "bench",
+        "doctor",
     ]
     text = run("train", "--help").stdout
     for option in ("--table", "--image-column", "--size", "--features", "--target", "--no-stratify", "--ablate"):

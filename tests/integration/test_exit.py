@@ -14,7 +14,7 @@ import pytest
 import mtgen
 from mtgen.config import Prefetch
 from mtgen.errors import StallError
-from tests.support.samples import check_aligned, content, features, make_dataset
+from tests.support.samples import check_aligned, content, features, make_dataset, tight_loader
 from tests.support.stores import Gate, MemoryStore
 from tests.support.waiting import threads_gone, worker_threads
 
@@ -272,7 +272,7 @@ def test_a_forked_child_goes_on_with_threads_of_its_own() -> None:
     store = MemoryStore(features(2 * NUM_ROWS), 8)
     data = make_dataset(NUM_ROWS, store=store)
     expected = [content(batch) for batch in make_loader(0).steps(0, 40)]
-    loader = mtgen.Loader(data, 2, num_workers=2, prefetch=Prefetch(window=4, depth=8, stall_seconds=20))
+    loader = tight_loader(data, 2, num_workers=2, prefetch=Prefetch(window=4, depth=8, stall_seconds=20))
     assert len(list(loader.epoch(0))) == 20  # leaves a stream with the next epoch under way
     stream = loader.stream()
     for step in range(8):

@@ -25,6 +25,7 @@ from tests.support.samples import (
     features,
     make_dataset,
     make_pictures,
+    tight_loader,
 )
 from tests.support.stores import MemoryStore
 
@@ -159,11 +160,8 @@ def test_each_chunk_is_read_once_per_window(window: int, num_workers: int) -> No
     data = make_dataset(40, store=store)
     data.digests  # noqa: B018  reads a sample
     settings = {"num_workers": num_workers, "prefetch": Prefetch(window=window, depth=0)}
-    with mtgen.Loader(data, 4, **settings) as roomy:
-        parts = roomy.forecast.parts
-    tight = sum(parts.values()) - parts["chunks kept"]
     store.reads.clear()
-    with mtgen.Loader(data, 4, memory=tight, **settings) as loader:
+    with tight_loader(data, 4, **settings) as loader:
         assert set(loader.forecast.num_chunks) == {0}
         whole = list(itertools.takewhile(lambda steps: steps.start < 30, windows_of(window)))
         for _ in loader.steps(0, whole[-1].stop):

@@ -15,7 +15,7 @@ import mtgen
 from mtgen.config import Prefetch
 from mtgen.errors import StoreError
 from mtgen.gather.stager import Stager
-from tests.support.samples import features, make_dataset
+from tests.support.samples import features, make_dataset, tight_loader
 from tests.support.stores import MemoryStore
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
@@ -28,9 +28,7 @@ def make_loader(chunk_rows: int, window: int, spare_bytes: int, **settings: Any)
     store = MemoryStore(features(120), chunk_rows)
     data = make_dataset(NUM_ROWS, store=store)
     settings = {"prefetch": Prefetch(window=window, depth=2), "num_workers": 2, **settings}
-    with mtgen.Loader(data, 2, **settings) as roomy:
-        parts = roomy.forecast.parts
-    return mtgen.Loader(data, 2, memory=sum(parts.values()) - parts["chunks kept"] + spare_bytes, **settings), store
+    return tight_loader(data, 2, spare_bytes=spare_bytes, **settings), store
 
 
 def check(loader: mtgen.Loader, batch: mtgen.Batch) -> None:

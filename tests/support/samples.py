@@ -107,3 +107,17 @@ def arrays_of(batch: mtgen.Batch) -> list[np.ndarray]:
     weight = batch.weight if isinstance(batch.weight, dict) else {"": batch.weight}
     weights = [value for value in weight.values() if value is not None]
     return [*batch.inputs.values(), *batch.targets.values(), *weights, batch.rows]
+
+
+def tight_loader(data: mtgen.Dataset, batch_size: int, *, spare_bytes: int = 0, **settings: Any) -> mtgen.Loader:
+    """A loader with memory for a window and no chunk, so that each window reads its chunks anew.
+
+    Args:
+        data: without pictures.
+        batch_size: see `mtgen.Loader`.
+        spare_bytes: more memory, which chunks get.
+        settings: with `prefetch=Prefetch(window=..., depth=...)`.
+    """
+    with mtgen.Loader(data, batch_size, **settings) as roomy:
+        parts = roomy.forecast.parts
+    return mtgen.Loader(data, batch_size, memory=sum(parts.values()) - parts["chunks kept"] + spare_bytes, **settings)
