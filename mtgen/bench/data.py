@@ -52,7 +52,8 @@ class Data:
         """Make what is missing.
 
         Args:
-            names: `"pictures"`, or `"features.FORMAT"` and `"pixels.FORMAT"` with a format of `STORES`, or `packed`.
+            names: `"pictures"`, or `"features.FORMAT"` and `"pixels.FORMAT"` with a format of `STORES`, or
+                `packed` (by default settings), or `plain` (packed without a codec).
 
         Returns:
             Name -> path.
@@ -65,8 +66,8 @@ class Data:
             what, _, kind = name.partition(".")
             if what == "pictures":
                 made[name] = str(self._pictures())
-            elif kind == "packed":
-                made[name] = str(self._packed(what))
+            elif kind in ("packed", "plain"):
+                made[name] = str(self._packed(what, kind))
             else:
                 made[name] = str(self._store(what, kind))
         return made
@@ -109,13 +110,13 @@ class Data:
                 store.write(folder, array)
         return place / store.name
 
-    def _packed(self, what: str) -> Path:
+    def _packed(self, what: str, kind: str) -> Path:
         import mtgen
 
         source = self._store(what, "npy")
-        place = source.parent.parent / f"packed-{_code_digest()}.zarr"
+        place = source.parent.parent / f"{kind}-{_code_digest()}.zarr"
         if self._is_missing(place):
-            mtgen.pack(source, place)
+            mtgen.pack(source, place, codec="none" if kind == "plain" else "auto")
         return place
 
     def _is_missing(self, place: Path) -> bool:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mtgen.bench import rules
 from mtgen.bench.report import markdown
 from mtgen.bench.summary import merged
 from mtgen.errors import StoreError
@@ -43,6 +44,8 @@ def filled(page: str, results: Sequence[Mapping[str, Any]]) -> str:
         StoreError: the page has no place for one of the suites, or results do not go together.
     """
     made = {suite["suite"]: markdown(suite) for suite in merged(results)}
+    counted = {"chunks": rules.chunks_markdown, "mixing": rules.mixing_markdown}
+    made |= {name: make() for name, make in counted.items() if name in parts_of(page)}
     if results:
         made["machine"] = _machine(results)
     missing = sorted(made.keys() - parts_of(page).keys())

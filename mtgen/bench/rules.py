@@ -1,14 +1,16 @@
-"""How many chunks different rules for keeping them have to decompress: counted, nothing is timed."""
+"""What is counted and not timed: chunks to decompress by the rule for keeping them, and how well blocks mix."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
 from mtgen.keep_plan import Keeper, Outlook
 from mtgen.memory import Chunks
+from mtgen.sampling.order import Blocks
 
 NUM_ROWS = 16_384
 """Rows of the simulated store; the shares do not depend on it."""
@@ -58,7 +60,8 @@ def per_row(misses: Sequence[int], window_rows: int) -> float:
     return sum(misses[first:]) / (NUM_ROWS * (NUM_EPOCHS - 1))
 
 
-def markdown() -> str:
+@cache
+def chunks_markdown() -> str:
     """A table of chunks per row, by rule, with the estimate that `memory=` is split by."""
     lines = [
         "| rows per chunk | rows per window | chunks that fit | LRU | Belady | estimate |",
@@ -77,4 +80,13 @@ def markdown() -> str:
                 lines.append(
                     f"| {chunk_rows} | {window_rows:,} | {share:.0%} | {lru:.3f} | {belady:.3f} | {estimate:.3f} |"
                 )
+    return "\n".join(lines)
+
+
+def mixing_markdown() -> str:
+    """A table of how well blocks mix, for a million rows."""
+    lines = ["| rows per block | blocks mixed | pairs of one block | in an exact shuffle |", "|---|---|---|---|"]
+    for block_rows, open_blocks in ((1, 1_024), (16, 64), (64, 16), (64, 256), (512, 16), (512, 128)):
+        mixing = Blocks(block_rows, open_blocks).mixing(1_000_000)
+        lines.append(f"| {block_rows} | {open_blocks:,} | {mixing.same_block:.3%} | {mixing.exact:.3%} |")
     return "\n".join(lines)

@@ -16,7 +16,7 @@ Family = Literal["mtgen", "other", "floor"]
 
 CLASSES: Mapping[str, str] = {
     "features": "feature rows only, exact shuffle",
-    "antialiased": "JPEG resized with a filter that widens when it shrinks; decoded fully, but by fast, fastest and turbo",
+    "antialiased": "JPEG resized with a filter that widens when it shrinks; of mtgen, only clean decodes fully",
     "no antialias": "JPEG resized with a filter that does not widen; some decode at a scale before",
     "keras pixels": "what keras.utils.load_img gives by default (nearest), as float32 from -1 to 1",
     "packed": "pictures decoded beforehand, uint8",
@@ -129,6 +129,7 @@ def _features() -> Iterator[Contender]:
     for name, place, floor in (
         ("mtgen, bcolz folder", "features.bcolz", PLANNED_BCOLZ),
         ("mtgen, packed", "features.packed", PLANNED_PACKED),
+        ("mtgen, packed without a codec", "features.plain", TAKE),
         ("mtgen, .npy", "features.npy", TAKE),
     ):
         yield one(name, "own", "loader", options={"features": place}, family="mtgen", places=(place,), floor=floor)
