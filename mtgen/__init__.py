@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mtgen import compat, errors, testing
     from mtgen.batch import Batch
+    from mtgen.cache import PictureCache
     from mtgen.config import OnError, Prefetch
     from mtgen.dataframe.loader import from_dataframe
     from mtgen.dataset import Dataset, Splits
@@ -39,6 +40,7 @@ __all__ = [
     "OnError",
     "OneHot",
     "OrderLog",
+    "PictureCache",
     "Prefetch",
     "Recipe",
     "Rows",
@@ -64,6 +66,7 @@ _HOMES = {
     "OnError": "mtgen.config",
     "OneHot": "mtgen.inputs.classes",
     "OrderLog": "mtgen.order_log",
+    "PictureCache": "mtgen.cache",
     "Prefetch": "mtgen.config",
     "Recipe": "mtgen.recipe",
     "Rows": "mtgen.inputs.rows",

@@ -45,6 +45,7 @@ PUBLIC = [
     "OnError",
     "OneHot",
     "OrderLog",
+    "PictureCache",
     "Prefetch",
     "Recipe",
     "Rows",
