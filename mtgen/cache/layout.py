@@ -289,9 +289,10 @@ def neighbours(slots: np.ndarray, num_slots: int, most: int) -> list[tuple[int, 
         >>> neighbours(np.array([3, 4, 5, 9, 10]), num_slots=5, most=8)
         [(0, 2), (2, 3), (3, 4), (4, 5)]
     """
-    if not len(slots):
-        return []
-    breaks = np.flatnonzero((np.diff(slots) != 1) | (slots[1:] % num_slots == 0)) + 1
+    joined = slots[1:] == slots[:-1] + 1
+    if not joined.any():
+        return [(start, start + 1) for start in range(len(slots))]
+    breaks = np.flatnonzero(~joined | (slots[1:] % num_slots == 0)) + 1
     edges = [0, *breaks.tolist(), len(slots)]
     return [
         (start, min(start + most, stop))

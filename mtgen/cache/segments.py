@@ -53,19 +53,22 @@ class Segments:
         Returns:
             Which of the `n` could not be read, or not whole.
         """
-        size, num_slots = self._geometry.row_bytes, self._geometry.num_slots
+        size, num_slots, kept = self._geometry.row_bytes, self._geometry.num_slots, self._kept
+        segments, offsets = (slots // num_slots).tolist(), (slots % num_slots * size).tolist()
         starts = (places * size).tolist()
-        at = slots.tolist()
         lost: list[int] = []
         for first, stop in neighbours(slots, num_slots, MOST_VIEWS):
-            segment, index = divmod(at[first], num_slots)
             views = [out[start : start + size] for start in starts[first:stop]]
             try:
-                with self._open(segment) as handle:
-                    found = os.preadv(handle, views, index * size)
+                handle = kept.get(segments[first])
+                if handle is not None:
+                    found = os.preadv(handle, views, offsets[first])
+                else:
+                    with self._open(segments[first]) as handle:
+                        found = os.preadv(handle, views, offsets[first])
             except OSError:
                 found = 0
-            if found != len(views) * size:
+            if found != (stop - first) * size:
                 lost.extend(range(first + found // size, stop))
         return lost
 

@@ -20,8 +20,8 @@ from mtgen.waits import Note
 GROUP_PICTURES = 8
 """Pictures one job decodes: enough to hide the cost of a hand-over, few enough to spread a batch over all workers."""
 
-CACHED_BYTES = 2 << 20
-"""Bytes of pictures that one job copies out of a cache: a fraction of a millisecond of work."""
+CACHED_BYTES = 8 << 20
+"""Bytes of pictures that one job copies out of a cache: about a millisecond of work."""
 
 
 def picture_jobs(number: int, bound: BoundImages, pending: Pending, reader: Reader) -> list[Job]:
