@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mtgen.loader import Loader
     from mtgen.order_log import OrderLog
     from mtgen.packing import pack
+    from mtgen.packing.images import pack_images
     from mtgen.plan import Shard
     from mtgen.recipe import Recipe
     from mtgen.stores import open_store
@@ -51,6 +52,7 @@ __all__ = [
     "from_dataframe",
     "open_store",
     "pack",
+    "pack_images",
     "read_table",
     "testing",
 ]
@@ -75,6 +77,7 @@ _HOMES = {
     "from_dataframe": "mtgen.dataframe.loader",
     "open_store": "mtgen.stores",
     "pack": "mtgen.packing",
+    "pack_images": "mtgen.packing.images",
     "read_table": "mtgen.table",
 }
 

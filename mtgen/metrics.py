@@ -67,9 +67,7 @@ class Stats:
         if not asked:
             return ""
         damaged = f", {self.num_cache_damaged} damaged" if self.num_cache_damaged else ""
-        return (
-            f"; cache: {self.cache_hit_rate:.1%} of {asked} pictures hit, {self.num_cache_stored} stored{damaged}"
-        )
+        return f"; cache: {self.cache_hit_rate:.1%} of {asked} pictures hit, {self.num_cache_stored} stored{damaged}"
 
 
 class Recorder:

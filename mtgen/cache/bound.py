@@ -21,6 +21,7 @@ from mtgen.cache.known import NOWHERE, ROW_BYTES, Known
 from mtgen.cache.layout import Identity, contents_of, file_of, names_of, sound
 from mtgen.cache.segments import MOST_OPEN
 from mtgen.cache.settings import PictureCache
+from mtgen.errors import StoreError
 from mtgen.promises import Promises
 from mtgen.recipe import Recipe
 from mtgen.waits import Note, ProcessTurns, silent
@@ -43,10 +44,13 @@ class Pictures(Protocol):
     def __len__(self) -> int: ...
     def path(self, row: int) -> str:
         """Path of a row's file."""
+
     def path_text(self, row: int) -> bytes:
         """A row's path as the table has it."""
+
     def leads_out(self, path: str) -> str | None:
         """Where a picture really is, if it must not be read."""
+
     @property
     def base(self) -> str:
         """The folder that relative paths are under."""
@@ -109,7 +113,7 @@ class BoundCache:
         """Bytes of memory that the rows' places take."""
         return ROW_BYTES * len(self._pictures)
 
-    # --- which rows it has ---------------------------------------------------------------------------------------------
+    # --- which rows it has --------------------------------------------------------------------------------------------
 
     def has(self, rows: np.ndarray) -> np.ndarray:
         """Which rows the cache may have, bool `(n,)`; looks for what was stored meanwhile where it lacks one."""
@@ -143,24 +147,20 @@ class BoundCache:
     def _read_records(self, state: _State) -> None:
         records = state.contents.records
         end = records.num_slots
-        for slot in self._open:
-            self._learn(state, slot, records.read(slot, 1))
-        self._open = []
-        for first in range(self._num_seen, end, _READ_RECORDS):
-            words = records.read(first, min(_READ_RECORDS, end - first))
-            unsound = self._learn(state, first, words)
-            self._num_seen = first + len(words)
-            zeros = unsound[~words[unsound].any(axis=1)] + first
-            self._open += zeros[zeros >= end - _OPEN_RECORDS].tolist()
-            if len(zeros) < len(unsound):
-                self._tell_damage(f"{len(unsound) - len(zeros)} of its records are damaged")
-
-    def _learn(self, state: _State, first: int, words: np.ndarray) -> np.ndarray:
-        """Take in some records; which of them are not sound."""
-        right = sound(words, first)
-        keys = names_of(words) if self._pictures.promises is None else contents_of(words)
-        state.known.learn(np.ascontiguousarray(keys[:, 0]), first, right)
-        return np.flatnonzero(~right)
+        spans = [(slot, 1) for slot in self._open]
+        spans += [(first, min(_READ_RECORDS, end - first)) for first in range(self._num_seen, end, _READ_RECORDS)]
+        zeros: list[int] = []
+        for first, count in spans:
+            words = records.read(first, count)
+            right = sound(words, first)
+            keys = names_of(words) if self._pictures.promises is None else contents_of(words)
+            state.known.learn(np.ascontiguousarray(keys[:, 0]), first, right)
+            begun = words.any(axis=1)
+            zeros += (np.flatnonzero(~begun) + first).tolist()
+            self._num_seen = max(self._num_seen, first + len(words))
+            if num_damaged := int((begun & ~right).sum()):
+                self._tell_damage(f"{num_damaged} of its records are damaged")
+        self._open = [slot for slot in zeros if slot >= end - _OPEN_RECORDS]
 
     def _tell_damage(self, what: str) -> None:
         if self._folder is not None:
@@ -185,7 +185,7 @@ class BoundCache:
             self._seed = xxhash.xxh3_64_intdigest(os.fsencode(self._pictures.base))
         return xxhash.xxh3_128_digest(text, 0 if os.path.isabs(text) else self._seed)
 
-    # --- reading -------------------------------------------------------------------------------------------------------
+    # --- reading ------------------------------------------------------------------------------------------------------
 
     def fill(self, rows: np.ndarray, slots: np.ndarray, buffer: np.ndarray, note: Note = silent) -> Filled:
         """Fill slots of a batch with the pictures that the cache has.
@@ -193,7 +193,7 @@ class BoundCache:
         Args:
             rows: int64 `(n,)`, row of each slot.
             slots: int64 `(n,)`.
-            buffer: `(num_slots, *spec.shape)`, contiguous; the caller owns it. A slot that was missed may hold anything.
+            buffer: `(num_slots, *spec.shape)`, contiguous; the caller owns it. Slots that were missed hold anything.
             note: told what is done.
 
         Returns:
@@ -206,7 +206,7 @@ class BoundCache:
         checksums = self._checksums(state, rows, found, note)
         there = np.flatnonzero(found >= 0)
         there = there[np.argsort(found[there])]
-        out = memoryview(buffer).cast("B")
+        out = buffer.data.cast("B")
         note(f"read {len(there)} pictures of {self.settings.folder}")
         lost = there[state.contents.segments.read(found[there], slots[there], out)].tolist()
         size = state.contents.geometry.row_bytes
@@ -278,7 +278,7 @@ class BoundCache:
         same = now is None or (file.size, file.mtime_ns) == (now.st_size, now.st_mtime_ns)
         return checksum if same and name == self._name(row) else None
 
-    # --- storing -------------------------------------------------------------------------------------------------------
+    # --- storing ------------------------------------------------------------------------------------------------------
 
     def store(self, rows: Sequence[int], slots: Sequence[int], buffer: np.ndarray, files: Sequence[Identity]) -> int:
         """Store whole, good pictures out of slots of a batch; how many were stored.
@@ -293,7 +293,7 @@ class BoundCache:
         kept = [number for number, file in enumerate(files) if file.mtime_ns <= latest]
         if not kept or self._folder is None:
             return 0
-        size, out = buffer[0].nbytes, memoryview(buffer).cast("B")
+        size, out = buffer[0].nbytes, buffer.data.cast("B")
         starts = [slots[number] * size for number in kept]
         return self._folder.store(
             [self._name(int(rows[number])) for number in kept],
@@ -301,6 +301,15 @@ class BoundCache:
             [out[start : start + size] for start in starts],
             self.settings,
         )
+
+    def check_writable(self) -> None:
+        """Refuse to go on where nothing can be stored, for those who came to store.
+
+        Raises:
+            StoreError: another process writes, or writing failed.
+        """
+        if self._folder is not None and (reason := self._folder.cache.why_not) is not None:
+            raise StoreError(f"the pictures cannot be stored: {reason}", path=self.settings.folder)
 
     def sync(self) -> None:
         """Flush everything that was stored to disk.

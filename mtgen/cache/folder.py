@@ -69,6 +69,9 @@ class CacheFolder:
     Args:
         path: the folder; made when there is something to store.
 
+    Attributes:
+        why_not: why nothing can be stored now, as far as somebody tried; None where it can.
+
     Raises:
         StoreError: a file is there, or a folder of something else, or of another version.
     """
@@ -81,6 +84,7 @@ class CacheFolder:
         self._said: set[str] = set()
         self._broken = False
         self._wait = 0
+        self.why_not: str | None = None
         self._used_bytes = 0
         self._check()
 
@@ -136,12 +140,12 @@ class CacheFolder:
             lock = FolderLock(self.path)
             lock.take()
         except MtgenError as error:
-            self._wait = TRY_AGAIN
+            self._wait, self.why_not = TRY_AGAIN, error.message
             self.say(
                 logging.INFO, "lock", f"only read by this process, nothing is added to it meanwhile: {error.message}"
             )
             return False
-        self._lock = lock
+        self._lock, self.why_not = lock, None
         try:
             if not (self.path / MARK).exists():
                 replace_file(self.path / MARK, json.dumps({"version": VERSION, "holds": "decoded pictures"}).encode())
@@ -155,7 +159,7 @@ class CacheFolder:
 
     def give_up(self, error: Exception) -> None:
         """Write nothing more in this run: the disk is full, or fails."""
-        self._broken = True
+        self._broken, self.why_not = True, f"it cannot be written ({error}): check space and rights"
         if self._lock is not None:
             self._lock.release()
         self.say(
@@ -175,7 +179,7 @@ class CacheFolder:
             self.say(
                 logging.INFO,
                 "full",
-                f"full, {self._used_bytes:,} of max_bytes={max_bytes:,} are used; what is in stays, the rest is decoded",
+                f"full: {self._used_bytes:,} of max_bytes={max_bytes:,} used; what is in stays, the rest is decoded",
             )
             return False
         free = shutil.disk_usage(self.path).free

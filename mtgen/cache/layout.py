@@ -8,17 +8,20 @@ holds what, and whether it is right, is in records: record k belongs to slot k, 
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xxhash
 
 from mtgen.errors import PlanError
 from mtgen.spec import Spec
+
+if TYPE_CHECKING:
+    import os
 
 VERSION = 1
 """Rises when the meaning of a byte changes; caches of another version are not read."""
@@ -180,8 +183,6 @@ def make_geometry(spec: Spec, *, max_bytes: int | None, segment_bytes: int = SEG
     return made
 
 
-
-
 def header(geometry: Geometry, digest: str) -> bytes:
     """The first bytes of a file of records.
 
@@ -294,8 +295,4 @@ def neighbours(slots: np.ndarray, num_slots: int, most: int) -> list[tuple[int, 
         return [(start, start + 1) for start in range(len(slots))]
     breaks = np.flatnonzero(~joined | (slots[1:] % num_slots == 0)) + 1
     edges = [0, *breaks.tolist(), len(slots)]
-    return [
-        (start, min(start + most, stop))
-        for first, stop in zip(edges[:-1], edges[1:], strict=True)
-        for start in range(first, stop, most)
-    ]
+    return [(start, min(start + most, stop)) for first, stop in pairwise(edges) for start in range(first, stop, most)]

@@ -1,4 +1,4 @@
-"""The files of a cache of one recipe: pictures in segments, their records in one file. Reads and writes, decides nothing.
+"""The files of a cache of one recipe: pictures in segments, their records in one file. Reads and writes only.
 
 Descriptors are kept, since a picture is read in less time than a file is opened; of the segments beyond `MOST_OPEN`
 they are not. All reading and writing says where (`os.preadv`, `os.pwritev`), so threads and forked children share them.

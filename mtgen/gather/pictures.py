@@ -59,7 +59,7 @@ def fill_slots(
     note: Note,
     fail: Callable[[int, str | None, Exception], None],
 ) -> None:
-    """Fill slots of a buffer with the pictures of their rows: out of the cache what it has, the rest decoded and stored.
+    """Fill slots of a buffer with their rows' pictures: out of the cache what it has, the rest decoded and stored.
 
     Args:
         bound: the input.

@@ -58,11 +58,7 @@ class Reader:
         with nullcontext() if self.room is None else self.room.file() as admit:
             try:
                 note(f"read {path}")
-                data = (
-                    self.read_bytes(bound, row, admit)
-                    if files is None
-                    else self.read_file(bound, row, admit, files)
-                )
+                data = self.read_bytes(bound, row, admit) if files is None else self.read_file(bound, row, admit, files)
                 middle = time.perf_counter()
                 note(f"decode {path}")
                 decode(data, bound.recipe, out, facts, self.room)

@@ -56,6 +56,7 @@ PUBLIC = [
     "from_dataframe",
     "open_store",
     "pack",
+    "pack_images",
     "read_table",
     "testing",
 ]
