@@ -173,7 +173,7 @@ def make_geometry(spec: Spec, *, max_bytes: int | None, segment_bytes: int = SEG
     row_bytes = spec.row_bytes
     num_slots = min(segment_bytes // row_bytes, MOST_SLOTS)
     if max_bytes is not None:
-        num_slots = min(num_slots, max_bytes // SHARES // (row_bytes + 16 + RECORD_BYTES))
+        num_slots = min(num_slots, (max_bytes - OVERHEAD_BYTES) // SHARES // (row_bytes + 16 + RECORD_BYTES))
     made = Geometry(row_shape=spec.shape, dtype=spec.dtype.name, num_slots=max(num_slots, 1))
     if max_bytes is not None and OVERHEAD_BYTES + made.cost_bytes > max_bytes:
         raise PlanError(
