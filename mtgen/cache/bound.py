@@ -10,8 +10,9 @@ import logging
 import os
 import stat
 import time
+import weakref
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import xxhash
@@ -76,24 +77,17 @@ class _State(NamedTuple):
 class BoundCache:
     """The cache of one input.
 
-    Any thread. Picklable: a copy in another process opens the folder anew.
+    Any thread. Opens nothing before it is used. It belongs to its input, and is made anew where that is unpickled.
 
     Args:
         settings: folder and limits.
-        pictures: the input.
-
-    Raises:
-        PlanError: not one picture fits the limit.
-        StoreError: the folder is something else.
+        pictures: the input, which must live as long.
     """
 
     def __init__(self, settings: PictureCache, pictures: Pictures) -> None:
-        self.settings, self._pictures = settings, pictures
-        settings.geometry(pictures.recipe)
-        cache_folder(settings.folder)
-        self._start_afresh()
-
-    def _start_afresh(self) -> None:
+        self.settings = settings
+        # Weak, so that folder and lock are free as soon as the input is.
+        self._input = weakref.ref(pictures)
         self._turn = ProcessTurns("look for new pictures in a cache")
         self._folder: RecipeFolder | None = None
         self._state: _State | None = None
@@ -101,12 +95,22 @@ class BoundCache:
         self._open: list[int] = []
         self._seed: int | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"settings": self.settings, "_pictures": self._pictures}
+    def check(self) -> None:
+        """Refuse a folder or limits that cannot be.
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._start_afresh()
+        Raises:
+            PlanError: not one picture fits the limit.
+            StoreError: the folder is something else.
+        """
+        self.settings.geometry(self._pictures.recipe)
+        cache_folder(self.settings.folder)
+
+    @property
+    def _pictures(self) -> Pictures:
+        found = self._input()
+        if found is None:
+            raise StoreError("the input of this cache is gone: ask the cache of one that lives")
+        return found
 
     @property
     def index_bytes(self) -> int:

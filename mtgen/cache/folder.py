@@ -79,7 +79,8 @@ class CacheFolder:
     def __init__(self, path: Path) -> None:
         self.path, self.pid = path, os.getpid()
         self.turn = ProcessTurns("find room in a picture cache")
-        self._recipes: dict[str, RecipeFolder] = {}
+        # Weak, as these know the folder: it closes, and its lock is free, with the last input that uses it.
+        self._recipes: weakref.WeakValueDictionary[str, RecipeFolder] = weakref.WeakValueDictionary()
         self._lock: FolderLock | None = None
         self._said: set[str] = set()
         self._broken = False
@@ -116,9 +117,10 @@ class CacheFolder:
         """The pictures of one recipe."""
         digest = recipe.digest()
         with self.turn.here:
-            if digest not in self._recipes:
-                self._recipes[digest] = RecipeFolder(self, recipe)
-            return self._recipes[digest]
+            found = self._recipes.get(digest)
+            if found is None:
+                found = self._recipes[digest] = RecipeFolder(self, recipe)
+            return found
 
     def say(self, level: int, what: str, text: str) -> None:
         """Say something in the log, of each kind once."""
@@ -150,7 +152,7 @@ class CacheFolder:
             if not (self.path / MARK).exists():
                 replace_file(self.path / MARK, json.dumps({"version": VERSION, "holds": "decoded pictures"}).encode())
             self._used_bytes = _size_of(self.path)
-            for one in self._recipes.values():
+            for one in list(self._recipes.values()):
                 one.forget_end()
         except OSError as error:
             self.give_up(error)

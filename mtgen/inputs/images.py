@@ -187,8 +187,20 @@ class BoundImages:
         mode = mode_of(images.verify, images.manifest, "Images")
         if images.manifest is not None and mode != "off":
             self.promises = bind_promises(images.manifest, mode, self.names(), self.path, "row")
-        kept = picture_cache(images.cache)
+        self._begin_cache()
+        if self.cache is not None:
+            self.cache.check()
+
+    def _begin_cache(self) -> None:
+        kept = picture_cache(self.images.cache)
         self.cache: BoundCache | None = None if kept is None else BoundCache(kept, self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "cache"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin_cache()
 
     def __len__(self) -> int:
         """Rows of the root table."""

@@ -72,5 +72,3 @@ def flip(path: Path, place: int, bit: int = 1) -> None:
 
 def files_bytes(folder: Path) -> int:
     return sum(one.stat().st_size for one in folder.rglob("*") if one.is_file())
-
-
