@@ -306,6 +306,12 @@ class BoundCache:
             self.settings,
         )
 
+    def try_again(self) -> None:
+        """Write again, where a full or failing disk or another process prevented it up to now."""
+        self.catch_up()
+        if self._folder is not None:
+            self._folder.cache.try_again()
+
     def check_writable(self) -> None:
         """Refuse to go on where nothing can be stored, for those who came to store.
 

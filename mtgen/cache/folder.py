@@ -159,11 +159,15 @@ class CacheFolder:
             return False
         return True
 
+    def try_again(self) -> None:
+        """Forget what prevented writing up to now."""
+        with self.turn.here:
+            self._broken, self._wait, self.why_not = False, 0, None
+
     def give_up(self, error: Exception) -> None:
         """Write nothing more in this run: the disk is full, or fails."""
         self._broken, self.why_not = True, f"it cannot be written ({error}): check space and rights"
-        if self._lock is not None:
-            self._lock.release()
+        # The lock stays: other threads may be at work on slots that they were given.
         self.say(
             logging.WARNING,
             "broken",

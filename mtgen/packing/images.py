@@ -132,7 +132,7 @@ class _Packer:
     def __init__(self, bound: BoundImages, cache: BoundCache) -> None:
         self.bound, self.cache = bound, cache
         self._room = Room(budget_bytes("auto") // PICTURE_SHARE)
-        cache.catch_up()
+        cache.try_again()
 
     def blocks(self, rows: np.ndarray) -> list[np.ndarray]:
         """The rows of different files, some at a time."""

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -89,15 +91,28 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
-def child(root: Path, cache: Path, name: str = "", at: int = 0, done: str = "no") -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", CHILD, str(root), str(cache), name, str(at), done],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def child(root: Path, cache: Path) -> Iterator[Start]:
+    """Starts a process that fills the cache; whatever becomes of the test, it is ended."""
+    with ExitStack() as ends:
+
+        def start(name: str = "", at: int = 0, done: str = "no") -> subprocess.Popen[str]:
+            process = subprocess.Popen(
+                [sys.executable, "-W", "error", "-c", CHILD, str(root), str(cache), name, str(at), done],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+            )
+            ends.enter_context(process)
+            ends.callback(process.kill)
+            return process
+
+        yield start
 
 
 def line(process: subprocess.Popen[str]) -> str:
@@ -113,12 +128,7 @@ def go(process: subprocess.Popen[str]) -> None:
 
 def end(process: subprocess.Popen[str]) -> int:
     go(process)
-    code = process.wait(60)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.close()
-    process.stdout.close()
-    return code
+    return process.wait(60)
 
 
 # --- killed -----------------------------------------------------------------------------------------------------------
@@ -140,16 +150,12 @@ def end(process: subprocess.Popen[str]) -> int:
     ],
 )
 def test_kill_9_while_it_is_filled_loses_what_was_being_written_and_nothing_else(
-    table: pd.DataFrame, root: Path, cache: Path, name: str, at: int, done: str
+    table: pd.DataFrame, root: Path, cache: Path, child: Start, name: str, at: int, done: str
 ) -> None:
-    process = child(root, cache, name, at, done)
+    process = child(name, at, done)
     assert line(process) == "ready"
     go(process)
     assert process.wait(60) == -signal.SIGKILL
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.close()
-    process.stdout.close()
     plain = pictures_of(loader(table, root, None))
     whole = sound_records(cache)
     one = loader(table, root, cache)
@@ -177,9 +183,11 @@ def sound_records(cache: Path) -> int:
 # --- shared -----------------------------------------------------------------------------------------------------------
 
 
-def test_two_processes_fill_and_read_one_cache_at_the_same_time(table: pd.DataFrame, root: Path, cache: Path) -> None:
+def test_two_processes_fill_and_read_one_cache_at_the_same_time(
+    table: pd.DataFrame, root: Path, cache: Path, child: Start
+) -> None:
     """One writes, both deliver the right bytes; afterwards everything is there."""
-    both = [child(root, cache) for _ in range(2)]
+    both = [child() for _ in range(2)]
     for process in both:
         assert line(process) == "ready"
     for process in both:
@@ -200,11 +208,11 @@ def test_two_processes_fill_and_read_one_cache_at_the_same_time(table: pd.DataFr
 
 
 def test_who_only_reads_sees_what_the_writer_stores_meanwhile_and_writes_when_that_one_is_gone(
-    table: pd.DataFrame, root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    table: pd.DataFrame, root: Path, cache: Path, child: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mtgen.cache.folder.TRY_AGAIN", 1)
     plain = pictures_of(loader(table, root, None))
-    process = child(root, cache)
+    process = child()
     assert line(process) == "ready"
     reader = loader(table, root, cache)
     assert not reader.dataset.fields[0].bound.cache.has(np.arange(NUM)).any()
@@ -318,11 +326,11 @@ def test_packing_into_too_little_room_says_how_many_are_left(table: pd.DataFrame
 
 
 def test_packing_without_a_cache_or_into_one_that_is_being_written_is_refused(
-    table: pd.DataFrame, root: Path, cache: Path
+    table: pd.DataFrame, root: Path, cache: Path, child: Start
 ) -> None:
     with pytest.raises(PlanError, match=r"no input of the dataset has a cache to fill: mtgen.Images\(..., cache="):
         mtgen.pack_images(dataset(table, root, None))
-    process = child(root, cache)
+    process = child()
     assert line(process) == "ready"
     go(process)
     line(process)
@@ -341,7 +349,7 @@ def test_a_changed_dataset_ends_the_packing(table: pd.DataFrame, root: Path, cac
     data = dataset(table, root, cache, manifest=tmp_path / "manifest.csv")
     write_picture(root / "4.png", 400, OLD_NS + 400)
     with pytest.raises(ChangedError, match=r"the dataset changed"):
-        mtgen.pack_images(data)
+        mtgen.pack_images(data, num_workers=0)
 
 
 def test_a_disk_that_fails_while_packing_is_an_error(
@@ -357,9 +365,10 @@ def test_a_disk_that_fails_while_packing_is_an_error(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwritev", full)
+        data = dataset(table, root, cache)
         with pytest.raises(StoreError, match=r"the pictures cannot be stored: .*No space left.*check space and rights"):
-            mtgen.pack_images(dataset(table, root, cache), num_workers=0)
-    packed = mtgen.pack_images(dataset(table, root, cache))
+            mtgen.pack_images(data, num_workers=0)
+    packed = mtgen.pack_images(data)  # there is room again
     assert packed.num_there + packed.num_stored == NUM
     assert packed.num_there > 0
 
