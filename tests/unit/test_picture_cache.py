@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import logging
-import multiprocessing
 import os
 import pickle
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,12 @@ def test_a_file_is_looked_at_once_per_process(
 ) -> None:
     looked: list[str] = []
     real = os.stat
-    monkeypatch.setattr(os, "stat", lambda path, **more: (looked.append(str(path)), real(path, **more))[1])
+
+    def look(path: Any, **more: Any) -> os.stat_result:
+        looked.append(str(path))
+        return real(path, **more)
+
+    monkeypatch.setattr(os, "stat", look)
     one = loader(table, root, cache)
     for epoch in range(3):
         assert pictures_of(one, epoch) == filled
@@ -676,26 +682,40 @@ def test_a_cache_is_no_part_of_what_a_dataset_is(table: pd.DataFrame, root: Path
 # --- forks ------------------------------------------------------------------------------------------------------------
 
 
-def _in_child(one: mtgen.Loader, expected: dict[int, bytes], answers: Any) -> None:
-    same = pictures_of(one, 1) == expected
-    answers.send((same, counts(one)))
+FORKS = """
+import json, os, sys
+from pathlib import Path
+import pandas as pd
+from tests.support.cached import counts, loader, pictures_of
+
+root, cache = map(Path, sys.argv[1:])
+table = pd.DataFrame({"path": [f"{number}.png" for number in range(10)], "y": range(10)})
+plain = pictures_of(loader(table, root, None))
+one = loader(table, root, cache)
+(batch,) = one.steps(0, 1)
+child = os.fork()
+if not child:
+    print(json.dumps([pictures_of(one, 1) == plain, *counts(one)]), flush=True)
+    os._exit(0)
+while os.waitpid(child, os.WNOHANG) == (0, 0):
+    pass
+print(json.dumps([pictures_of(one, 1) == plain, *counts(one)]), flush=True)
+"""
 
 
 def test_a_forked_child_reads_and_leaves_writing_to_its_parent(table: pd.DataFrame, root: Path, cache: Path) -> None:
-    plain = pictures_of(loader(table, root, None))
-    one = loader(table, root, cache)
-    for batch in one.steps(0, 1):
-        assert len(batch.rows) == 4
-    mine, theirs = multiprocessing.Pipe()
-    child = multiprocessing.get_context("fork").Process(target=_in_child, args=(one, plain, theirs))
-    child.start()
-    assert mine.poll(60)
-    same, (hits, misses, stored, damaged) = mine.recv()
-    child.join(60)
-    mine.close()
-    theirs.close()
-    assert same
-    assert (hits, stored, damaged) == (4, 4, 0)  # stored: what the parent had counted before the fork
-    assert misses == 4 + 6
-    assert pictures_of(one, 1) == plain
-    assert counts(one) == (4, 4 + 6, NUM, 0)
+    """In a process of its own: libraries that others have loaded here do not like forks."""
+    project = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", FORKS, str(root), str(cache)],
+        capture_output=True,
+        text=True,
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(project)},
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    child, parent = map(json.loads, done.stdout.splitlines())
+    assert child == [True, 4, 4 + 6, 4, 0]  # stored: what the parent had counted before the fork
+    assert parent == [True, 4, 4 + 6, NUM, 0]
