@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mtgen import compat, errors, testing
     from mtgen.batch import Batch
+    from mtgen.cache import PictureCache
     from mtgen.config import OnError, Prefetch
     from mtgen.dataframe.loader import from_dataframe
     from mtgen.dataset import Dataset, Splits
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mtgen.loader import Loader
     from mtgen.order_log import OrderLog
     from mtgen.packing import pack
+    from mtgen.packing.images import pack_images
     from mtgen.plan import Shard
     from mtgen.recipe import Recipe
     from mtgen.stores import open_store
@@ -39,6 +41,7 @@ __all__ = [
     "OnError",
     "OneHot",
     "OrderLog",
+    "PictureCache",
     "Prefetch",
     "Recipe",
     "Rows",
@@ -49,6 +52,7 @@ __all__ = [
     "from_dataframe",
     "open_store",
     "pack",
+    "pack_images",
     "read_table",
     "testing",
 ]
@@ -64,6 +68,7 @@ _HOMES = {
     "OnError": "mtgen.config",
     "OneHot": "mtgen.inputs.classes",
     "OrderLog": "mtgen.order_log",
+    "PictureCache": "mtgen.cache",
     "Prefetch": "mtgen.config",
     "Recipe": "mtgen.recipe",
     "Rows": "mtgen.inputs.rows",
@@ -72,6 +77,7 @@ _HOMES = {
     "from_dataframe": "mtgen.dataframe.loader",
     "open_store": "mtgen.stores",
     "pack": "mtgen.packing",
+    "pack_images": "mtgen.packing.images",
     "read_table": "mtgen.table",
 }
 

@@ -20,11 +20,16 @@ class Stats:
         num_retries: reads tried again after an error that may pass.
         wait_seconds: time the consumer waited for batches.
         stage_seconds: time workers spent per stage, summed over threads: `read` (bytes of pictures), `decode`
-            (pixels), `gather` (rows of stores), `assemble` (columns of the table).
+            (pixels), `gather` (rows of stores), `assemble` (columns of the table), `cache` and `store` (pictures out
+            of a cache and into it).
         num_chunks: chunks that windows wanted rows of, and
         num_chunks_kept: those of them that were still there, decompressed.
         num_keys_compared: rows whose key in the store was compared with the table's.
-        picture_facts: pictures by what was done to them, such as `oriented` or `alpha`.
+        picture_facts: pictures that were decoded, by what was done to them, such as `oriented` or `alpha`.
+        num_cache_hits: pictures that came out of a cache.
+        num_cache_misses: pictures of inputs with a cache that had to be decoded.
+        num_cache_stored: pictures put into a cache.
+        num_cache_damaged: misses because what the cache held was damaged or could not be read.
     """
 
     num_batches: int = 0
@@ -37,14 +42,36 @@ class Stats:
     num_chunks_kept: int = 0
     num_keys_compared: int = 0
     picture_facts: dict[str, int] = field(default_factory=dict)
+    num_cache_hits: int = 0
+    num_cache_misses: int = 0
+    num_cache_stored: int = 0
+    num_cache_damaged: int = 0
+
+    @property
+    def cache_hit_rate(self) -> float:
+        """Share of pictures that came out of a cache, of those that could have; 0 before the first.
+
+        Example:
+            >>> Stats(num_cache_hits=3, num_cache_misses=1).cache_hit_rate
+            0.75
+        """
+        return self.num_cache_hits / max(self.num_cache_hits + self.num_cache_misses, 1)
 
     def __str__(self) -> str:
         stages = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in self.stage_seconds.items())
         retried = f", {self.num_retries} reads retried" if self.num_retries else ""
         return (
             f"{self.num_batches} batches, {self.num_rows} rows, {self.num_bad_rows} bad{retried}; consumer waited "
-            f"{self.wait_seconds:.2f} s; workers: {stages or 'nothing yet'}"
+            f"{self.wait_seconds:.2f} s; workers: {stages or 'nothing yet'}{self._cached}"
         )
+
+    @property
+    def _cached(self) -> str:
+        asked = self.num_cache_hits + self.num_cache_misses
+        if not asked:
+            return ""
+        damaged = f", {self.num_cache_damaged} damaged" if self.num_cache_damaged else ""
+        return f"; cache: {self.cache_hit_rate:.1%} of {asked} pictures hit, {self.num_cache_stored} stored{damaged}"
 
 
 class Recorder:
@@ -62,10 +89,16 @@ class Recorder:
     ) -> None:
         """Add a worker's time in one stage."""
         with self._turns.here:
-            self._stages[stage] += seconds
+            self._stages[stage] = self._stages.get(stage, 0.0) + seconds
             self._counts["keys_compared"] += keys_compared
             self._counts["chunks"] += chunks
             self._counts["chunks_kept"] += chunks_kept
+
+    def add_cached(self, *, hits: int = 0, misses: int = 0, stored: int = 0, damaged: int = 0) -> None:
+        """Add what a cache of pictures did."""
+        counts = {"cache_hits": hits, "cache_misses": misses, "cache_stored": stored, "cache_damaged": damaged}
+        with self._turns.here:
+            self._counts.update(counts)
 
     def add_facts(self, facts: Mapping[str, int]) -> None:
         """Add what was done to pictures."""
@@ -103,4 +136,8 @@ class Recorder:
                 wait_seconds=self._wait_seconds,
                 stage_seconds=dict(self._stages),
                 picture_facts=dict(self._facts),
+                num_cache_hits=self._counts["cache_hits"],
+                num_cache_misses=self._counts["cache_misses"],
+                num_cache_stored=self._counts["cache_stored"],
+                num_cache_damaged=self._counts["cache_damaged"],
             )

@@ -44,8 +44,10 @@ def filled(page: str, results: Sequence[Mapping[str, Any]]) -> str:
         StoreError: the page has no place for one of the suites, or results do not go together.
     """
     made = {suite["suite"]: markdown(suite) for suite in merged(results)}
-    counted = {"chunks": rules.chunks_markdown, "mixing": rules.mixing_markdown}
-    made |= {name: make() for name, make in counted.items() if name in parts_of(page)}
+    if "chunks" in parts_of(page):
+        made["chunks"] = rules.chunks_markdown()
+    if "mixing" in parts_of(page):
+        made["mixing"] = rules.mixing_markdown()
     if results:
         made["machine"] = _machine(results)
     missing = sorted(made.keys() - parts_of(page).keys())

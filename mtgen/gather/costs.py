@@ -44,10 +44,13 @@ def _piece_bytes(bound: BoundRows, row_bytes: int) -> int:
 
 
 def cache_bytes(fields: Sequence[Field]) -> int:
-    """Bytes that the fields' stores keep for themselves."""
+    """Bytes that the fields' stores keep for themselves, and places of pictures in caches."""
     stores = {id(one.bound.store): one.bound.store for one in fields if isinstance(one.bound, BoundRows)}
     keys = {id(store.keys): store.keys for store in stores.values() if store.keys is not None}
-    return sum(getattr(store, "cache_bytes", 0) for store in (stores | keys).values())
+    caches = [one.bound.cache for one in fields if isinstance(one.bound, BoundImages) and one.bound.cache is not None]
+    return sum(getattr(store, "cache_bytes", 0) for store in (stores | keys).values()) + sum(
+        cache.index_bytes for cache in caches
+    )
 
 
 def decodes(fields: Sequence[Field]) -> bool:

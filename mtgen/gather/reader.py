@@ -9,6 +9,7 @@ from contextlib import nullcontext
 
 import numpy as np
 
+from mtgen.cache.layout import Identity, identity_of
 from mtgen.config import OnError
 from mtgen.decode import decode
 from mtgen.encoded import extension_mismatch
@@ -38,15 +39,30 @@ class Reader:
         """The whole file of a row; see `BoundImages.read_bytes`."""
         return retrying(lambda: bound.read_bytes(row, admit), self._on_error, self.recorder.add_retry)
 
+    def read_file(
+        self, bound: BoundImages, row: int, admit: Callable[[int], None] | None, files: dict[int, Identity]
+    ) -> bytes:
+        """The same, and which file it was, by its row."""
+        data, stat = retrying(lambda: bound.read_file(row, admit), self._on_error, self.recorder.add_retry)
+        files[row] = identity_of(stat, data)
+        return data
+
     def picture(
-        self, bound: BoundImages, row: int, path: str, out: np.ndarray, facts: Counter[str], note: Note
+        self,
+        bound: BoundImages,
+        row: int,
+        path: str,
+        out: np.ndarray,
+        facts: Counter[str],
+        note: Note,
+        files: dict[int, Identity] | None = None,
     ) -> float:
         """Read and decode a picture; when it was read. A function, so that nothing keeps the file's bytes."""
         data = b""
         with nullcontext() if self.room is None else self.room.file() as admit:
             try:
                 note(f"read {path}")
-                data = self.read_bytes(bound, row, admit)
+                data = self.read_bytes(bound, row, admit) if files is None else self.read_file(bound, row, admit, files)
                 middle = time.perf_counter()
                 note(f"decode {path}")
                 decode(data, bound.recipe, out, facts, self.room)

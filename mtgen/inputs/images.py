@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mtgen.cache.bound import BoundCache
+from mtgen.cache.settings import PictureCache, picture_cache
 from mtgen.errors import ChangedError, DecodeError, PlanError, TableError
 from mtgen.files import OpenFile
 from mtgen.inputs.links import Inside
@@ -59,6 +61,8 @@ class Images:
             is read; `"read"` the content of each read too; `"off"` nothing. None is `"open"` with a manifest.
         follow_links: True also reads pictures that links lead to from under `root` to somewhere else; False refuses
             them. Links that stay under `root` are always followed, and with `root=None` all are.
+        cache: folder that keeps decoded pictures from epoch to epoch, or a `PictureCache` with its limits; None
+            decodes always. It changes no byte of a picture.
 
     Raises:
         PlanError: settings that no recipe can follow, or that say otherwise than the given `Recipe`.
@@ -83,6 +87,7 @@ class Images:
     manifest: str | os.PathLike[str] | None = None
     verify: Verify | None = None
     follow_links: bool = False
+    cache: str | os.PathLike[str] | PictureCache | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.column, str):
@@ -93,6 +98,7 @@ class Images:
             if "\0" in os.fspath(self.root):
                 raise PlanError(f"root must be a folder or None, received {shown(self.root)}")
         check_flag("follow_links", self.follow_links)
+        picture_cache(self.cache)
         mode_of(self.verify, self.manifest, f"Images({self.column!r})")
         _ = self.pixel_recipe
 
@@ -137,6 +143,7 @@ class Images:
             TableError: no such column, or two; a row whose path is missing, empty, no text, or leaves the root.
             PlanError: the recipe needs an extra that is not installed.
             ManifestError: a manifest that is damaged, or does not name each picture.
+            StoreError: the folder of the cache is something else.
             ChangedError: files that are missing, or whose size or time is not the manifest's.
 
         Example:
@@ -161,6 +168,7 @@ class BoundImages:
 
     Attributes:
         promises: what the manifest says of each row's file; None where nothing is compared.
+        cache: pictures that were decoded before; None where none are kept.
 
     Raises:
         TableError: a path that is missing, empty, no text, or leaves the root.
@@ -182,6 +190,20 @@ class BoundImages:
         mode = mode_of(images.verify, images.manifest, "Images")
         if images.manifest is not None and mode != "off":
             self.promises = bind_promises(images.manifest, mode, self.names(), self.path, "row")
+        self._begin_cache()
+        if self.cache is not None:
+            self.cache.check()
+
+    def _begin_cache(self) -> None:
+        kept = picture_cache(self.images.cache)
+        self.cache: BoundCache | None = None if kept is None else BoundCache(kept, self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "cache"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin_cache()
 
     def __len__(self) -> int:
         """Rows of the root table."""
@@ -209,8 +231,21 @@ class BoundImages:
         path = self._given(row)
         return path if self._root is None else os.path.join(self._root, path)
 
+    @property
+    def base(self) -> str:
+        """The folder that relative paths are under, links followed; absolute."""
+        return os.path.realpath(self._root or os.curdir)
+
+    def path_text(self, row: int) -> bytes:
+        """A row's path as the table has it, in UTF-8."""
+        return self._text[self._ends[row] : self._ends[row + 1]]
+
     def read_bytes(self, row: int, admit: Callable[[int], None] | None = None) -> bytes:
-        """The whole file of a row, in one open and one read; the caller owns the bytes.
+        """The whole file of a row, in one open and one read; the caller owns the bytes. See `read_file`."""
+        return self.read_file(row, admit)[0]
+
+    def read_file(self, row: int, admit: Callable[[int], None] | None = None) -> tuple[bytes, os.stat_result]:
+        """The whole file of a row, in one open and one read, and what the system says of that very file.
 
         Any thread, many at once; the wait is without the GIL.
 
@@ -247,11 +282,15 @@ class BoundImages:
                 self.promises.check_content(int(row), data, path)
             except ChangedError as error:
                 raise error.at(row=int(row)) from None
-        return data
+        return data, file.stat
+
+    def leads_out(self, path: str) -> str | None:
+        """Where a picture really is, if links lead there out of the root and must not be followed; else None."""
+        return None if self._inside is None else self._inside.leads_out(path)
 
     def _refuse_link(self, path: str, row: int) -> None:
         """Refuse a path whose links lead out of the root, unless the user allowed them."""
-        outside = None if self._inside is None else self._inside.leads_out(path)
+        outside = self.leads_out(path)
         if outside is not None:
             raise DecodeError(
                 f"the picture is a link, or in a linked folder, that leads out of root={self._root!r} to {outside!r}, "
@@ -294,7 +333,7 @@ class BoundImages:
         return path_bytes(self._given(row))
 
     def _given(self, row: int) -> str:
-        return self._text[self._ends[row] : self._ends[row + 1]].decode("utf-8", "surrogatepass")
+        return self.path_text(row).decode("utf-8", "surrogatepass")
 
     def digest(self) -> str:
         """32 hex digits over the recipe and the paths as the table has them; the root may move."""

@@ -61,7 +61,7 @@ def resolved(samples: _Settings) -> _Settings:
         if samples.image_column is not None and samples.size is None:
             raise PlanError("pictures need one size: --size HEIGHT WIDTH, for example --size 150 150")
         return replace(samples, color=samples.color or "rgb")
-    kept = ("size", "color", "recipe", "task", "stratify", "keys", "manifest", "verify")
+    kept = ("size", "color", "recipe", "task", "stratify", "keys", "manifest", "verify", "cache")
     defaults = vars(type(samples)())
     changed = [name for name, value in vars(samples).items() if value != defaults[name] and name not in kept]
     if changed:
@@ -91,16 +91,17 @@ def make_dataset(samples: Samples) -> Dataset:
     """
     samples = resolved(samples)
     table = read_table(str(samples.table))
-    inputs = make_inputs(samples, verify=samples.verify)
+    inputs = make_inputs(samples, verify=samples.verify, cache=samples.cache)
     return Dataset(_with_target(table, samples), inputs=inputs, targets=samples.target)
 
 
-def make_inputs(settings: Inputs, verify: Verify | None = None) -> dict[str, Images | Rows]:
+def make_inputs(settings: Inputs, verify: Verify | None = None, cache: Path | None = None) -> dict[str, Images | Rows]:
     """The inputs `image` and `features`, whichever are asked for, of resolved settings.
 
     Args:
         settings: where they are.
         verify: how they are compared with the manifest of the settings; "off" makes no use of it.
+        cache: folder of decoded pictures.
     """
     promised: dict[str, Any] = {"manifest": settings.manifest, "verify": verify}
     inputs: dict[str, Images | Rows] = {}
@@ -111,6 +112,7 @@ def make_inputs(settings: Inputs, verify: Verify | None = None) -> dict[str, Ima
             size=settings.size,
             color=settings.color or "rgb",
             recipe=settings.recipe,
+            cache=cache,
             **promised,
         )
     if settings.features is not None:

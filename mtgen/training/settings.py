@@ -63,6 +63,9 @@ class Samples(Inputs):
         default=None,
         metadata=_help("Compare files with the manifest: when they are opened, also their content when they are read."),
     )
+    cache: Path | None = field(
+        default=None, metadata=_help("Folder that keeps decoded pictures from epoch to epoch; mtgen pack fills it too.")
+    )
     target: str = field(default="target", metadata=_help("Column to predict."))
     task: Literal["auto", "classification", "regression"] = field(
         default="auto", metadata=_help("auto: text, integers and booleans are classes, floats are numbers.")

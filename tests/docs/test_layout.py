@@ -47,6 +47,7 @@ PUBLIC = [
     "OnError",
     "OneHot",
     "OrderLog",
+    "PictureCache",
     "Prefetch",
     "Recipe",
     "Rows",
@@ -57,6 +58,7 @@ PUBLIC = [
     "from_dataframe",
     "open_store",
     "pack",
+    "pack_images",
     "read_table",
     "testing",
 ]
