@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from mtgen.bench.photographs import digest, file_name, load_photographs, write_pictures
 from mtgen.bench.settings import Settings, usable_cores
@@ -53,7 +54,8 @@ class Data:
 
         Args:
             names: `"pictures"`, or `"features.FORMAT"` and `"pixels.FORMAT"` with a format of `STORES`, or
-                `packed` (by default settings), or `plain` (packed without a codec).
+                `packed` (by default settings), or `plain` (packed without a codec), and
+                `"pixels.cache"`, a cache that `Images` takes.
 
         Returns:
             Name -> path.
@@ -66,6 +68,8 @@ class Data:
             what, _, kind = name.partition(".")
             if what == "pictures":
                 made[name] = str(self._pictures())
+            elif kind == "cache":
+                made[name] = str(self._cached())
             elif kind in ("packed", "plain"):
                 made[name] = str(self._packed(what, kind))
             else:
@@ -117,6 +121,18 @@ class Data:
         place = source.parent.parent / f"{kind}-{_code_digest()}.zarr"
         if self._is_missing(place):
             mtgen.pack(source, place, codec="none" if kind == "plain" else "auto")
+        return place
+
+    def _cached(self) -> Path:
+        import mtgen
+
+        pictures, name = self._cut()
+        size = self.settings.size
+        place = self.folder / f"pixels-{size}-{name}" / f"cache-{_code_digest()}"
+        if self._is_missing(place):
+            table = pd.DataFrame({"path": [file_name(row) for row in range(self.settings.pictures)]})
+            images = mtgen.Images("path", root=pictures, size=(size, size), cache=place)
+            mtgen.pack_images(mtgen.Dataset(table, inputs={"pictures": images}))
         return place
 
     def _is_missing(self, place: Path) -> bool:

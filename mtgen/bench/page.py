@@ -44,12 +44,11 @@ def filled(page: str, results: Sequence[Mapping[str, Any]]) -> str:
         StoreError: the page has no place for one of the suites, or results do not go together.
     """
     made = {suite["suite"]: markdown(suite) for suite in merged(results)}
-    if "chunks" in parts_of(page):
-        made["chunks"] = rules.chunks_markdown()
-    if "mixing" in parts_of(page):
-        made["mixing"] = rules.mixing_markdown()
     if results:
         made["machine"] = _machine(results)
+        counted = parts_of(page).keys()
+        made |= {"chunks": rules.chunks_markdown()} if "chunks" in counted else {}
+        made |= {"mixing": rules.mixing_markdown()} if "mixing" in counted else {}
     missing = sorted(made.keys() - parts_of(page).keys())
     if missing:
         raise StoreError(

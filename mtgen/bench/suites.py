@@ -277,7 +277,17 @@ def _packed() -> Iterator[Contender]:
         places=(features, pixels),
         floor=COPY,
     )
-    # The place of the contender with `Images(..., cache=...)`.
+    yield Contender(
+        name="mtgen, cached pictures, packed features",
+        group="packed",
+        module="own",
+        function="loader",
+        options={"features": features, "recipe": "clean", "cache": "pixels.cache"},
+        family="mtgen",
+        places=("pictures", features, "pixels.cache"),
+        floor=COPY,
+        recipe="clean",
+    )
 
     def one(name: str, module: str, function: str, needs: tuple[str, ...], kind: str, **options: Any) -> Contender:
         return Contender(

@@ -22,7 +22,7 @@ import mtgen
 from mtgen.config import Prefetch
 from mtgen.errors import StallError
 from mtgen.stores import ChunkedStore, OpenStore
-from tests.support.samples import content, features
+from tests.support.samples import content, features, tight_loader
 from tests.support.waiting import eventually, threads_gone
 
 pytestmark = [
@@ -98,7 +98,7 @@ def make_loader(folder: Folder, num_workers: int, **settings: Any) -> mtgen.Load
     table = pd.DataFrame({"number": range(NUM_ROWS)})
     data = mtgen.Dataset(table, {"x": mtgen.Rows(FolderStore(str(folder.path)), index="number")}, targets="number")
     prefetch = Prefetch(**{"window": 1, "depth": 2, "stall_seconds": STALL_SECONDS, **settings})
-    return mtgen.Loader(data, CHUNK_ROWS, shuffle=False, num_workers=num_workers, prefetch=prefetch)
+    return tight_loader(data, CHUNK_ROWS, shuffle=False, num_workers=num_workers, prefetch=prefetch)
 
 
 def test_a_stall_names_stage_file_and_age_of_each_worker_and_the_log_says_so_before(

@@ -22,9 +22,10 @@ import numpy as np
 import pandas as pd
 
 import mtgen
-from mtgen import crew, gather
+from mtgen import crew
 from mtgen.config import Prefetch
 from mtgen.errors import MtgenError
+from mtgen.gather import reader
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
 from mtgen.step_plan import StepPlan
@@ -117,9 +118,9 @@ class Phase:
             # Of the loader only its number: what stays patched would keep the loader, and its open files.
             make_window, planned = StepPlan.make_window, PLANNED if one.num_workers else 0
             StepPlan.make_window = (  # type: ignore[method-assign]
-                lambda plan, recorder, quarantine, room, steps: (
+                lambda plan, recorder, quarantine, room, steps, *more: (
                     self._hold(steps[0] > planned),
-                    make_window(plan, recorder, quarantine, room, steps),
+                    make_window(plan, recorder, quarantine, room, steps, *more),
                 )[1]
             )
         elif phase == "read":
@@ -131,14 +132,14 @@ class Phase:
                 lambda bound, rows, out: (self._hold(not self._first & set(rows.tolist())), fetch(bound, rows, out))[1]
             )
         elif phase == "decode":
-            decode = gather.decode
+            decode = reader.decode
             pixels = {picture(row).tobytes() for row in self._first}
 
             def held(data: bytes, recipe: Any, out: np.ndarray, facts: Any, room: Any) -> None:
                 decode(data, recipe, out, facts, room)
                 self._hold(out.tobytes() not in pixels)
 
-            gather.decode = held  # type: ignore[assignment]
+            reader.decode = held  # type: ignore[assignment]
 
     def _hold(self, later: bool) -> None:
         if later and self._broken is not None:

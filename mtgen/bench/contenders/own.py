@@ -17,7 +17,12 @@ from mtgen.bench.work import Delivered, Epochs, Work
 
 @contextmanager
 def loader(
-    work: Work, features: str | None = None, recipe: str | None = None, pixels: str | None = None, **more: Any
+    work: Work,
+    features: str | None = None,
+    recipe: str | None = None,
+    pixels: str | None = None,
+    cache: str | None = None,
+    **more: Any,
 ) -> Iterator[Epochs]:
     """`mtgen.Loader(dataset, batch_size, memory=..., num_workers=...)`.
 
@@ -26,6 +31,7 @@ def loader(
         features: name of the feature matrix among the work's places; None for none.
         recipe: decode pictures by this recipe.
         pixels: name of an array of decoded pictures among the work's places, instead of `recipe`.
+        cache: name of a cache of decoded pictures among the work's places, for `recipe`.
         more: other arguments of the loader.
     """
     table = pd.DataFrame({"row": np.arange(work.num_rows), "path": [file_name(row) for row in range(work.num_rows)]})
@@ -33,7 +39,7 @@ def loader(
     if features is not None:
         inputs["features"] = mtgen.Rows(work.place(features))
     if recipe is not None:
-        inputs["pictures"] = _images(work, recipe)
+        inputs["pictures"] = _images(work, recipe, None if cache is None else work.place(cache))
     if pixels is not None:
         inputs["pictures"] = mtgen.Rows(work.place(pixels))
     data = mtgen.Dataset(table.iloc[work.wanted], inputs=inputs, targets="row")
@@ -48,8 +54,8 @@ def loader(
         yield epochs
 
 
-def _images(work: Work, recipe: str) -> mtgen.Images:
+def _images(work: Work, recipe: str, cache: str | None) -> mtgen.Images:
     folder, size = Path(work.place("pictures")), (work.size, work.size)
     if recipe == "keras":  # with the preprocessing of the 2017 generator, as all of its class
         return mtgen.Images("path", root=folder, size=size, recipe=recipe, dtype="float32", scale=(2 / 255, -1.0))
-    return mtgen.Images("path", root=folder, size=size, recipe=recipe)
+    return mtgen.Images("path", root=folder, size=size, recipe=recipe, cache=cache)

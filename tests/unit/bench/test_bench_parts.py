@@ -408,16 +408,19 @@ def test_markdown_has_a_cell_for_every_head() -> None:
 
 def test_the_page_gets_new_figures_and_keeps_the_rest() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert set(parts_of(page)) == {*SUITES, "machine"}
+    assert set(parts_of(page)) == {*SUITES, "machine", "chunks", "mixing"}
     new = filled(page, [SAMPLE])
     assert "| **own** | 210 |" in parts_of(new)["packed"]
     assert "2 cores, y on x, Python 3, mtgen 0; numpy 2." in parts_of(new)["machine"]
     for name in ("features", "pictures", "overhead"):
         assert parts_of(new)[name] == parts_of(page)[name]
 
+    assert "| 16 | 64 | 10% | 0.881 | 0.607 | 0.602 |" in parts_of(new)["chunks"]
+    assert "| 64 | 16 | 6.158% | 0.006% |" in parts_of(new)["mixing"]
+
     def rest(text: str) -> str:
         for part in parts_of(text).values():
-            text = text.replace(part, "")
+            text = text.replace(f" -->\n{part}<!-- end", "")
         return text
 
     assert rest(new) == rest(page)
