@@ -20,6 +20,10 @@ AUTO_BYTES = 1 << 30
 NUM_STAGES = 2
 """Windows of rows alive together: one that is handed out, one that is gathered meanwhile."""
 
+TOGETHER_ROWS = 16_384
+"""Window of rows that are merely read better together: a sparse store gives 1.6 times as many rows per second at 4,096
+as at 64, 2.7 times at 25,000 (200,000 rows of 512, a fifth not zero)."""
+
 SHORT_STEPS = 64
 """Window where chunks are kept rather than rows: long enough that planning it costs next to nothing per step."""
 
@@ -118,7 +122,7 @@ class Chunks:
 
     Args:
         row_bytes: bytes of a row, > 0.
-        chunk_rows: rows in a chunk.
+        chunk_rows: rows in a chunk; 1 for rows that are merely read better together.
         num_rows: rows in the store.
     """
 
@@ -176,6 +180,8 @@ def split_window(num_bytes: int, batch_size: int, steps_per_epoch: int, fields: 
     """
     step_bytes = batch_size * sum(one.row_bytes for one in fields)
     longest = min(num_bytes // (NUM_STAGES * step_bytes), steps_per_epoch)
+    if all(one.chunk_rows == 1 for one in fields):
+        longest = min(longest, max(1, TOGETHER_ROWS // batch_size))
     if longest < 2:
         return Ahead(1, tuple(0 for _ in fields))
     ways = []
@@ -205,12 +211,13 @@ class Ahead(NamedTuple):
 
 def _share(num_bytes: int, fields: Sequence[Chunks]) -> tuple[int, ...]:
     """Chunks to keep of each field: the same part of all."""
-    part = min(1.0, num_bytes / sum(one.num_chunks * one.chunk_bytes for one in fields))
-    return tuple(int(part * one.num_chunks) for one in fields)
+    chunked = [one.num_chunks * one.chunk_bytes for one in fields if one.chunk_rows > 1]
+    part = min(1.0, num_bytes / sum(chunked)) if chunked else 0.0
+    return tuple(int(part * one.num_chunks) if one.chunk_rows > 1 else 0 for one in fields)
 
 
 def _all(kept: Sequence[int], fields: Sequence[Chunks]) -> bool:
-    return all(num == one.num_chunks for num, one in zip(kept, fields, strict=True))
+    return all(num == one.num_chunks for num, one in zip(kept, fields, strict=True) if one.chunk_rows > 1)
 
 
 def forecast(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mtgen import plan
+from mtgen.gather import pages
 from mtgen.inputs.rows import BoundRows
 from mtgen.keep_plan import Keep
 from mtgen.waits import ProcessTurns
@@ -49,7 +50,7 @@ class ChunkCache:
         store_rows = bound.store_rows(rows)
         if not self.capacity:
             bound.fetch(rows, out)
-            return len(np.unique(store_rows // bound.chunk_rows)), 0
+            return (len(np.unique(store_rows // bound.chunk_rows)) if bound.chunk_rows > 1 else 0), 0
         apart = []
         num_chunks = num_hits = 0
         for read in plan.reads(store_rows, bound.chunk_rows):
@@ -74,7 +75,7 @@ class ChunkCache:
     def _read(self, bound: BoundRows, chunk: int, keep: Keep) -> np.ndarray:
         start = chunk * bound.chunk_rows
         span = np.arange(start, min(start + bound.chunk_rows, bound.store.num_rows))
-        values = bound.spec.empty(len(span))
+        values = pages.empty((len(span), *bound.spec.shape), bound.spec.dtype)
         bound.store.read_rows(span, values)
         with self._turns.here:
             while keep.leave and len(self._chunks) >= self.capacity:

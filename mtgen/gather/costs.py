@@ -15,9 +15,13 @@ APART_BYTES = 16 << 10
 
 
 def staged(one: Field) -> bool:
-    """Whether the field's rows come out of chunks that are worth planning a window for."""
+    """Whether the rows are worth planning a window for: they come out of chunks, or are read better together."""
     bound = one.bound
-    return isinstance(bound, BoundRows) and bound.chunk_rows > 1 and bound.chunk_rows * one.spec.row_bytes > APART_BYTES
+    if not isinstance(bound, BoundRows):
+        return False
+    if bound.chunk_rows > 1 and bound.chunk_rows * one.spec.row_bytes > APART_BYTES:
+        return True
+    return getattr(bound.store, "reads_together", False)
 
 
 def chunk_sizes(fields: Sequence[Field]) -> list[Chunks]:
@@ -33,8 +37,14 @@ def scratch_bytes(fields: Sequence[Field]) -> int:
     """Bytes one job needs beside the batches, at most: a piece of a window, the chunk it is cut from, and the same
     chunk compressed; for its keys likewise.
     """
-    chunked = (one for one in fields if isinstance(one.bound, BoundRows) and one.bound.chunk_rows > 1)
-    return max((_piece_bytes(one.bound, one.spec.row_bytes) for one in chunked), default=0)
+    return max((_scratch_bytes(one) for one in fields if isinstance(one.bound, BoundRows)), default=0)
+
+
+def _scratch_bytes(one: Field) -> int:
+    own: int = getattr(one.bound.store, "scratch_bytes", 0)
+    if one.bound.chunk_rows > 1:
+        return own + _piece_bytes(one.bound, one.spec.row_bytes)
+    return own + (PIECE_BYTES if staged(one) else 0)
 
 
 def _piece_bytes(bound: BoundRows, row_bytes: int) -> int:

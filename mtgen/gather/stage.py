@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 
 from mtgen import plan
+from mtgen.gather import pages
 from mtgen.gather.chunks import ChunkCache
 from mtgen.gather.reader import Reader
 from mtgen.gather.rows import PIECE_BYTES, fetch_apart
@@ -98,7 +99,8 @@ class Stage:
     def _buffer(self, number: int, bound: BoundRows) -> np.ndarray:
         with self._lock:
             if number not in self._buffers:
-                self._buffers[number] = bound.spec.empty(len(self._rows))
+                shape = (len(self._rows), *bound.spec.shape)
+                self._buffers[number] = pages.empty(shape, bound.spec.dtype)
             return self._buffers[number]
 
     def _fail(self, place: int, number: int, error: BaseException) -> None:

@@ -169,6 +169,8 @@ class OpenStore(ABC):
         inside: name of the array inside its container (dataset, column), or None.
         closed: True once `close` was called.
         cache_bytes: what the store keeps in memory for itself, at most.
+        scratch_bytes: what one thread needs besides while it reads, at most, however many rows it asks for.
+        reads_together: whether thousands of rows at once cost clearly less each than some dozens.
     """
 
     location: str
@@ -183,6 +185,8 @@ class OpenStore(ABC):
     closed: bool = False
     owns_keys: bool = True
     cache_bytes: int = 0
+    scratch_bytes: int = 0
+    reads_together: bool = False
 
     @abstractmethod
     def fill(self, rows: np.ndarray, out: np.ndarray) -> None:

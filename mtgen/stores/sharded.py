@@ -55,6 +55,7 @@ class ShardedStore(OpenStore):
     """
 
     checks_itself = True
+    scratch_bytes = 4 * PIECE_BYTES
 
     def __init__(
         self,

@@ -49,6 +49,8 @@ class SparseStore(OpenStore):
     """
 
     chunk_rows = 1
+    reads_together = True
+    scratch_bytes = 2 * PIECE_BYTES
     checks_itself = True
 
     def __init__(self, folder: str | Path, location: str | None = None) -> None:
