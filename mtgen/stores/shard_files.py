@@ -11,6 +11,7 @@ import stat
 from collections.abc import Callable, Iterable
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -93,6 +94,30 @@ def read_all(files: list[ShardFile], offsets: list[int], lengths: list[int]) -> 
             if len(content) != lengths[number]:
                 contents[number] = _complete(files[number], offsets[number], lengths[number], content)
     return contents
+
+
+def read_into(files: list[ShardFile], offsets: list[int], targets: list[np.ndarray], tails: list[np.ndarray]) -> None:
+    """Bytes at many places into the callers' buffers: first each target, then its tail.
+
+    As `read_all`.
+
+    Raises:
+        StoreError: a file cannot be read, or ends before; the text names it.
+    """
+    if not hasattr(os, "preadv"):
+        numbers: list[int] = []
+    else:
+        try:
+            buffers: Any = zip(targets, tails, strict=True)
+            numbers = list(map(os.preadv, [file.descriptor for file in files], buffers, offsets))
+        except OSError:
+            numbers = []
+    for number, file in enumerate(files):
+        wanted = len(targets[number]) + len(tails[number])
+        if number >= len(numbers) or numbers[number] != wanted:
+            content = _complete(file, offsets[number], wanted, b"")
+            targets[number][:] = np.frombuffer(content[: len(targets[number])], np.uint8)
+            tails[number][:] = np.frombuffer(content[len(targets[number]) :], np.uint8)
 
 
 def _complete(file: ShardFile, offset: int, length: int, content: bytes) -> bytes:

@@ -19,7 +19,7 @@ import numpy as np
 from mtgen.errors import StoreError
 from mtgen.stores.base import OpenStore, open_regular
 from mtgen.stores.block_codecs import DecodeFault, decoded
-from mtgen.stores.shard_files import RESIDUE, ShardFile, ShardFiles, read_all
+from mtgen.stores.shard_files import CRC_BYTES, RESIDUE, ShardFile, ShardFiles, read_all, read_into
 from mtgen.stores.shard_index import ShardIndex
 from mtgen.stores.shard_metadata import ShardedArray, sharded_array
 
@@ -35,6 +35,10 @@ FEW_BLOCKS = 64
 
 GAP_BYTES = 16 << 10
 """Blocks this near to each other are read at once: copying as much costs less than another system call."""
+
+DIRECT_BYTES = 16 << 10
+"""Plain rows from this size on are read straight into the caller's buffer: 67 KiB cost 13 microseconds instead of 34,
+with fewer copies. Smaller ones gain less than reading neighbours at once gives."""
 
 MERGED_BYTES = 1 << 20
 
@@ -101,6 +105,9 @@ class ShardedStore(OpenStore):
         """See `OpenStore.fill`."""
         order = np.argsort(rows, kind="stable")
         ordered = rows[order]
+        if self.chunk_rows == 1 and self.array.codec == "none" and self._row_bytes >= DIRECT_BYTES:
+            self._fill_directly(ordered, order, out)
+            return
         blocks = ordered // self.chunk_rows
         begins = np.empty(len(blocks), bool)  # where another block begins
         begins[0] = True
@@ -125,6 +132,28 @@ class ShardedStore(OpenStore):
                 target[order[here]] = values[:, 0]
             else:
                 target[order[here]] = values[among, offsets[here]]
+
+    def _fill_directly(self, blocks: np.ndarray, slots: np.ndarray, out: np.ndarray) -> None:
+        """Plain blocks of one row: read into their slots, and what the file says of their checksum compared."""
+        import google_crc32c
+
+        target = out.reshape(len(out), -1).view(np.uint8)
+        sums = np.empty((self._piece_blocks, CRC_BYTES), np.uint8)
+        for first in range(0, len(blocks), self._piece_blocks):
+            wanted = blocks[first : first + self._piece_blocks]
+            shards = wanted // self.array.blocks_per_shard
+            offsets, lengths = self._index.find(wanted, shards)
+            here = slots[first : first + len(wanted)]
+            there = lengths > 0
+            if not there.all():
+                out[here[~there]] = self.array.fill_value
+                wanted, shards, offsets, here = wanted[there], shards[there], offsets[there], here[there]
+            rows = [target[slot] for slot in here.tolist()]
+            read_into(self._open_files(shards), offsets.tolist(), rows, list(sums[: len(rows)]))
+            found = np.fromiter(map(google_crc32c.value, rows), np.uint32, len(rows))
+            wrong = found != sums[: len(rows)].view("<u4").ravel()
+            if wrong.any():
+                raise self._broken(int(wanted[np.argmax(wrong)]), "its checksum is wrong")
 
     def pieces(self, blocks: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         """Read and decode blocks, some at a time.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from mtgen.packing import layout as layouts
 from mtgen.packing import pack
-from mtgen.stores import open_store
+from mtgen.stores import open_store, sharded
 from mtgen.stores.sharded import ShardedStore
 from mtgen.stores.sparse import SparseStore
 from mtgen.stores.zarr import ZarrStore
@@ -21,6 +22,14 @@ from tests.support.packed import write_zarr
 
 DTYPES = ("float32", "float64", "float16", "uint8", "int16", "int64", "bool")
 ROW_SHAPES = st.lists(st.integers(1, 5), max_size=2).map(tuple)
+
+
+@pytest.fixture(scope="module", autouse=True, params=[16 << 10, 0], ids=["", "straight into the buffer"])
+def both_ways(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Small plain rows take the way of large ones, too."""
+    before, sharded.DIRECT_BYTES = sharded.DIRECT_BYTES, request.param
+    yield
+    sharded.DIRECT_BYTES = before
 
 
 def bits(num_rows: int, row_shape: tuple[int, ...], dtype: str, seed: int, zeros: float = 0.5) -> np.ndarray:

@@ -8,7 +8,7 @@ import os
 import resource
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from numcodecs import blosc, zstd
 from mtgen.errors import StoreError
 from mtgen.packing import layout as layouts
 from mtgen.packing import pack
-from mtgen.stores import open_store
+from mtgen.stores import open_store, sharded
 from mtgen.stores.block_codecs import zstd_size
 from mtgen.stores.shard_metadata import sharded_array
 from mtgen.stores.sharded import ShardedStore
@@ -31,6 +31,14 @@ ROWS = (np.arange(40 * WIDE) * 7919 % 97 + 1).reshape(40, WIDE).astype("f4")
 ROW_BYTES = 4 * WIDE
 NUM_BLOCKS = 10  # of two rows, in a shard
 STEP = 2 * ROW_BYTES + 4  # from one plain block to the next
+
+
+@pytest.fixture(scope="module", autouse=True, params=[16 << 10, 0], ids=["", "straight into the buffer"])
+def both_ways(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Small plain rows take the way of large ones, too."""
+    before, sharded.DIRECT_BYTES = sharded.DIRECT_BYTES, request.param
+    yield
+    sharded.DIRECT_BYTES = before
 
 
 @pytest.fixture(autouse=True)
