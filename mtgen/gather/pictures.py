@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 
-from mtgen.errors import DecodeError
+from mtgen.errors import DecodeError, named
 from mtgen.gather.reader import Reader
 from mtgen.inputs.images import BoundImages
 from mtgen.pending import Job, Pending
-from mtgen.sample import named
 from mtgen.waits import Note
 
 GROUP_PICTURES = 8

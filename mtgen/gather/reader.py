@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import nullcontext
 
 import numpy as np
 
 from mtgen.config import OnError
-from mtgen.decode import decode
-from mtgen.encoded import extension_mismatch
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
 from mtgen.metrics import Recorder
+from mtgen.picture import Admit, read_and_decode
 from mtgen.retry import retrying
 from mtgen.room import Room
 from mtgen.waits import Note
@@ -37,16 +34,9 @@ class Reader:
     def picture(
         self, bound: BoundImages, row: int, path: str, out: np.ndarray, facts: Counter[str], note: Note
     ) -> float:
-        """Read and decode a picture; when it was read. A function, so that nothing keeps the file's bytes."""
-        data = b""
-        with nullcontext() if self.room is None else self.room.file() as admit:
-            try:
-                note(f"read {path}")
-                data = self.read_bytes(bound, row, admit)
-                middle = time.perf_counter()
-                note(f"decode {path}")
-                decode(data, bound.recipe, out, facts, self.room)
-                facts["extension_mismatch"] += extension_mismatch(path, data)
-            finally:
-                del data  # before others may take its room
-        return middle
+        """Read and decode a picture; when it was read."""
+
+        def read(admit: Admit | None) -> bytes:
+            return self.read_bytes(bound, row, admit)
+
+        return read_and_decode(read, path, bound.recipe, out, facts, self.room, note)
