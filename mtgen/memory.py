@@ -45,6 +45,7 @@ class Forecast:
         order_bytes: orders of epochs that are kept.
         cache_bytes: what stores keep for themselves.
         picture_bytes: pictures at full size, all workers together; a worker waits where there is too little left.
+        slot_bytes: memory that the loader shares with its processes, all together.
     """
 
     window: int
@@ -55,6 +56,7 @@ class Forecast:
     order_bytes: int = 0
     cache_bytes: int = 0
     picture_bytes: int = 0
+    slot_bytes: int = 0
 
     @property
     def num_batches(self) -> int:
@@ -70,6 +72,7 @@ class Forecast:
             "orders": self.order_bytes,
             "caches of stores": self.cache_bytes,
             "pictures at full size": self.picture_bytes,
+            "slots of processes": self.slot_bytes,
         }
 
     @property
@@ -110,6 +113,7 @@ def forecast(
     order_bytes: int = 0,
     cache_bytes: int = 0,
     decodes: bool = False,
+    slot_bytes: int = 0,
 ) -> Forecast:
     """Choose window and depth so that everything fits the budget.
 
@@ -125,6 +129,7 @@ def forecast(
         order_bytes: orders that are kept.
         cache_bytes: caches of stores.
         decodes: whether there are pictures; they get what is left, at least a share of `1 / PICTURE_SHARE`.
+        slot_bytes: memory shared with processes.
 
     Raises:
         PlanError: not even the smallest choice fits, or what the user fixed does not; shows the sum.
@@ -145,6 +150,7 @@ def forecast(
             order_bytes=order_bytes,
             cache_bytes=cache_bytes,
             picture_bytes=picture_bytes,
+            slot_bytes=slot_bytes,
         )
 
     best = made(asked.window or 1, asked.depth if asked.depth is not None else min(num_workers, 1))

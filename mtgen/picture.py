@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from mtgen.decode import decode
 from mtgen.encoded import extension_mismatch
+from mtgen.errors import MtgenError
 from mtgen.recipe import Recipe
 from mtgen.room import Room
 from mtgen.waits import Note
 
+if TYPE_CHECKING:
+    from mtgen.inputs.images import BoundImages
+
 Admit = Callable[[int], None]
 """Called with the size of a file before it is read; may wait, or refuse by raising."""
+
+
+class Decoder(Protocol):
+    """Whoever reads and decodes pictures in place of the thread that wants them: `mtgen.processes.pool.Processes`."""
+
+    def fill(
+        self, bound: BoundImages, rows: Iterable[int], outs: Sequence[np.ndarray], note: Note
+    ) -> Sequence[MtgenError | None]:
+        """Fill a slot per row; per row its error, or None."""
+
+    def read(self, bound: BoundImages, row: int, out: np.ndarray, note: Note) -> None:
+        """Fill one slot, with retries, or raise."""
 
 
 def read_and_decode(

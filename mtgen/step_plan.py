@@ -14,6 +14,7 @@ from mtgen.errors import PlanError
 from mtgen.gather import window_jobs
 from mtgen.metrics import Recorder
 from mtgen.pending import Job, Pending
+from mtgen.picture import Decoder
 from mtgen.plan import Plan
 from mtgen.quarantine import Quarantine
 from mtgen.repair import repair
@@ -65,7 +66,12 @@ class StepPlan:
         return (int(plan.rows[place]) for place in places)
 
     def make_window(
-        self, recorder: Recorder, quarantine: Quarantine, room: Room | None, steps: Sequence[int]
+        self,
+        recorder: Recorder,
+        quarantine: Quarantine,
+        room: Room | None,
+        decoder: Decoder | None,
+        steps: Sequence[int],
     ) -> tuple[list[Pending], list[Job]]:
         """Pending batches of the steps, and the jobs that fill them."""
         pendings = []
@@ -82,9 +88,10 @@ class StepPlan:
                     replacements=partial(self.replacements, int(step)),
                     count_retry=recorder.add_retry,
                     room=room,
+                    decoder=decoder,
                 )
             pendings.append(pending)
-        return pendings, window_jobs(pendings, recorder, self.on_error, room)
+        return pendings, window_jobs(pendings, recorder, self.on_error, room, decoder)
 
 
 def _note_bad(recorder: Recorder, quarantine: Quarantine, bad: Sequence[BadSample]) -> None:

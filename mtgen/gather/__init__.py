@@ -19,13 +19,18 @@ from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
 from mtgen.metrics import Recorder
 from mtgen.pending import Job, Pending
+from mtgen.picture import Decoder
 from mtgen.room import Room
 
 __all__ = ["window_jobs"]
 
 
 def window_jobs(
-    pendings: Sequence[Pending], recorder: Recorder, on_error: OnError | None = None, room: Room | None = None
+    pendings: Sequence[Pending],
+    recorder: Recorder,
+    on_error: OnError | None = None,
+    room: Room | None = None,
+    decoder: Decoder | None = None,
 ) -> list[Job]:
     """The jobs that fill a window of batches, in the order in which they should start.
 
@@ -33,7 +38,7 @@ def window_jobs(
     then, batch by batch, rows that can be read alone, columns, and pictures in small groups.
     """
     fields = pendings[0].fields
-    reader = Reader(recorder, on_error or OnError(), room)
+    reader = Reader(recorder, on_error or OnError(), room, decoder)
     jobs: list[Job] = []
     for number, one in enumerate(fields):
         if chunked(one):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 from mtgen.errors import DecodeError, named
 from mtgen.gather.reader import Reader
 from mtgen.inputs.images import BoundImages
 from mtgen.pending import Job, Pending
+from mtgen.picture import Decoder
 from mtgen.waits import Note
 
 GROUP_PICTURES = 8
@@ -22,6 +24,9 @@ def picture_jobs(number: int, bound: BoundImages, pending: Pending, reader: Read
         slots = range(start, min(start + GROUP_PICTURES, len(pending.rows)))
 
         def run(note: Note, slots: range = slots) -> None:
+            if reader.decoder is not None:
+                _fill(reader.decoder, number, bound, pending, slots, note)
+                return
             read_seconds = decode_seconds = 0.0
             facts: Counter[str] = Counter()
             for slot in slots:
@@ -40,3 +45,13 @@ def picture_jobs(number: int, bound: BoundImages, pending: Pending, reader: Read
 
         jobs.append(Job(run=run, serves=(pending,)))
     return jobs
+
+
+def _fill(
+    decoder: Decoder, number: int, bound: BoundImages, pending: Pending, slots: Sequence[int], note: Note
+) -> None:
+    """Have some slots filled by somebody else."""
+    outs = [pending.buffers[number][slot] for slot in slots]
+    for slot, error in zip(slots, decoder.fill(bound, pending.rows[slots], outs, note), strict=True):
+        if error is not None:
+            pending.fail(slot, number, error)

@@ -11,17 +11,19 @@ from mtgen.config import OnError
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
 from mtgen.metrics import Recorder
-from mtgen.picture import Admit, read_and_decode
+from mtgen.picture import Admit, Decoder, read_and_decode
 from mtgen.retry import retrying
 from mtgen.room import Room
 from mtgen.waits import Note
 
 
 class Reader:
-    """How jobs read: with retries, counted, and with room for large pictures."""
+    """How jobs read: with retries, counted, and with room for large pictures; or by a decoder that does all that."""
 
-    def __init__(self, recorder: Recorder, on_error: OnError, room: Room | None) -> None:
-        self.recorder, self._on_error, self.room = recorder, on_error, room
+    def __init__(
+        self, recorder: Recorder, on_error: OnError, room: Room | None, decoder: Decoder | None = None
+    ) -> None:
+        self.recorder, self._on_error, self.room, self.decoder = recorder, on_error, room, decoder
 
     def fetch(self, bound: BoundRows, rows: np.ndarray, out: np.ndarray) -> None:
         """Fill `out` with the rows of a store; see `BoundRows.fetch`."""

@@ -22,7 +22,8 @@ import numpy as np
 import pandas as pd
 
 import mtgen
-from mtgen import crew, gather
+from mtgen import crew
+from mtgen import picture as pictures
 from mtgen.config import Prefetch
 from mtgen.errors import MtgenError
 from mtgen.inputs.images import BoundImages
@@ -117,10 +118,7 @@ class Phase:
             # Of the loader only its number: what stays patched would keep the loader, and its open files.
             make_window, planned = StepPlan.make_window, PLANNED if one.num_workers else 0
             StepPlan.make_window = (  # type: ignore[method-assign]
-                lambda plan, recorder, quarantine, room, steps: (
-                    self._hold(steps[0] > planned),
-                    make_window(plan, recorder, quarantine, room, steps),
-                )[1]
+                lambda plan, *given: (self._hold(given[-1][0] > planned), make_window(plan, *given))[1]
             )
         elif phase == "read":
             read_bytes, fetch = BoundImages.read_bytes, BoundRows.fetch
@@ -131,14 +129,14 @@ class Phase:
                 lambda bound, rows, out: (self._hold(not self._first & set(rows.tolist())), fetch(bound, rows, out))[1]
             )
         elif phase == "decode":
-            decode = gather.decode
+            decode = pictures.decode
             pixels = {picture(row).tobytes() for row in self._first}
 
             def held(data: bytes, recipe: Any, out: np.ndarray, facts: Any, room: Any) -> None:
                 decode(data, recipe, out, facts, room)
                 self._hold(out.tobytes() not in pixels)
 
-            gather.decode = held  # type: ignore[assignment]
+            pictures.decode = held  # type: ignore[assignment]
 
     def _hold(self, later: bool) -> None:
         if later and self._broken is not None:
