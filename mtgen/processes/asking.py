@@ -46,6 +46,11 @@ class Terms(NamedTuple):
     patience: float
 
 
+def was_begun(line: Line) -> bool:
+    """Whether the process had taken up one of the pictures that it was last asked for."""
+    return Progress.of(line.slots.progress).stage > 0
+
+
 class _Held:
     """Memory that is held for the process while it works; one thread."""
 
@@ -113,6 +118,7 @@ def ask(line: Line, pid: int, request: Request, terms: Terms, note: Note) -> Ans
         raise GoneError(f"it answered what is no answer ({error})") from error
     finally:
         held.give_all()
+        line.wire.tick = line.look  # without what this job had in hand
 
 
 def _lent(held: _Held, num_bytes: int, file: bool) -> bytes:

@@ -13,6 +13,7 @@ import sys
 import weakref
 from collections.abc import Iterable, Sequence
 from itertools import count
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from mtgen.config import MOST_RETRIES, OnError
 from mtgen.errors import DecodeError, MtgenError, PlanError, StallError, named
 from mtgen.inputs.images import BoundImages
 from mtgen.metrics import Recorder
-from mtgen.processes.asking import HangsError, Terms, ask, delivered
+from mtgen.processes.asking import HangsError, Terms, ask, delivered, was_begun
 from mtgen.processes.memory import Layout, thread_bytes
 from mtgen.processes.process import GoneError
 from mtgen.processes.protocol import Asked, Kind, ProtocolError, Request, frame
@@ -30,7 +31,10 @@ from mtgen.settings import check_whole
 from mtgen.waits import LOCK_SECONDS, Note, Turns
 
 MOST_ENDS = 2
-"""Processes that may end over the same pictures, first among others, then alone."""
+"""Processes that may end at work on the same pictures, first among others, then alone."""
+
+MOST_TRIES = 30
+"""Processes that may end for other reasons before a job is done, so that somebody who ends them all is noticed."""
 
 STOP_SECONDS = 4.0
 """Longest wait for processes to end."""
@@ -204,25 +208,36 @@ class Processes:
             staff.stop(STOP_SECONDS)
 
 
+class _Ended(NamedTuple):
+    """How a process ended, and whether it was at work on one of the pictures."""
+
+    how: str
+    at_work: bool
+
+
 class _Work:
     """Pictures of one field, done by whatever it takes. One thread."""
 
     def __init__(self, processes: Processes, field: int, note: Note, counted: bool) -> None:
         self._processes, self._field, self._note, self._counted = processes, field, note, counted
         self._staff = processes.staff()
+        self._num_tries = 0
 
     def do(self, tasks: Sequence[_Task]) -> None:
         """Fill the slots, or say why not."""
         suspects = self._processes._suspects
         alone = [task for task in tasks if (self._field, task.asked.row) in suspects] if suspects else []
         together = [task for task in tasks if task not in alone]
-        for _ in range(MOST_ENDS if together else 0):
+        num_ends = 0
+        while together and num_ends < MOST_ENDS:
             loan = self._staff.lend(self._note)
             try:
-                if self._ask(loan, together) is None:
-                    break
+                ended = self._ask(loan, together)
             finally:
                 self._staff.give_back(loan)
+            if ended is None:
+                break
+            num_ends += ended.at_work
         else:
             alone += together
         if alone:
@@ -233,29 +248,35 @@ class _Work:
         loan: Loan | None = None
         try:
             for task in tasks:
-                how: str | None = ""
-                for _ in range(MOST_ENDS):
+                num_ends = 0
+                while True:
                     if loan is None:
                         loan = self._staff.lend_alone(self._note)
-                    how = self._ask(loan, [task])
-                    if how is None:
+                    ended = self._ask(loan, [task])
+                    if ended is None:
                         break
                     self._staff.give_back(loan)
                     loan = None
-                if how is not None:
-                    self._processes._suspects.add((self._field, task.asked.row))
-                    task.error = DecodeError(
-                        f"the process that decoded it {how}, and so did each one before, the last two with no other "
-                        "picture in work: its decoder crashes, or it takes more memory than there is. Leave its row "
-                        "out of the table, or store the picture anew",
-                        row=task.asked.row,
-                        path=task.asked.path,
-                    )
+                    num_ends += ended.at_work
+                    if num_ends == MOST_ENDS:
+                        self._give_up(task, ended.how)
+                        break
         finally:
             if loan is not None:
                 self._staff.give_back(loan)
 
-    def _ask(self, loan: Loan, tasks: Sequence[_Task]) -> str | None:
+    def _give_up(self, task: _Task, how: str) -> None:
+        """The picture is a bad sample; from now on nobody else is put at risk by it."""
+        self._processes._suspects.add((self._field, task.asked.row))
+        task.error = DecodeError(
+            f"the process that decoded it {how}, and so did the others that tried, the last {MOST_ENDS} with no other "
+            "picture in work: its decoder crashes, or it takes more memory than there is. Leave its row out of the "
+            "table, or store the picture anew",
+            row=task.asked.row,
+            path=task.asked.path,
+        )
+
+    def _ask(self, loan: Loan, tasks: Sequence[_Task]) -> _Ended | None:
         """Ask once; None, or how the process ended.
 
         Raises:
@@ -273,7 +294,15 @@ class _Work:
             errors = delivered(answer, request, line, spec, [task.out for task in tasks], pid)
         except (GoneError, ProtocolError) as error:
             self._staff.check_open()
-            return self._staff.lost(loan.process, str(error))
+            at_work = was_begun(line)
+            how = self._staff.lost(loan.process, str(error))
+            self._num_tries += 1
+            if self._num_tries > MOST_TRIES:
+                raise StallError(
+                    f"{self._num_tries} processes for pictures ended one after the other before they were done with "
+                    f"rows {', '.join(map(str, line.rows))}, the last one {how}. Does something end them?"
+                ) from None
+            return _Ended(how, at_work)
         except HangsError as error:
             self._staff.lost(loan.process, "it made no progress")
             raise StallError(str(error)) from None

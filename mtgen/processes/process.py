@@ -35,6 +35,10 @@ class GoneError(Exception):
     """The process ended before it answered."""
 
 
+class KilledError(StallError):
+    """The process was ended by a signal before it was ready."""
+
+
 class Line:
     """The connection to one thread of a process, and that thread's slots. One thread at a time.
 
@@ -71,6 +75,7 @@ class Process:
     def __init__(self, setup: bytes, layout: Layout) -> None:
         self.gone = False
         self.pid = -1
+        self.lines: list[Line] = []
         try:
             with ExitStack() as ends:
                 self._start(layout, ends)
@@ -131,8 +136,9 @@ class Process:
             control.send(setup)
             kind, _ = control.receive()
         except (EOFError, GoneError, ProtocolError) as error:
-            raise StallError(
-                f"a process for pictures {self.end()} before it was ready; what it wrote to the standard error says "
+            how = self.end()
+            raise (KilledError if self.was_killed else StallError)(
+                f"a process for pictures {how} before it was ready; what it wrote to the standard error says "
                 f"why. It runs {sys.executable!r} and imports mtgen and what this program's sys.path holds"
             ) from error
         if kind != Kind.READY:
@@ -151,6 +157,11 @@ class Process:
     def has_ended(self) -> bool:
         """Whether it is gone, whatever its connections say."""
         return self._popen is None or self._popen.poll() is not None
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether a signal ended it."""
+        return self._popen is not None and (self._popen.returncode or 0) < 0
 
     def kill(self) -> None:
         """Let it end now; whoever waits for it sees the connection end."""
@@ -179,9 +190,12 @@ class Process:
         return f"ended with exit code {code}"
 
     def close(self) -> None:
-        """Close the connections; nobody may be using a line."""
+        """Close the connections and let go of the memory; nobody may be using a line."""
         for wire in self._wires:
             wire.close()
+        # Wires and lines look after this process: a ring, which would keep the memory until it is collected.
+        self._wires.clear()
+        self.lines.clear()
 
     def forget(self) -> None:
         """In a forked child, whose process this is not: close the connections and leave it alone."""

@@ -19,8 +19,11 @@ from itertools import count
 
 from mtgen.errors import StallError
 from mtgen.processes.memory import Layout
-from mtgen.processes.process import START_SECONDS, Line, Process, reap
+from mtgen.processes.process import START_SECONDS, KilledError, Line, Process, reap
 from mtgen.waits import POLL_SECONDS, Latch, Note, Turns
+
+MOST_STARTS = 3
+"""Processes that are started where one is ended by a signal before it is ready."""
 
 IDLE_SECONDS = 60.0
 """Processes without work for this long are ended; starting one costs an eighth of a second."""
@@ -168,7 +171,7 @@ class Staff:
         self.check_open()
         note("start a process")
         reap()
-        process = Process(self._setup(layout), layout)
+        process = self._new_process(layout)
         with self._turn:
             self._all[process] = set()
             stopped = self.stopped
@@ -177,6 +180,16 @@ class Staff:
             self._part_with(process)
         self.check_open()
         return process
+
+    def _new_process(self, layout: Layout) -> Process:
+        """One that is ready; somebody may have ended it before it was."""
+        for _ in range(MOST_STARTS - 1):
+            try:
+                return Process(self._setup(layout), layout)
+            except KilledError as error:
+                self.check_open()
+                _log.warning("%s; another one is started", error.message)
+        return Process(self._setup(layout), layout)
 
     def give_back(self, loan: Loan) -> None:
         """The line is free again; where its process is gone, the next one to take it gets another."""

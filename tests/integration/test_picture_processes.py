@@ -118,9 +118,7 @@ def test_batches_errors_and_counts_are_those_of_threads(number: int, folder: Pat
         more = {"on_error": OnError(policy=policy, max_errors=20, num_retries=1, retry_seconds=0)}
         with make_loader(data, batch_size, num_workers=2, **more) as threads:
             expected = outcome(threads)
-        with make_loader(
-            data, batch_size, num_processes=num_processes, num_workers=num_workers, **more
-        ) as processes:
+        with make_loader(data, batch_size, num_processes=num_processes, num_workers=num_workers, **more) as processes:
             assert outcome(processes) == expected
             assert pids_of(processes)
     assert any(one[0] is DecodeError for one in expected[:-2]) or policy == "mask"
@@ -221,9 +219,9 @@ def test_reads_that_may_pass_are_tried_again_and_counted(
     with make_loader(good, num_processes=1, on_error=OnError(retry_seconds=0)) as loader:
         assert [content(batch) for batch in loader.epoch(0)] == expected
         assert loader.stats().num_retries == sum(path.endswith("7.jpg") for path in good.table["path"])
-    with make_loader(good, num_processes=1, on_error=OnError(num_retries=0)) as loader:
-        with pytest.raises(DecodeError, match="stale"):
-            list(loader.epoch(0))
+    once = OnError(num_retries=0)
+    with make_loader(good, num_processes=1, on_error=once) as loader, pytest.raises(DecodeError, match="stale"):
+        list(loader.epoch(0))
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
@@ -237,7 +235,7 @@ def test_large_pictures_share_the_room_of_the_loader(tmp_path: Path) -> None:
         (tmp_path / paths[-1]).write_bytes(encode(noise(400, 400, 3, seed=number)))
     data = make_data(tmp_path, paths)
     picture_bytes = 400 * 400 * 4
-    with make_loader(data, 4, num_processes=2, num_workers=4, memory=1_500_000) as loader:
+    with make_loader(data, 4, num_processes=2, num_workers=4, memory=1_200_000) as loader:
         assert picture_bytes < loader.forecast.picture_bytes < 2 * picture_bytes
         assert [content(one) for one in loader.epoch(0)] == [
             content(one) for one in make_loader(data, 4, num_workers=0).epoch(0)
@@ -245,7 +243,7 @@ def test_large_pictures_share_the_room_of_the_loader(tmp_path: Path) -> None:
         room = loader._room
         assert room is not None
         assert eventually(lambda: room.num_free == room.num_bytes)
-    with make_loader(data, 4, num_processes=2, num_workers=4, memory=900_000) as loader:
+    with make_loader(data, 4, num_processes=2, num_workers=4, memory=600_000) as loader:
         with pytest.raises(PlanError, match=f"a picture that takes {picture_bytes:,} bytes") as of_process:
             loader.batch(0)
         kept = loader.forecast.picture_bytes
@@ -369,14 +367,14 @@ def test_a_picture_that_crashes_its_decoder_is_one_bad_sample(
     policy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     data = poisoned(tmp_path / "pictures")
-    whole = [batch for batch in make_loader(data, 4, num_workers=0, shuffle=False).epoch(0)]
+    whole = list(make_loader(data, 4, num_workers=0, shuffle=False).epoch(0))
     run_first(POISON, tmp_path, monkeypatch)
     with make_loader(data, 4, num_processes=2, shuffle=False, on_error=OnError(policy=policy, max_errors=1)) as loader:
         for _ in range(2):  # the second time it is known, and nobody else is disturbed
             caplog.clear()
             for step, expected in enumerate(whole):
                 if step != 1:
-                    assert content(loader.batch(step)) == content(expected)
+                    np.testing.assert_array_equal(loader.batch(step).inputs["image"], expected.inputs["image"])
             if policy == "raise":
                 with pytest.raises(DecodeError, match=r"was ended by signal 11 \(SIGSEGV\)") as caught:
                     loader.batch(1)
@@ -401,7 +399,9 @@ def test_a_row_drawn_in_place_of_a_bad_one_crashes_no_training_either(
     (tmp_path / "pictures" / "poison.png").write_bytes(encode(noise(POISON_SIZE[1], POISON_SIZE[0], 3)))
     data = make_data(tmp_path / "pictures", ["missing.png", *["poison.png"] * 6, paths[0]])
     run_first(POISON, tmp_path, monkeypatch)
-    with make_loader(data, 1, num_processes=1, shuffle=False, on_error=OnError(policy="refill", max_errors=7)) as loader:
+    with make_loader(
+        data, 1, num_processes=1, shuffle=False, on_error=OnError(policy="refill", max_errors=7)
+    ) as loader:
         batch = loader.batch(0)
         assert batch.rows.tolist() == [7]
         np.testing.assert_array_equal(batch.inputs["image"], loader.batch(7).inputs["image"])
@@ -462,10 +462,11 @@ def test_too_few_descriptors_are_an_error_that_says_so(good: mtgen.Dataset) -> N
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with make_loader(good, num_processes=1, num_workers=4) as loader:
-        used = max(map(int, os.listdir("/proc/self/fd")))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (used + 4, hard))
+        # Below the limit two are free, whatever numbers they have.
+        free = itertools.islice((one for one in itertools.count() if not Path(f"/proc/self/fd/{one}").exists()), 3)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (list(free)[-1], hard))
         try:
-            with pytest.raises(StallError, match="cannot be started.*Too many open files"):
+            with pytest.raises(StallError, match=r"cannot be started.*Too many open files"):
                 loader.batch(0)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -476,15 +477,16 @@ def test_too_few_descriptors_are_an_error_that_says_so(good: mtgen.Dataset) -> N
 
 
 def test_fifty_rounds_leave_nothing_behind(good: mtgen.Dataset) -> None:
-    def here() -> tuple[int, list[int], int]:
-        return len(os.listdir("/proc/self/fd")), children(), len(os.listdir("/dev/shm"))
+    def here() -> tuple[int, list[int]]:
+        return len(os.listdir("/proc/self/fd")), children()
 
     with make_loader(good, num_processes=1, num_workers=1, prefetch=Prefetch(depth=0)) as loader:
         loader.batch(0)
     before = here()
     for _ in range(50):
         loader.batch(0)
-        assert len(pids_of(loader)) == 1
+        (pid,) = pids_of(loader)
+        assert "/dev/shm" not in Path(f"/proc/{pid}/maps").read_text()
         loader.close()
     assert here() == before
     assert os.getpid() not in holders()
