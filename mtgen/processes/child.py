@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from mtgen.config import OnError
+from mtgen.decode import load_decoders
 from mtgen.errors import DecodeError, named
 from mtgen.inputs.picture_files import PictureFiles
 from mtgen.picture import Admit, read_and_decode
@@ -245,5 +246,6 @@ def main(descriptors: Sequence[int], parent: int) -> None:
         for number, line in enumerate(lines):
             slots = Slots(shared, service.layout, number)
             threading.Thread(target=serve, args=(service, Wire(line, _go_on), slots), daemon=True).start()
+        load_decoders()
         wire.send(frame(Kind.READY))
     watch(control, parent)

@@ -296,6 +296,7 @@ class _Work:
             self._staff.check_open()
             at_work = was_begun(line)
             how = self._staff.lost(loan.process, str(error))
+            at_work &= not loan.process.was_asked_to_end
             self._num_tries += 1
             if self._num_tries > MOST_TRIES:
                 raise StallError(

@@ -27,6 +27,8 @@ _CODE = (
     "main([int(one) for one in sys.argv[1].split(',')], int(sys.argv[2]))"
 )
 
+_ASKING = {signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT}
+
 left_behind: list[subprocess.Popen[bytes]] = []
 """Killed, and not gone in time: kept because Python warns of one that is forgotten, and asked again later."""
 
@@ -76,25 +78,26 @@ class Process:
         self.gone = False
         self.pid = -1
         self.lines: list[Line] = []
+        self._wires: list[Wire] = []
+        self._popen: subprocess.Popen[bytes] | None = None
         try:
             with ExitStack() as ends:
                 self._start(layout, ends)
-        except OSError as error:
-            self._given_up()
+            self._greet(setup)
+        except BaseException as error:
+            self.gone = True
+            self.kill()
+            self.end()
+            self.close()
+            if not isinstance(error, OSError) or isinstance(error, StallError):  # which is one too
+                raise
             raise StallError(
                 f"a process for pictures cannot be started ({error}): raise the limits on processes, open files and "
                 "memory, or give fewer num_processes"
             ) from error
-        try:
-            self._greet(setup)
-        except BaseException:
-            self._given_up()
-            raise
 
     def _start(self, layout: Layout, ends: ExitStack) -> None:
         """Start the interpreter; its ends of the connections are closed here afterwards."""
-        self._wires: list[Wire] = []
-        self._popen: subprocess.Popen[bytes] | None = None
         theirs = []
         for _ in range(1 + layout.num_threads):
             here, there = (end.detach() for end in socket.socketpair())
@@ -163,6 +166,11 @@ class Process:
         """Whether a signal ended it."""
         return self._popen is not None and (self._popen.returncode or 0) < 0
 
+    @property
+    def was_asked_to_end(self) -> bool:
+        """Whether it ended by a signal that somebody sends, and no crash and no lack of memory does."""
+        return self._popen is not None and -(self._popen.returncode or 0) in _ASKING
+
     def kill(self) -> None:
         """Let it end now; whoever waits for it sees the connection end."""
         if self._popen is not None:
@@ -204,12 +212,6 @@ class Process:
             self._popen.returncode = 0  # not ours to wait for, and Python would warn of it
         self.close()
 
-    def _given_up(self) -> None:
-        self.gone = True
-        self.kill()
-        self.end()
-        self.close()
-
 
 def _interpreter() -> list[str]:
     """This interpreter with this one's options; its search path is given by hand."""
@@ -218,7 +220,7 @@ def _interpreter() -> list[str]:
 
 
 def _paths() -> list[str]:
-    return [path for path in sys.path if isinstance(path, str)]
+    return [path for path in sys.path if isinstance(path, str) and "\0" not in path]
 
 
 def reap() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 import pickle
 import random
@@ -299,13 +298,12 @@ def test_processes_killed_at_drawn_moments_cost_no_byte(
 
         killer = threading.Thread(target=kill)
         killer.start()
-        with caplog.at_level(logging.WARNING, "mtgen"):
-            rounds = 0
+        try:
             while len(killed) < 6:
                 assert [content(batch) for batch in loader.steps(0, 30)] == expected
-                rounds += 1
-        done.set()
-        killer.join()
+        finally:
+            done.set()
+            killer.join()
         assert [content(batch) for batch in loader.steps(0, 30)] == expected
         assert set(pids_of(loader)).isdisjoint(killed)
     assert len(loader.quarantine()) == 0
