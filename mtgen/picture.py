@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -24,13 +24,32 @@ Admit = Callable[[int], None]
 """Called with the size of a file before it is read; may wait, or refuse by raising."""
 
 
+class Seen(NamedTuple):
+    """Which bytes a picture was decoded from.
+
+    Args:
+        size: of the file, in bytes.
+        mtime_ns: its time of modification.
+        content: xxh3_128 of its bytes, 16 bytes.
+    """
+
+    size: int
+    mtime_ns: int
+    content: bytes
+
+
 class Decoder(Protocol):
     """Whoever reads and decodes pictures in place of the thread that wants them: `mtgen.processes.pool.Processes`."""
 
     def fill(
-        self, bound: BoundImages, rows: Iterable[int], outs: Sequence[np.ndarray], note: Note
+        self,
+        bound: BoundImages,
+        rows: Iterable[int],
+        outs: Sequence[np.ndarray],
+        note: Note,
+        seen: MutableMapping[int, Seen] | None = None,
     ) -> Sequence[MtgenError | None]:
-        """Fill a slot per row; per row its error, or None."""
+        """Fill a slot per row, and say of each row in `seen` which file it was; per row its error, or None."""
 
     def read(self, bound: BoundImages, row: int, out: np.ndarray, note: Note) -> None:
         """Fill one slot, with retries, or raise."""

@@ -204,7 +204,11 @@ class BoundImages:
         return path if self._root is None else os.path.join(self._root, path)
 
     def read_bytes(self, row: int, admit: Callable[[int], None] | None = None) -> bytes:
-        """The whole file of a row, in one open and one read; the caller owns the bytes.
+        """The whole file of a row, in one open and one read; the caller owns the bytes. See `read_file`."""
+        return self.read_file(row, admit)[0]
+
+    def read_file(self, row: int, admit: Callable[[int], None] | None = None) -> tuple[bytes, os.stat_result]:
+        """The whole file of a row, in one open and one read, and what the system says of that very file.
 
         Any thread, many at once; the wait is without the GIL.
 
@@ -216,7 +220,7 @@ class BoundImages:
             DecodeError: the file cannot be read; with row, path, and what to look at.
             ChangedError: the file is not the one that the manifest promises, or changes while it is read.
         """
-        return self.files.read(self.path(row), int(row), self.promise(row), admit)
+        return self.files.read_file(self.path(row), int(row), self.promise(row), admit)
 
     def promise(self, row: int) -> Promise | None:
         """What a manifest says of a row's file; None where nothing is compared."""

@@ -5,6 +5,7 @@ Knows no table, so that a process that decodes pictures needs nothing but a path
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from mtgen.errors import ChangedError, DecodeError
@@ -31,10 +32,12 @@ class PictureFiles:
         self.root, self.follow_links = root, follow_links
         self._inside = None if root is None or follow_links else Inside(root)
 
-    def read(
+    def read_file(
         self, path: str, row: int, promise: Promise | None = None, admit: Callable[[int], None] | None = None
-    ) -> bytes:
-        """A whole file, in one open and one read; the caller owns the bytes. The wait is without the GIL.
+    ) -> tuple[bytes, os.stat_result]:
+        """A whole file, in one open and one read, and what the system says of that very file.
+
+        The caller owns the bytes. The wait is without the GIL.
 
         Args:
             path: the file, root joined.
@@ -70,7 +73,7 @@ class PictureFiles:
                 promise.check_content(data, path)
             except ChangedError as error:
                 raise error.at(row=row) from None
-        return data
+        return data, file.stat
 
     def _refuse_link(self, path: str, row: int) -> None:
         """Refuse a path whose links lead out of the root, unless the user allowed them."""

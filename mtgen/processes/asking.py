@@ -131,8 +131,11 @@ def _lent(held: _Held, num_bytes: int, file: bool) -> bytes:
 
 
 def _checked(answer: Answer, request: Request) -> Answer:
-    if answer.number != request.number or any(one.place >= len(request.pictures) for one in answer.failures):
+    if answer.number != request.number:
         raise ProtocolError(f"the answer to job {answer.number} instead of {request.number}")
+    num_pictures = len(request.pictures)
+    if len(answer.seen) != num_pictures * request.identify or any(one.place >= num_pictures for one in answer.failures):
+        raise ProtocolError(f"an answer that does not fit {num_pictures} pictures")
     return answer
 
 

@@ -22,12 +22,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import xxhash
 
 from mtgen.config import OnError
 from mtgen.decode import load_decoders
 from mtgen.errors import DecodeError, named
 from mtgen.inputs.picture_files import PictureFiles
-from mtgen.picture import Admit, read_and_decode
+from mtgen.picture import Admit, Seen, read_and_decode
 from mtgen.processes.failures import describe, kind_named
 from mtgen.processes.memory import Layout, Progress, Slots, mapped
 from mtgen.processes.protocol import (
@@ -152,6 +153,7 @@ class _Work:
         self._read_seconds = self._decode_seconds = 0.0
         self._facts: Counter[str] = Counter()
         self._failures: list[Failure] = []
+        self._seen: list[Seen | None] = []
         self._num_retries = 0
         self._place = self._stage = 0
 
@@ -160,9 +162,16 @@ class _Work:
         self._place, self._stage = place, 0
 
         def read(admit: Admit | None) -> bytes:
-            return retrying(
-                lambda: files.read(asked.path, asked.row, asked.promise, admit), self._service.on_error, self._retry
+            data, stat = retrying(
+                lambda: files.read_file(asked.path, asked.row, asked.promise, admit),
+                self._service.on_error,
+                self._retry,
             )
+            if self._request.identify:
+                seen.append(Seen(stat.st_size, stat.st_mtime_ns, xxhash.xxh3_128_digest(data)))
+            return data
+
+        seen: list[Seen | None] = []
 
         started = middle = time.perf_counter()
         try:
@@ -171,6 +180,8 @@ class _Work:
             middle = read_and_decode(read, asked.path, recipe, out, self._facts, self._room, self._note)
         except Exception as error:
             self._failures.append(describe(named(error, asked.path, DecodeError), place))
+            seen = [None] if self._request.identify else []
+        self._seen += seen
         self._read_seconds += middle - started
         self._decode_seconds += time.perf_counter() - middle
 
@@ -190,6 +201,7 @@ class _Work:
             self._num_retries,
             +self._facts,
             self._failures,
+            self._seen,
         )
 
 

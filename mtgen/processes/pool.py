@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
 from itertools import count
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from mtgen.config import MOST_RETRIES, OnError
 from mtgen.errors import DecodeError, MtgenError, PlanError, StallError, named
 from mtgen.inputs.images import BoundImages
 from mtgen.metrics import Recorder
+from mtgen.picture import Seen
 from mtgen.processes.asking import HangsError, Terms, ask, delivered, was_begun
 from mtgen.processes.memory import Layout, thread_bytes
 from mtgen.processes.process import GoneError
@@ -77,11 +78,12 @@ def check_num_processes(num_processes: object, num_pictures: int, num_workers: i
 class _Task:
     """One picture on its way."""
 
-    __slots__ = ("asked", "error", "out")
+    __slots__ = ("asked", "error", "out", "seen")
 
     def __init__(self, asked: Asked, out: np.ndarray) -> None:
         self.asked, self.out = asked, out
         self.error: MtgenError | None = None
+        self.seen: Seen | None = None
 
 
 class Processes:
@@ -131,7 +133,12 @@ class Processes:
         self._turn = Turns(self._terms.patience, "start processes")
 
     def fill(
-        self, bound: BoundImages, rows: Iterable[int], outs: Sequence[np.ndarray], note: Note
+        self,
+        bound: BoundImages,
+        rows: Iterable[int],
+        outs: Sequence[np.ndarray],
+        note: Note,
+        seen: MutableMapping[int, Seen] | None = None,
     ) -> list[MtgenError | None]:
         """Read and decode pictures into slots of the caller's; counted in the loader's `stats`.
 
@@ -140,6 +147,7 @@ class Processes:
             rows: places in the root table.
             outs: a slot for each.
             note: told what is being done.
+            seen: gets which file each row was, where it was delivered; None does not ask for it.
 
         Returns:
             Per row its error, or None.
@@ -147,7 +155,10 @@ class Processes:
         Raises:
             StallError: a process hangs or cannot be started, or the loader was closed.
         """
-        return self._fill(bound, rows, outs, note, counted=True)
+        tasks = self._fill(bound, rows, outs, note, counted=True, identify=seen is not None)
+        if seen is not None:
+            seen.update((task.asked.row, task.seen) for task in tasks if task.seen is not None)
+        return [task.error for task in tasks]
 
     def read(self, bound: BoundImages, row: int, out: np.ndarray, note: Note) -> None:
         """Read and decode one picture that takes the place of a bad one; only its retries are counted.
@@ -155,28 +166,33 @@ class Processes:
         Raises:
             MtgenError: it cannot be read.
         """
-        (error,) = self._fill(bound, [row], [out], note, counted=False)
-        if error is not None:
-            raise error
+        (task,) = self._fill(bound, [row], [out], note, counted=False, identify=False)
+        if task.error is not None:
+            raise task.error
 
     def _fill(
-        self, bound: BoundImages, rows: Iterable[int], outs: Sequence[np.ndarray], note: Note, *, counted: bool
-    ) -> list[MtgenError | None]:
+        self,
+        bound: BoundImages,
+        rows: Iterable[int],
+        outs: Sequence[np.ndarray],
+        note: Note,
+        *,
+        counted: bool,
+        identify: bool,
+    ) -> list[_Task]:
         field = next(number for number, one in enumerate(self._pictures) if one is bound)
-        errors: list[MtgenError | None] = []
-        tasks: dict[int, _Task] = {}
-        for place, (row, out) in enumerate(zip(rows, outs, strict=True)):
-            errors.append(None)
+        tasks = []
+        for row, out in zip(map(int, rows), outs, strict=True):
+            tasks.append(_Task(Asked(row, "", None), out))
             try:
-                tasks[place] = _Task(Asked(int(row), bound.path(int(row)), bound.promise(int(row))), out)
+                tasks[-1].asked = Asked(row, bound.path(row), bound.promise(row))
             except Exception as error:
-                errors[place] = named(error, None, DecodeError)
-        work = _Work(self, field, note, counted)
-        for start in range(0, len(tasks), self._num_slots):
-            work.do(list(tasks.values())[start : start + self._num_slots])
-        for place, task in tasks.items():
-            errors[place] = task.error
-        return errors
+                tasks[-1].error = named(error, None, DecodeError)
+        work = _Work(self, field, note, counted=counted, identify=identify)
+        asked = [task for task in tasks if task.error is None]
+        for start in range(0, len(asked), self._num_slots):
+            work.do(asked[start : start + self._num_slots])
+        return tasks
 
     def staff(self) -> Staff:
         """The processes of this process of the user's; started where there are none.
@@ -218,8 +234,9 @@ class _Ended(NamedTuple):
 class _Work:
     """Pictures of one field, done by whatever it takes. One thread."""
 
-    def __init__(self, processes: Processes, field: int, note: Note, counted: bool) -> None:
-        self._processes, self._field, self._note, self._counted = processes, field, note, counted
+    def __init__(self, processes: Processes, field: int, note: Note, *, counted: bool, identify: bool) -> None:
+        self._processes, self._field, self._note = processes, field, note
+        self._counted, self._identify = counted, identify
         self._staff = processes.staff()
         self._num_tries = 0
 
@@ -286,7 +303,7 @@ class _Work:
         asked = [task.asked for task in tasks]
         folder = "" if all(os.path.isabs(one.path) for one in asked) else _folder()
         allowance = -1 if terms.room is None else terms.allowance
-        request = Request(next(self._processes._numbers), self._field, allowance, folder, asked)
+        request = Request(next(self._processes._numbers), self._field, allowance, folder, self._identify, asked)
         spec = self._processes._pictures[self._field].spec
         line.rows = [one.row for one in asked]
         try:
@@ -315,6 +332,8 @@ class _Work:
             raise
         for task, one in zip(tasks, errors, strict=True):
             task.error = one
+        for task, file in zip(tasks, answer.seen, strict=False):
+            task.seen = file
         self._count(answer.read_seconds, answer.decode_seconds, answer.facts, answer.num_retries, len(tasks))
         return None
 

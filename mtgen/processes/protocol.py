@@ -15,6 +15,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from mtgen.picture import Seen
 from mtgen.promises import Promise
 
 MOST_BYTES = 1 << 28
@@ -63,6 +64,7 @@ class Request(NamedTuple):
         field: which input, in the order of the set-up.
         allowance: bytes that a picture may take without asking; -1 for any number.
         folder: working folder of the loader, that relative paths start from; "" where there are none.
+        identify: whether to say of each file which bytes it had.
         pictures: in the order of the places that they are put in.
     """
 
@@ -70,6 +72,7 @@ class Request(NamedTuple):
     field: int
     allowance: int
     folder: str
+    identify: bool
     pictures: Sequence[Asked]
 
 
@@ -114,6 +117,7 @@ class Answer(NamedTuple):
         num_retries: reads tried again.
         facts: counts of what was done to the pictures.
         failures: those that were not delivered; all others are in their places.
+        seen: per picture the file that it was, or None where it was not delivered; empty unless asked for.
     """
 
     number: int
@@ -122,14 +126,17 @@ class Answer(NamedTuple):
     num_retries: int
     facts: Mapping[str, int]
     failures: Sequence[Failure]
+    seen: Sequence[Seen | None] = ()
 
 
 _FRAME = struct.Struct("<IB")
 _LENGTH = struct.Struct("<I")
-_REQUEST = struct.Struct("<QIqI")
+_REQUEST = struct.Struct("<QIq?I")
 _ASKED = struct.Struct("<q?")
 _PROMISE = struct.Struct("<qq")
-_ANSWER = struct.Struct("<QddQII")
+_ANSWER = struct.Struct("<QddQIII")
+_IS_SEEN = struct.Struct("<?")
+_SEEN = struct.Struct("<QqI")
 _FACT = struct.Struct("<Q")
 _FAILURE = struct.Struct("<I???q")
 _CODE = struct.Struct("<q")
@@ -223,8 +230,8 @@ def _text(value: str) -> bytes:
 
 def pack_request(request: Request) -> bytes:
     """The frame of a request."""
-    number, field, allowance, folder, pictures = request
-    parts = [_REQUEST.pack(number, field, allowance, len(pictures)), _text(folder)]
+    number, field, allowance, folder, identify, pictures = request
+    parts = [_REQUEST.pack(number, field, allowance, identify, len(pictures)), _text(folder)]
     for row, path, promise in pictures:
         parts += [_ASKED.pack(row, promise is not None), _text(path)]
         if promise is not None:
@@ -244,7 +251,7 @@ def unpack_request(body: bytes, locations: Sequence[str]) -> Request:
         ProtocolError: it is no request.
     """
     cursor = _Cursor(body)
-    number, field, allowance, num_pictures = cursor.numbers(_REQUEST)
+    number, field, allowance, identify, num_pictures = cursor.numbers(_REQUEST)
     folder = cursor.text()
     if field >= len(locations):
         raise ProtocolError(f"input {field} of {len(locations)}")
@@ -258,13 +265,14 @@ def unpack_request(body: bytes, locations: Sequence[str]) -> Request:
             promise = Promise(size, mtime_ns, checksum or None, locations[field])
         pictures.append(Asked(row, path, promise))
     cursor.end()
-    return Request(number, field, allowance, folder, pictures)
+    return Request(number, field, allowance, folder, bool(identify), pictures)
 
 
 def pack_answer(answer: Answer) -> bytes:
     """The frame of an answer."""
-    number, read_seconds, decode_seconds, num_retries, facts, failures = answer
-    parts = [_ANSWER.pack(number, read_seconds, decode_seconds, num_retries, len(facts), len(failures))]
+    number, read_seconds, decode_seconds, num_retries, facts, failures, seen = answer
+    lengths = len(facts), len(failures), len(seen)
+    parts = [_ANSWER.pack(number, read_seconds, decode_seconds, num_retries, *lengths)]
     for name, count in facts.items():
         parts += [_text(name), _FACT.pack(count)]
     for place, kind, message, row, path, cause, trace in failures:
@@ -272,6 +280,10 @@ def pack_answer(answer: Answer) -> bytes:
         parts += [_FAILURE.pack(place, *known, row or 0), *map(_text, (kind, message, path or "", trace))]
         if cause is not None:
             parts += [_CODE.pack(cause.code), *map(_text, (cause.kind, cause.text, cause.path))]
+    for one in seen:
+        parts.append(_IS_SEEN.pack(one is not None))
+        if one is not None:
+            parts += [_SEEN.pack(one.size, one.mtime_ns, len(one.content)), one.content]
     return frame(Kind.DONE, *parts)
 
 
@@ -282,7 +294,8 @@ def unpack_answer(body: bytes) -> Answer:
         ProtocolError: it is no answer.
     """
     cursor = _Cursor(body)
-    number, read_seconds, decode_seconds, num_retries, num_facts, num_failures = cursor.numbers(_ANSWER)
+    number, read_seconds, decode_seconds, num_retries, *lengths = cursor.numbers(_ANSWER)
+    num_facts, num_failures, num_seen = lengths
     facts = {}
     for _ in range(num_facts):
         name = cursor.text()
@@ -298,8 +311,15 @@ def unpack_answer(body: bytes) -> Answer:
         failures.append(
             Failure(place, kind, message, row if has_row else None, path if has_path else None, cause, trace)
         )
+    seen: list[Seen | None] = []
+    for _ in range(num_seen):
+        one = None
+        if cursor.numbers(_IS_SEEN)[0]:
+            size, mtime_ns, length = cursor.numbers(_SEEN)
+            one = Seen(size, mtime_ns, cursor.taken(length))
+        seen.append(one)
     cursor.end()
-    return Answer(number, read_seconds, decode_seconds, num_retries, facts, failures)
+    return Answer(number, read_seconds, decode_seconds, num_retries, facts, failures, seen)
 
 
 def pack_take(num_bytes: int, *, file: bool) -> bytes:

@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xxhash
 
 import mtgen
 from mtgen.config import OnError, Prefetch
 from mtgen.errors import ChangedError, DecodeError, MtgenError, PlanError, StallError
+from mtgen.picture import Seen
 from mtgen.processes import staff as staffs
 from mtgen.verify import make_manifest
 from tests.support.picture_processes import (
@@ -31,6 +33,7 @@ from tests.support.picture_processes import (
     make_data,
     make_loader,
     pids_of,
+    stop,
     write_pictures,
 )
 from tests.support.pictures import encode, noise
@@ -166,6 +169,21 @@ def test_a_manifest_is_kept_as_in_threads(verify: str, tmp_path: Path) -> None:
         make_loader(data, 5, shuffle=False, num_workers=0).batch(0)
     assert str(of_process.value) == str(of_thread.value)
     assert str(manifest) in str(of_process.value)
+
+
+def test_which_file_it_was_is_said_where_that_is_asked(mixed: mtgen.Dataset, folder: Path) -> None:
+    """For a cache of pictures, which must know the very bytes that were decoded."""
+    bound = mixed.fields[0].bound
+    rows, outs = range(20), mixed.fields[0].spec.empty(20)
+    with make_loader(mixed, num_processes=1) as loader:
+        assert loader._processes is not None
+        seen: dict[int, Seen] = {}
+        errors = loader._processes.fill(bound, rows, list(outs), lambda what: None, seen)
+    assert [row for row in rows if errors[row] is None] == sorted(seen)
+    assert {row for row in rows if errors[row] is not None} == {3, 10, 17}
+    for row, one in seen.items():
+        content, stat = Path(bound.path(row)).read_bytes(), os.stat(bound.path(row))
+        assert one == (len(content), stat.st_mtime_ns, xxhash.xxh3_128_digest(content))
 
 
 def test_relative_paths_start_where_the_loader_is(
@@ -318,7 +336,7 @@ def test_a_killed_process_is_named_with_its_rows_and_replaced(
     with make_loader(good, num_processes=1, num_workers=1, shuffle=False, prefetch=Prefetch(depth=0)) as loader:
         expected = content(loader.batch(0))
         (pid,) = pids_of(loader)
-        os.kill(pid, signal.SIGSTOP)  # so that it has the rows when it is killed
+        stop(pid)  # so that it has the rows when it is killed
         asked = threading.Thread(target=lambda: results.append(content(loader.batch(0))))
         results: list[Any] = []
         asked.start()
@@ -412,7 +430,7 @@ def test_a_process_that_hangs_falls_under_the_deadline(good: mtgen.Dataset) -> N
     with make_loader(good, num_processes=1, num_workers=1, prefetch=Prefetch(depth=0, stall_seconds=1.5)) as loader:
         expected = content(loader.batch(0))
         (pid,) = pids_of(loader)
-        os.kill(pid, signal.SIGSTOP)
+        stop(pid)
         with pytest.raises(StallError, match=rf"in process {pid}"):
             loader.batch(0)
         assert eventually(lambda: not is_running(pid))  # ended by the worker, whose own time was over too
@@ -424,7 +442,7 @@ def test_closing_ends_a_process_that_hangs(good: mtgen.Dataset) -> None:
     with loader:
         loader.batch(0)
         (pid,) = pids_of(loader)
-        os.kill(pid, signal.SIGSTOP)
+        stop(pid)
         stream = loader.stream()
         asked = threading.Thread(target=lambda: errors.append(_error_of(stream)))
         errors: list[str] = []

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.picture_processes import ROOT, all_gone, holders, is_running, run_python, write_pictures
+from tests.support.picture_processes import ROOT, all_gone, holders, is_running, run_python, stop, write_pictures
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="looks into /proc, as Linux has it")
@@ -175,7 +175,7 @@ def test_a_killed_program_leaves_no_process_and_no_memory(folder: Path) -> None:
         assert len(pids) == 2
         assert set(pids) <= set(holders())
         if stopped:
-            os.kill(pids[0], signal.SIGSTOP)
+            stop(pids[0])
         program.kill()
         program.wait(20)
         program.stdin.close()

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from mtgen import errors
 from mtgen.errors import ChangedError, DecodeError, MtgenError, PlanError, named
+from mtgen.picture import Seen
 from mtgen.processes import protocol
 from mtgen.processes.failures import describe, kind_named, made_again
 from mtgen.processes.memory import Layout, Progress, Slots, mapped, new_memory, rounded, thread_bytes
@@ -29,15 +30,23 @@ int64 = st.integers(-(2**63), 2**63 - 1)
 texts = st.text(st.characters(), max_size=30)  # lone surrogates too: names of files that are no UTF-8
 promises = st.builds(Promise, int64, int64, st.none() | st.binary(min_size=16, max_size=16), st.just("manifest"))
 asked = st.builds(Asked, int64, texts, st.none() | promises)
-requests = st.builds(Request, st.integers(0, 2**64 - 1), st.integers(0, 2), int64, texts, st.lists(asked, max_size=5))
+requests = st.builds(
+    Request, st.integers(0, 2**64 - 1), st.integers(0, 2), int64, texts, st.booleans(), st.lists(asked, max_size=5)
+)
 causes = st.builds(Cause, texts, st.integers(0, 200), texts, texts)
 failures = st.builds(
     Failure, st.integers(0, 2**32 - 1), texts, texts, st.none() | int64, st.none() | texts, st.none() | causes, texts
 )
-numbers = st.integers(0, 2**64 - 1)
 seconds = st.floats(0, 1e9)
 answers = st.builds(
-    Answer, numbers, seconds, seconds, numbers, st.dictionaries(texts, numbers), st.lists(failures, max_size=3)
+    Answer,
+    numbers,
+    seconds,
+    seconds,
+    numbers,
+    st.dictionaries(texts, numbers),
+    st.lists(failures, max_size=3),
+    st.lists(st.none() | st.builds(Seen, numbers, int64, st.binary(max_size=20)), max_size=3),
 )
 
 
