@@ -37,6 +37,7 @@ causes = st.builds(Cause, texts, st.integers(0, 200), texts, texts)
 failures = st.builds(
     Failure, st.integers(0, 2**32 - 1), texts, texts, st.none() | int64, st.none() | texts, st.none() | causes, texts
 )
+numbers = st.integers(0, 2**64 - 1)
 seconds = st.floats(0, 1e9)
 answers = st.builds(
     Answer,
