@@ -74,7 +74,7 @@ class Callers:
             left = [entry for entry in entries if entry.worker not in idents]
             for entry in left:
                 self._entries.pop(entry, None)
-            awaited = getattr(pending, "awaits", None)
+            awaited = pending.awaits
             entries += [entry for entry in self._entries if any(one is awaited for one in entry.job.serves)]
         # A job leaves the list after its batches know of it, so this order.
         if (left or not entries) and not pending.done.is_set():

@@ -189,6 +189,11 @@ def _pixels(
         return np.asarray(_resized(_turned(ready, turn), placement, recipe))
 
 
+def load_decoders() -> None:
+    """Import all decoders now, and not with the first picture."""
+    _openers()
+
+
 _PIXEL_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
 """Bytes that Pillow holds per pixel; four in all other modes, RGB among them."""
 

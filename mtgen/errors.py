@@ -117,3 +117,17 @@ class BudgetError(MtgenError, RuntimeError):
 
 class StallError(MtgenError, TimeoutError):
     """A wait passed its deadline; the message says what each worker was doing."""
+
+
+def named(error: Exception, path: str | None, kind: type[MtgenError] = StoreError) -> MtgenError:
+    """The error with its path; one that is not ours is wrapped, because backends may keep nothing but the text.
+
+    Example:
+        >>> print(named(ZeroDivisionError("division by zero"), "a.png", DecodeError))
+        ZeroDivisionError: division by zero [path a.png]
+    """
+    if isinstance(error, MtgenError):
+        return error.at(path=path)
+    wrapped = kind(f"{type(error).__name__}: {error}", path=path)
+    wrapped.__cause__ = error
+    return wrapped

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -20,14 +19,18 @@ from mtgen.batch import Batch
 from mtgen.batches import Batches
 from mtgen.config import OnError, Prefetch
 from mtgen.dataset import Dataset
+from mtgen.doors import Doors
 from mtgen.errors import PlanError
 from mtgen.gather.chunks import ChunkCache
 from mtgen.gather.costs import cache_bytes, chunk_sizes, decodes, scratch_bytes
+from mtgen.gather.pictures import GROUP_PICTURES
+from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
 from mtgen.memory import Forecast, budget_bytes, forecast
 from mtgen.metrics import Recorder, Stats
 from mtgen.plan import Batching, Plan, Shard
 from mtgen.prefetch import Ration, Stream
+from mtgen.processes.pool import Processes, check_num_processes, shared_bytes
 from mtgen.quarantine import Quarantine
 from mtgen.room import Room
 from mtgen.sampling.order import Blocks, Exact, Sampler, Sequential
@@ -37,7 +40,7 @@ from mtgen.step_plan import StepPlan
 from mtgen.workers import WorkerPool, default_num_workers
 
 
-class Loader:
+class Loader(Doors):
     """Batches of a dataset, where `batch(step)` is a pure function of dataset, settings, seed and step.
 
     Steps count from 0 since training began and never end: step s lies in epoch `s // steps_per_epoch`. Any thread
@@ -54,6 +57,8 @@ class Loader:
         drop_last: leave out the rest of each epoch that fills no batch.
         pad_last: fill the last batch with empty slots of weight 0; for loops of your own, `keras()` refuses it.
         num_workers: threads; None for one per usable core; 0 does all work in the caller's thread.
+        num_processes: decode pictures in so many processes, for machines with more than some eight cores; the threads
+            ask them, and each process has its part of `num_workers` threads. 0 decodes in the threads.
         memory: most bytes that the loader holds, all iterators together, or "auto": 1 GiB, less on a small machine.
             `print(loader.forecast)` says what for.
         on_error: what to do about a sample that cannot be read: `"raise"`, `"refill"` with another row, `"mask"` it
@@ -83,6 +88,7 @@ class Loader:
         drop_last: bool = False,
         pad_last: bool = False,
         num_workers: int | None = None,
+        num_processes: int = 0,
         memory: int | Literal["auto"] = "auto",
         on_error: Literal["raise", "refill", "mask"] | OnError = "raise",
         shard: Shard | None = None,
@@ -112,7 +118,9 @@ class Loader:
             shard=Shard() if shard is None else shard,
         )
         self._plan = StepPlan(dataset, self.plan(), self.on_error)
-        self.num_workers = default_num_workers(num_workers)
+        pictures = [field.bound for field in dataset.fields if isinstance(field.bound, BoundImages)]
+        self.num_workers = default_num_workers(num_workers, num_processes)
+        self.num_processes = check_num_processes(num_processes, len(pictures), self.num_workers)
         self.prefetch = prefetch or Prefetch()
         self.forecast: Forecast = forecast(
             budget_bytes(memory),
@@ -127,6 +135,7 @@ class Loader:
             order_bytes=order_bytes(self.batching.size),
             cache_bytes=cache_bytes(dataset.fields),
             decodes=decodes(dataset.fields),
+            slot_bytes=shared_bytes(pictures, self.num_processes, self.num_workers, GROUP_PICTURES),
         )
         self.step = 0
         self.num_restores = 0
@@ -138,14 +147,36 @@ class Loader:
         self._quarantine = Quarantine(self.on_error, len(self.dataset))
         pictures = self.forecast.picture_bytes
         self._room = Room(pictures, self.prefetch.stall_seconds) if pictures else None
+        self._processes = self._new_processes() if self.num_processes else None
         self._pool = WorkerPool(self.num_workers) if self.num_workers else None
         self._ration = Ration(self.forecast)
         self._caches = [ChunkCache(num) for num in self.forecast.num_chunks]
         # At most one; taking from and adding to a deque needs no lock, which a fork could leave locked.
         self._idle_streams: deque[Stream] = deque(maxlen=1)
 
+    def _new_processes(self) -> Processes:
+        return Processes(
+            [field.bound for field in self.dataset.fields if isinstance(field.bound, BoundImages)],
+            self.num_processes,
+            self.num_workers,
+            num_slots=GROUP_PICTURES,
+            on_error=self.on_error,
+            recorder=self._recorder,
+            room=self._room,
+            stall_seconds=self.prefetch.stall_seconds,
+        )
+
     def __getstate__(self) -> dict[str, Any]:
-        running = {"_checked_model", "_recorder", "_quarantine", "_room", "_pool", "_ration", "_idle_streams"}
+        running = {
+            "_checked_model",
+            "_recorder",
+            "_quarantine",
+            "_room",
+            "_pool",
+            "_ration",
+            "_idle_streams",
+            "_processes",
+        }
         return {name: value for name, value in self.__dict__.items() if name not in running}
 
     def __setstate__(self, settings: dict[str, Any]) -> None:
@@ -155,7 +186,8 @@ class Loader:
     def __repr__(self) -> str:
         return (
             f"Loader({len(self.dataset)} rows, batch_size={self.batch_size}, {self.steps_per_epoch} steps per epoch, "
-            f"{self.sampler!r}, seed={self.seed}, num_workers={self.num_workers})"
+            f"{self.sampler!r}, seed={self.seed}, num_workers={self.num_workers}"
+            + (f", num_processes={self.num_processes})" if self.num_processes else ")")
         )
 
     @property
@@ -197,7 +229,7 @@ class Loader:
         return self._stream(self.forecast)
 
     def _stream(self, held: Forecast) -> Stream:
-        make_window = partial(self._plan.make_window, self._recorder, self._quarantine, self._room)
+        make_window = partial(self._plan.make_window, self._recorder, self._quarantine, self._room, self._processes)
         make_stager = partial(self._plan.make_stager, self._recorder, self._caches)
         return Stream(make_window, make_stager, self._pool, held, self._ration, self.prefetch.stall_seconds)
 
@@ -322,65 +354,15 @@ class Loader:
         """Steps, rows, digest and coverage of epochs, nothing read; see `mtgen.audit.audit`."""
         return audit(self.plan(), epochs)
 
-    def order_log(self, x: Any, folder: Any) -> Any:
-        """A Keras callback that logs the rows of trained steps; see `mtgen.adapters.order_log.OrderLogger`."""
-        from mtgen.adapters import order_log
-
-        return order_log.OrderLogger(x, folder)
-
-    def check(self, model: Any) -> None:
-        """Say before training which names, shapes or dtypes of a Keras model do not fit.
-
-        Raises:
-            ModelError: lists every mismatch.
-        """
-        from mtgen.adapters import keras
-
-        keras.check(self, model)
-        self._checked_model = model
-
-    def keras(self, model: Any = None, *, steps_per_epoch: int | None = None) -> Any:
-        """What `model.fit`, `evaluate` and `predict` take as `x`; see `mtgen.adapters.keras.dataset`."""
-        from mtgen.adapters import keras
-
-        if model is None and self._checked_model is not None:
-            keras.check_order(self, self._checked_model)
-        return keras.dataset(self, model, steps_per_epoch=steps_per_epoch)
-
-    def callback(self, x: Any) -> Any:
-        """A Keras callback that counts trained steps and logs `data_wait`; see `mtgen.adapters.keras.Progress`."""
-        from mtgen.adapters import keras
-
-        return keras.Progress(x)
-
-    def checkpoint(
-        self,
-        x: Any,
-        folder: str | os.PathLike[str],
-        *,
-        every_steps: int | None = None,
-        keep: int = 2,
-        resume: bool = True,
-        say: Callable[[str], None] = print,
-    ) -> Any:
-        """A Keras callback that saves and resumes a run; see `mtgen.adapters.checkpoint.Checkpoint`."""
-        from mtgen.adapters import checkpoint
-
-        return checkpoint.Checkpoint(x, folder, every_steps=every_steps, keep=keep, resume=resume, say=say)
-
-    def predict(self, model: Any, **options: Any) -> Any:
-        """Predictions as a DataFrame, each with its row; see `mtgen.adapters.keras.predict`."""
-        from mtgen.adapters import keras
-
-        return keras.predict(self, model, **options)
-
     def close(self) -> None:
-        """Stop the workers and forget what is under way; the loader can be used again afterwards."""
+        """Stop workers and processes and forget what is under way; the loader can be used again afterwards."""
         self._close_idle()
         for cache in self._caches:
             cache.clear()
         if self._pool is not None:
             self._pool.stop()
+        if self._processes is not None:
+            self._processes.stop()
 
     def __enter__(self) -> Loader:
         return self

@@ -57,6 +57,7 @@ class Forecast:
         chunk_bytes: decompressed chunks that are kept, all fields together.
         num_chunks: how many that are, for each field that comes out of chunks.
         picture_bytes: pictures at full size, all workers together; a worker waits where there is too little left.
+        slot_bytes: memory that the loader shares with its processes, all together.
     """
 
     window: int
@@ -70,6 +71,7 @@ class Forecast:
     staged_bytes: int = 0
     chunk_bytes: int = 0
     num_chunks: tuple[int, ...] = ()
+    slot_bytes: int = 0
 
     @property
     def num_batches(self) -> int:
@@ -87,6 +89,7 @@ class Forecast:
             "orders": self.order_bytes,
             "caches of stores": self.cache_bytes,
             "pictures at full size": self.picture_bytes,
+            "slots of processes": self.slot_bytes,
         }
 
     @property
@@ -233,6 +236,7 @@ def forecast(
     order_bytes: int = 0,
     cache_bytes: int = 0,
     decodes: bool = False,
+    slot_bytes: int = 0,
 ) -> Forecast:
     """Choose window and depth so that everything fits the budget.
 
@@ -250,6 +254,7 @@ def forecast(
         order_bytes: orders that are kept.
         cache_bytes: caches of stores.
         decodes: whether there are pictures; they get what is left, at least a share of `1 / PICTURE_SHARE`.
+        slot_bytes: memory shared with processes.
 
     Raises:
         PlanError: not even the smallest choice fits, or what the user fixed does not; shows the sum.
@@ -272,6 +277,7 @@ def forecast(
         cache_bytes=cache_bytes,
         picture_bytes=budget // PICTURE_SHARE if decodes else 0,
         staged_bytes=batch_size * sum(one.row_bytes for one in chunks),
+        slot_bytes=slot_bytes,
         num_chunks=tuple(0 for _ in chunks),
     )
     if best.total_bytes > budget:

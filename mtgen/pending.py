@@ -44,6 +44,7 @@ class Served(Protocol):
 
     skipped: bool
     done: Latch
+    awaits: Served | None
 
     def expect(self, num_jobs: int) -> None:
         """Count jobs to wait for; before any of them runs."""

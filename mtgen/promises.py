@@ -47,6 +47,61 @@ class Difference(NamedTuple):
     text: str
 
 
+class Promise(NamedTuple):
+    """What one file must be.
+
+    Args:
+        size: bytes.
+        mtime_ns: modification time, nanoseconds since 1970.
+        checksum: xxh3_128 of the content, 16 bytes; None where contents are not compared.
+        location: the manifest's path, for messages.
+    """
+
+    size: int
+    mtime_ns: int
+    checksum: bytes | None
+    location: str
+
+    def difference(self, found: os.stat_result) -> Difference | None:
+        """How a file differs by size and time; None where it does not."""
+        if found.st_size == self.size and found.st_mtime_ns == self.mtime_ns:
+            return None
+        if found.st_size != self.size:
+            return Difference("size", f"it has {found.st_size:,} bytes, the manifest says {self.size:,}")
+        seconds = (found.st_mtime_ns - self.mtime_ns) / 1e9
+        way = "later" if seconds > 0 else "earlier"
+        return Difference("time", f"it was modified {abs(seconds):,.3f} s {way} than the manifest says")
+
+    def check_stat(self, found: os.stat_result, path: str) -> None:
+        """Refuse a file of another size or time than promised.
+
+        Raises:
+            ChangedError: it is another file.
+        """
+        wrong = self.difference(found)
+        if wrong is not None:
+            raise ChangedError(f"the dataset changed: {wrong.text}. {self._advice()}", path=path)
+
+    def check_content(self, content: bytes, path: str, what: str = "the file") -> None:
+        """Refuse other bytes than promised, where contents are compared.
+
+        Raises:
+            ChangedError: the checksum differs.
+        """
+        if self.checksum is not None and xxhash.xxh3_128_digest(content) != self.checksum:
+            raise ChangedError(
+                f"the dataset changed: the content of {what} ({len(content):,} bytes) does not have the checksum that "
+                f"the manifest says, though size and time are as they were: damaged on disk? {self._advice()}",
+                path=path,
+            )
+
+    def _advice(self) -> str:
+        return (
+            f"Restore the file, or, where the change is meant, make the manifest {self.location} anew "
+            "(mtgen verify --make)"
+        )
+
+
 def mode_of(verify: str | None, manifest: object, who: str) -> Verify:
     """The mode that the settings `verify` and `manifest` of an input mean.
 
@@ -111,16 +166,14 @@ class Promises:
         self._sizes, self._mtimes_ns = manifest.sizes[places], manifest.mtimes_ns[places]
         self._checksums = manifest.checksums[places]
 
+    def of(self, number: int) -> Promise:
+        """What one file must be."""
+        checksum = self.checksum(number) if self.contents else None
+        return Promise(int(self._sizes[number]), int(self._mtimes_ns[number]), checksum, self.location)
+
     def difference(self, number: int, found: os.stat_result) -> Difference | None:
         """How a file differs from its promise by size and time; None where it does not."""
-        size, mtime_ns = int(self._sizes[number]), int(self._mtimes_ns[number])
-        if found.st_size == size and found.st_mtime_ns == mtime_ns:
-            return None
-        if found.st_size != size:
-            return Difference("size", f"it has {found.st_size:,} bytes, the manifest says {size:,}")
-        seconds = (found.st_mtime_ns - mtime_ns) / 1e9
-        way = "later" if seconds > 0 else "earlier"
-        return Difference("time", f"it was modified {abs(seconds):,.3f} s {way} than the manifest says")
+        return self.of(number).difference(found)
 
     def checksum(self, number: int) -> bytes:
         """xxh3_128 of a file's content, 16 bytes."""
@@ -133,9 +186,7 @@ class Promises:
         Raises:
             ChangedError: it is another file.
         """
-        wrong = self.difference(number, found)
-        if wrong is not None:
-            raise ChangedError(f"the dataset changed: {wrong.text}. {self._advice()}", path=path)
+        self.of(number).check_stat(found, path)
 
     def check_content(self, number: int, content: bytes, path: str, what: str = "the file") -> None:
         """Refuse other bytes than promised, where contents are compared.
@@ -143,12 +194,7 @@ class Promises:
         Raises:
             ChangedError: size or checksum differ.
         """
-        if self.contents and xxhash.xxh3_128_digest(content) != self.checksum(number):
-            raise ChangedError(
-                f"the dataset changed: the content of {what} ({len(content):,} bytes) does not have the checksum that "
-                f"the manifest says, though size and time are as they were: damaged on disk? {self._advice()}",
-                path=path,
-            )
+        self.of(number).check_content(content, path, what)
 
     def look_at(
         self, numbers: Iterable[int], path_of: Callable[[int], str], name_of: Callable[[int], str]
@@ -181,12 +227,6 @@ class Promises:
                 if len(first) < SHOWN:
                     first.append(f"{name_of(number)}: {wrong.text}")
         return kinds, first
-
-    def _advice(self) -> str:
-        return (
-            f"Restore the file, or, where the change is meant, make the manifest {self.location} anew "
-            "(mtgen verify --make)"
-        )
 
 
 def bind_promises(

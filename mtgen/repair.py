@@ -11,7 +11,9 @@ import numpy as np
 from mtgen.batch import BadSample
 from mtgen.config import OnError
 from mtgen.errors import DecodeError, MtgenError, StoreError
+from mtgen.inputs.images import BoundImages
 from mtgen.pending import REPAIR, Field, Pending
+from mtgen.picture import Decoder
 from mtgen.retry import retrying
 from mtgen.room import Room
 from mtgen.sample import read_sample
@@ -44,6 +46,7 @@ def repair(
     replacements: Replacements,
     count_retry: Callable[[], None],
     room: Room | None = None,
+    decoder: Decoder | None = None,
 ) -> None:
     """Refill or mask the slots of a batch that could not be read, before the batch is handed over.
 
@@ -57,9 +60,13 @@ def repair(
         replacements: rows by slot, for `"refill"`.
         count_retry: called at each retry.
         room: where pictures take memory from while they are decoded.
+        decoder: reads pictures and counts its retries, in place of this thread; None where there is none.
     """
 
     def read(one: Field, row: int, out: np.ndarray) -> None:
+        if decoder is not None and isinstance(one.bound, BoundImages):
+            decoder.read(one.bound, row, out[0], note)
+            return
         retrying(partial(read_sample, one, row, out, room), on_error, count_retry)
 
     for slot, errors in pending.errors_by_slot().items():

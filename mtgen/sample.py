@@ -9,7 +9,7 @@ import numpy as np
 
 from mtgen.batch import Batch
 from mtgen.decode import decode
-from mtgen.errors import DecodeError, MtgenError, StoreError
+from mtgen.errors import DecodeError, MtgenError, StoreError, named
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
 from mtgen.pending import Field, Pending
@@ -50,15 +50,6 @@ def read_sample(one: Field, row: int, out: np.ndarray, room: Room | None = None)
         raise named(error, _path(one, row), DecodeError if isinstance(one.bound, BoundImages) else StoreError) from (
             error.__cause__ if isinstance(error, MtgenError) else error
         )
-
-
-def named(error: Exception, path: str | None, kind: type[MtgenError] = StoreError) -> MtgenError:
-    """The error with its path; one that is not ours is wrapped, because backends may keep nothing but the text."""
-    if isinstance(error, MtgenError):
-        return error.at(path=path)
-    wrapped = kind(f"{type(error).__name__}: {error}", path=path)
-    wrapped.__cause__ = error
-    return wrapped
 
 
 def _path(one: Field, row: int) -> str | None:

@@ -18,6 +18,7 @@ from mtgen.gather.reader import Reader
 from mtgen.gather.stager import Stager
 from mtgen.metrics import Recorder
 from mtgen.pending import Job, Pending
+from mtgen.picture import Decoder
 from mtgen.plan import Plan
 from mtgen.quarantine import Quarantine
 from mtgen.repair import repair
@@ -111,6 +112,7 @@ class StepPlan:
         recorder: Recorder,
         quarantine: Quarantine,
         room: Room | None,
+        decoder: Decoder | None,
         steps: Sequence[int],
         stager: Stager | None = None,
     ) -> tuple[list[Pending], list[Job]]:
@@ -129,9 +131,10 @@ class StepPlan:
                     replacements=partial(self.replacements, int(step)),
                     count_retry=recorder.add_retry,
                     room=room,
+                    decoder=decoder,
                 )
             pendings.append(pending)
-        return pendings, window_jobs(pendings, recorder, self.on_error, room, stager)
+        return pendings, window_jobs(pendings, recorder, self.on_error, room, decoder, stager)
 
     def make_stager(self, recorder: Recorder, caches: Sequence[ChunkCache], start: int, window: int) -> Stager | None:
         """What gathers rows out of chunks ahead of the batches, for a stream that goes on at step `start`, if any."""

@@ -130,14 +130,15 @@ def _come_first_at_exit() -> None:
     atexit.unregister(before)
 
 
-def default_num_workers(num_workers: int | None) -> int:
-    """Threads to use: as many as asked for, or one per core this process may run on.
+def default_num_workers(num_workers: int | None, num_processes: int = 0) -> int:
+    """Threads to use: as many as asked for, or one per core this process may run on, and per process to ask.
 
     Raises:
         PlanError: neither None nor an integer >= 0.
     """
     if num_workers is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return max(num_cores, num_processes) if isinstance(num_processes, int) else num_cores
     if isinstance(num_workers, bool) or not isinstance(num_workers, int) or num_workers < 0:
         raise PlanError(f"num_workers must be an integer >= 0 or None, received {num_workers!r}")
     return num_workers

@@ -23,6 +23,7 @@ from mtgen.inputs.rows import BoundRows
 from mtgen.keep_plan import NOTHING
 from mtgen.metrics import Recorder
 from mtgen.pending import Job, Pending
+from mtgen.picture import Decoder
 from mtgen.room import Room
 
 __all__ = ["window_jobs"]
@@ -33,6 +34,7 @@ def window_jobs(
     recorder: Recorder,
     on_error: OnError | None = None,
     room: Room | None = None,
+    decoder: Decoder | None = None,
     stager: Stager | None = None,
 ) -> list[Job]:
     """The jobs that fill some batches, in the order in which they should start.
@@ -46,11 +48,12 @@ def window_jobs(
         recorder: counts.
         on_error: how often reads are tried again.
         room: for pictures at full size.
+        decoder: who decodes pictures in the thread's place.
         stager: gathers ahead for one stream; the batches must be its next.
     """
     fields = pendings[0].fields
-    reader = Reader(recorder, on_error or OnError(), room)
-    jobs = []
+    reader = Reader(recorder, on_error or OnError(), room, decoder)
+    jobs: list[Job] = []
     for pending in pendings:
         jobs.append(assemble_job(pending, recorder))
         for number, one in enumerate(fields):

@@ -10,11 +10,10 @@ import numpy as np
 
 from mtgen.cache.bound import BoundCache
 from mtgen.cache.layout import Identity
-from mtgen.errors import DecodeError
+from mtgen.errors import DecodeError, named
 from mtgen.gather.reader import Reader
 from mtgen.inputs.images import BoundImages
 from mtgen.pending import Job, Pending
-from mtgen.sample import named
 from mtgen.waits import Note
 
 GROUP_PICTURES = 8
@@ -78,6 +77,14 @@ def fill_slots(
     read_seconds = decode_seconds = 0.0
     facts: Counter[str] = Counter()
     decoded: list[int] = []
+    if reader.decoder is not None and len(slots):
+        numbers, slots = slots.tolist(), slots[:0]  # times and facts are counted there
+        errors = reader.decoder.fill(bound, rows[numbers], [buffer[slot] for slot in numbers], note, files)
+        for slot, error in zip(numbers, errors, strict=True):
+            if error is None:
+                decoded.append(slot)
+            else:
+                fail(slot, error.path, error)
     for slot in slots.tolist():
         row, path = int(rows[slot]), None
         started = middle = time.perf_counter()

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import nullcontext
 
 import numpy as np
 
 from mtgen.cache.layout import Identity, identity_of
 from mtgen.config import OnError
-from mtgen.decode import decode
-from mtgen.encoded import extension_mismatch
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
 from mtgen.metrics import Recorder
+from mtgen.picture import Admit, Decoder, read_and_decode
 from mtgen.retry import Result, retrying
 from mtgen.room import Room
 from mtgen.waits import Note
 
 
 class Reader:
-    """How jobs read: with retries, counted, and with room for large pictures."""
+    """How jobs read: with retries, counted, and with room for large pictures; or by a decoder that does all that."""
 
-    def __init__(self, recorder: Recorder, on_error: OnError, room: Room | None) -> None:
-        self.recorder, self._on_error, self.room = recorder, on_error, room
+    def __init__(
+        self, recorder: Recorder, on_error: OnError, room: Room | None, decoder: Decoder | None = None
+    ) -> None:
+        self.recorder, self._on_error, self.room, self.decoder = recorder, on_error, room, decoder
 
     def fetch(self, bound: BoundRows, rows: np.ndarray, out: np.ndarray) -> None:
         """Fill `out` with the rows of a store; see `BoundRows.fetch`."""
@@ -57,16 +56,11 @@ class Reader:
         note: Note,
         files: dict[int, Identity] | None = None,
     ) -> float:
-        """Read and decode a picture; when it was read. A function, so that nothing keeps the file's bytes."""
-        data = b""
-        with nullcontext() if self.room is None else self.room.file() as admit:
-            try:
-                note(f"read {path}")
-                data = self.read_bytes(bound, row, admit) if files is None else self.read_file(bound, row, admit, files)
-                middle = time.perf_counter()
-                note(f"decode {path}")
-                decode(data, bound.recipe, out, facts, self.room)
-                facts["extension_mismatch"] += extension_mismatch(path, data)
-            finally:
-                del data  # before others may take its room
-        return middle
+        """Read and decode a picture; when it was read."""
+
+        def read(admit: Admit | None) -> bytes:
+            if files is None:
+                return self.read_bytes(bound, row, admit)
+            return self.read_file(bound, row, admit, files)
+
+        return read_and_decode(read, path, bound.recipe, out, facts, self.room, note)

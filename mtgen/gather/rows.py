@@ -8,11 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from mtgen import plan
-from mtgen.errors import ChangedError, StoreError
+from mtgen.errors import ChangedError, StoreError, named
 from mtgen.gather.reader import Reader
 from mtgen.inputs.rows import BoundRows
 from mtgen.pending import Field, Job, Pending
-from mtgen.sample import named
 from mtgen.waits import Note
 
 PIECE_BYTES = 4 << 20

@@ -20,7 +20,7 @@ from mtgen.gather.reader import Reader
 from mtgen.gather.rows import PIECE_BYTES, fetch_apart
 from mtgen.inputs.rows import BoundRows
 from mtgen.keep_plan import Keep
-from mtgen.pending import NO_SLOT, Field, Job, Pending
+from mtgen.pending import NO_SLOT, Field, Job, Pending, Served
 from mtgen.waits import Latch, Note, silent
 
 Fetch = Callable[[np.ndarray, np.ndarray], tuple[int, int]]
@@ -48,6 +48,8 @@ class Stage:
     ) -> None:
         self.done = Latch()
         self.skipped = False
+        self.awaits: Served | None = None
+        self._is_filled = False
         self._rows = np.concatenate(rows)
         self._ends = np.cumsum([0, *(len(one) for one in rows)])
         self._fields, self._caches, self._reader = fields, caches, reader
@@ -68,6 +70,7 @@ class Stage:
                 jobs.append(self._job(number, bound, partial(cache.fetch, bound, keep=keep), piece))
         self.expect(len(jobs))
         if not jobs:
+            self._is_filled = True
             self.done.set()
         return jobs
 
@@ -97,16 +100,18 @@ class Stage:
         return Job(run=run, serves=(self,))
 
     def _buffer(self, number: int, bound: BoundRows) -> np.ndarray:
-        with self._lock:
-            if number not in self._buffers:
-                shape = (len(self._rows), *bound.spec.shape)
-                self._buffers[number] = pages.empty(shape, bound.spec.dtype)
-            return self._buffers[number]
+        found = self._buffers.get(number)
+        if found is None:
+            # Two threads may each make one; the pages of that which is not kept are never touched.
+            shape = (len(self._rows), *bound.spec.shape)
+            found = self._buffers.setdefault(number, pages.empty(shape, bound.spec.dtype))
+        return found
 
     def _fail(self, place: int, number: int, error: BaseException) -> None:
         index = int(np.searchsorted(self._ends, place, side="right")) - 1
+        entry = (place - int(self._ends[index]), number, error)
         with self._lock:
-            self._bad.setdefault(index, []).append((place - int(self._ends[index]), number, error))
+            self._bad.setdefault(index, []).append(entry)
 
     def expect(self, num_jobs: int) -> None:
         """Count jobs to wait for."""
@@ -121,7 +126,7 @@ class Stage:
         """
         pending.expect(1)
         with self._lock:
-            if not self.done.is_set():
+            if not self._is_filled:
                 pending.awaits = self
                 self._waiting.append((pending, index))
                 return []
@@ -148,8 +153,9 @@ class Stage:
 
     def _tell(self, note: Note) -> None:
         with self._lock:
-            self.done.set()
+            self._is_filled = True
             waiting, self._waiting = self._waiting, []
+        self.done.set()
         broken: BaseException | None = None
         for pending, index in waiting:
             try:

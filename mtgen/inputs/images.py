@@ -18,21 +18,17 @@ import pandas as pd
 
 from mtgen.cache.bound import BoundCache
 from mtgen.cache.settings import PictureCache, picture_cache
-from mtgen.errors import ChangedError, DecodeError, PlanError, TableError
-from mtgen.files import OpenFile
-from mtgen.inputs.links import Inside
-from mtgen.inputs.paths import check_paths, explain, not_regular
+from mtgen.errors import PlanError, TableError
+from mtgen.inputs.paths import check_paths
+from mtgen.inputs.picture_files import PictureFiles
 from mtgen.manifest import path_bytes
-from mtgen.promises import NUM_THREADS, Promises, Verify, bind_promises, mode_of
+from mtgen.promises import NUM_THREADS, Promise, Promises, Verify, bind_promises, mode_of
 from mtgen.recipe import MAX_PIXELS, Recipe, check_installed, named_recipe
 from mtgen.settings import check_flag, check_kind, shown
 from mtgen.spec import Spec
 from mtgen.table import column
 from mtgen.threads import in_threads
 from mtgen.waits import Note
-
-MAX_FILE_BYTES = 1 << 29
-"""Largest file that is read as a picture, 512 MiB: more than an uncompressed picture of the most pixels takes."""
 
 _RECIPE_FIELDS = ("size", "color", "fit", "dtype", "scale", "filter", "data_format", "max_pixels")
 
@@ -167,6 +163,7 @@ class BoundImages:
         paths: a path per row; `Images.bind` is the way to make this from a table.
 
     Attributes:
+        files: how a file is read, without the table.
         promises: what the manifest says of each row's file; None where nothing is compared.
         cache: pictures that were decoded before; None where none are kept.
 
@@ -180,7 +177,7 @@ class BoundImages:
         self.recipe: Recipe = images.pixel_recipe
         check_installed(self.recipe)
         self._root = None if images.root is None else os.fspath(images.root)
-        self._inside = None if self._root is None or images.follow_links else Inside(self._root)
+        self.files = PictureFiles(self._root, follow_links=images.follow_links)
         check_paths(paths, images.column, self._root)
         encoded = [path.encode("utf-8", "surrogatepass") for path in paths]
         self._ends = np.zeros(len(encoded) + 1, np.int64)
@@ -257,48 +254,15 @@ class BoundImages:
             DecodeError: the file cannot be read; with row, path, and what to look at.
             ChangedError: the file is not the one that the manifest promises, or changes while it is read.
         """
-        path = self.path(row)
-        self._refuse_link(path, int(row))
-        try:
-            with OpenFile(path) as file:
-                if not file.is_regular:
-                    raise DecodeError(not_regular(path))
-                if file.stat.st_size > MAX_FILE_BYTES:
-                    raise DecodeError(
-                        f"the file has {file.stat.st_size:,} bytes, more than any picture mtgen reads "
-                        f"({MAX_FILE_BYTES:,})"
-                    )
-                if self.promises is not None:
-                    self.promises.check_stat(int(row), file.stat, path)
-                if admit is not None:
-                    admit(file.stat.st_size)
-                data = file.read_whole()
-        except (DecodeError, ChangedError) as error:
-            raise error.at(row=int(row), path=path) from error.__cause__
-        except OSError as cause:
-            raise DecodeError(explain(cause, path, self._root), row=int(row), path=path) from cause
-        if self.promises is not None:
-            try:
-                self.promises.check_content(int(row), data, path)
-            except ChangedError as error:
-                raise error.at(row=int(row)) from None
-        return data, file.stat
+        return self.files.read_file(self.path(row), int(row), self.promise(row), admit)
+
+    def promise(self, row: int) -> Promise | None:
+        """What a manifest says of a row's file; None where nothing is compared."""
+        return None if self.promises is None else self.promises.of(int(row))
 
     def leads_out(self, path: str) -> str | None:
         """Where a picture really is, if links lead there out of the root and must not be followed; else None."""
-        return None if self._inside is None else self._inside.leads_out(path)
-
-    def _refuse_link(self, path: str, row: int) -> None:
-        """Refuse a path whose links lead out of the root, unless the user allowed them."""
-        outside = self.leads_out(path)
-        if outside is not None:
-            raise DecodeError(
-                f"the picture is a link, or in a linked folder, that leads out of root={self._root!r} to {outside!r}, "
-                "which is not read. If such links are meant, say Images(..., follow_links=True), or choose a root that "
-                "holds both",
-                row=row,
-                path=path,
-            )
+        return self.files.leads_out(path)
 
     def check_exist(self, rows: Iterable[int] | None = None, *, limit: int = 10) -> Missing:
         """Look, without opening, which rows have no file.

@@ -23,9 +23,9 @@ import pandas as pd
 
 import mtgen
 from mtgen import crew
+from mtgen import picture as pictures
 from mtgen.config import Prefetch
 from mtgen.errors import MtgenError
-from mtgen.gather import reader
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
 from mtgen.step_plan import StepPlan
@@ -118,9 +118,9 @@ class Phase:
             # Of the loader only its number: what stays patched would keep the loader, and its open files.
             make_window, planned = StepPlan.make_window, PLANNED if one.num_workers else 0
             StepPlan.make_window = (  # type: ignore[method-assign]
-                lambda plan, recorder, quarantine, room, steps, *more: (
+                lambda plan, recorder, quarantine, room, decoder, steps, *more: (
                     self._hold(steps[0] > planned),
-                    make_window(plan, recorder, quarantine, room, steps, *more),
+                    make_window(plan, recorder, quarantine, room, decoder, steps, *more),
                 )[1]
             )
         elif phase == "read":
@@ -132,14 +132,14 @@ class Phase:
                 lambda bound, rows, out: (self._hold(not self._first & set(rows.tolist())), fetch(bound, rows, out))[1]
             )
         elif phase == "decode":
-            decode = reader.decode
+            decode = pictures.decode
             pixels = {picture(row).tobytes() for row in self._first}
 
             def held(data: bytes, recipe: Any, out: np.ndarray, facts: Any, room: Any) -> None:
                 decode(data, recipe, out, facts, room)
                 self._hold(out.tobytes() not in pixels)
 
-            reader.decode = held  # type: ignore[assignment]
+            pictures.decode = held  # type: ignore[assignment]
 
     def _hold(self, later: bool) -> None:
         if later and self._broken is not None:

@@ -1,0 +1,72 @@
+"""The loader's doors to Keras: what lies behind them is imported when one is opened, so a loader costs no backend."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from mtgen.loader import Loader
+
+
+class Doors:
+    """What a `Loader` offers to Keras; a part of it, kept here for its length."""
+
+    _checked_model: Any
+
+    @property
+    def _loader(self) -> Loader:
+        return cast("Loader", self)
+
+    def order_log(self, x: Any, folder: Any) -> Any:
+        """A Keras callback that logs the rows of trained steps; see `mtgen.adapters.order_log.OrderLogger`."""
+        from mtgen.adapters import order_log
+
+        return order_log.OrderLogger(x, folder)
+
+    def check(self, model: Any) -> None:
+        """Say before training which names, shapes or dtypes of a Keras model do not fit.
+
+        Raises:
+            ModelError: lists every mismatch.
+        """
+        from mtgen.adapters import keras
+
+        keras.check(self._loader, model)
+        self._checked_model = model
+
+    def keras(self, model: Any = None, *, steps_per_epoch: int | None = None) -> Any:
+        """What `model.fit`, `evaluate` and `predict` take as `x`; see `mtgen.adapters.keras.dataset`."""
+        from mtgen.adapters import keras
+
+        if model is None and self._checked_model is not None:
+            keras.check_order(self._loader, self._checked_model)
+        return keras.dataset(self._loader, model, steps_per_epoch=steps_per_epoch)
+
+    def callback(self, x: Any) -> Any:
+        """A Keras callback that counts trained steps and logs `data_wait`; see `mtgen.adapters.keras.Progress`."""
+        from mtgen.adapters import keras
+
+        return keras.Progress(x)
+
+    def checkpoint(
+        self,
+        x: Any,
+        folder: str | os.PathLike[str],
+        *,
+        every_steps: int | None = None,
+        keep: int = 2,
+        resume: bool = True,
+        say: Callable[[str], None] = print,
+    ) -> Any:
+        """A Keras callback that saves and resumes a run; see `mtgen.adapters.checkpoint.Checkpoint`."""
+        from mtgen.adapters import checkpoint
+
+        return checkpoint.Checkpoint(x, folder, every_steps=every_steps, keep=keep, resume=resume, say=say)
+
+    def predict(self, model: Any, **options: Any) -> Any:
+        """Predictions as a DataFrame, each with its row; see `mtgen.adapters.keras.predict`."""
+        from mtgen.adapters import keras
+
+        return keras.predict(self._loader, model, **options)
