@@ -277,17 +277,18 @@ def _packed() -> Iterator[Contender]:
         places=(features, pixels),
         floor=COPY,
     )
-    yield Contender(
-        name="mtgen, cached pictures, packed features",
-        group="packed",
-        module="own",
-        function="loader",
-        options={"features": features, "recipe": "clean", "cache": "pixels.cache"},
-        family="mtgen",
-        places=("pictures", features, "pixels.cache"),
-        floor=COPY,
-        recipe="clean",
-    )
+    for kind, name in ((features, "packed features"), ("features.plain", "features packed without a codec")):
+        yield Contender(
+            name=f"mtgen, cached pictures, {name}",
+            group="packed",
+            module="own",
+            function="loader",
+            options={"features": kind, "recipe": "clean", "cache": "pixels.cache"},
+            family="mtgen",
+            places=("pictures", kind, "pixels.cache"),
+            floor=COPY,
+            recipe="clean",
+        )
 
     def one(name: str, module: str, function: str, needs: tuple[str, ...], kind: str, **options: Any) -> Contender:
         return Contender(

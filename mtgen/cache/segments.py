@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mtgen.cache.layout import HEADER_BYTES, RECORD_BYTES, Geometry, neighbours
+from mtgen.many_reads import LEAST_READS, read_places
 
 RECORDS = "records"
 
@@ -57,6 +58,9 @@ class Segments:
         segments, offsets = (slots // num_slots).tolist(), (slots % num_slots * size).tolist()
         starts = (places * size).tolist()
         lost: list[int] = []
+        found_at_once = self._read_at_once(slots, segments, offsets, starts, out)
+        if found_at_once is not None and (found_at_once == size).all():
+            return lost
         for first, stop in neighbours(slots, num_slots, MOST_VIEWS):
             views = [out[start : start + size] for start in starts[first:stop]]
             try:
@@ -71,6 +75,17 @@ class Segments:
             if found != (stop - first) * size:
                 lost.extend(range(first + found // size, stop))
         return lost
+
+    def _read_at_once(
+        self, slots: np.ndarray, segments: list[int], offsets: list[int], starts: list[int], out: memoryview
+    ) -> np.ndarray | None:
+        """Bytes read per picture; None where it cannot be done by one call."""
+        handles = [self._kept.get(segment) for segment in segments]
+        if len(slots) < LEAST_READS or None in handles:
+            return None
+        target = np.frombuffer(out, np.uint8)
+        addresses = np.uint64(target.ctypes.data) + np.array(starts, np.uint64)
+        return read_places(handles, offsets, addresses, self._geometry.row_bytes)
 
     def write(self, first_slot: int, views: Sequence[memoryview]) -> None:
         """Write pictures into neighbouring slots of one segment that is there.

@@ -17,6 +17,7 @@ import numpy as np
 
 from mtgen.errors import StoreError
 from mtgen.files import too_many_files
+from mtgen.many_reads import LEAST_READS, read_places
 
 MOST_FILES = 128
 """Open files of one store, at most, besides those that threads are just reading."""
@@ -96,28 +97,48 @@ def read_all(files: list[ShardFile], offsets: list[int], lengths: list[int]) -> 
     return contents
 
 
-def read_into(files: list[ShardFile], offsets: list[int], targets: list[np.ndarray], tails: list[np.ndarray]) -> None:
-    """Bytes at many places into the callers' buffers: first each target, then its tail.
+def read_into(files: list[ShardFile], offsets: list[int], targets: list[np.ndarray], tails: np.ndarray) -> None:
+    """Bytes at many places into the callers' buffers: first each target, then its tail; otherwise as `read_all`.
 
-    As `read_all`.
+    Args:
+        files: one per place.
+        offsets: places in the files.
+        targets: uint8, contiguous, all of one size.
+        tails: uint8 `(n, size)`, what follows.
 
     Raises:
         StoreError: a file cannot be read, or ends before; the text names it.
     """
-    if not hasattr(os, "preadv"):
-        numbers: list[int] = []
-    else:
+    if not targets:
+        return
+    wanted = len(targets[0]) + tails.shape[1]
+    handles = [file.descriptor for file in files]
+    found = _read_at_once(handles, offsets, targets, tails)
+    numbers = [] if found is None else found.tolist()
+    if found is None and hasattr(os, "preadv"):
         try:
             buffers: Any = zip(targets, tails, strict=True)
-            numbers = list(map(os.preadv, [file.descriptor for file in files], buffers, offsets))
+            numbers = list(map(os.preadv, handles, buffers, offsets))
         except OSError:
             numbers = []
     for number, file in enumerate(files):
-        wanted = len(targets[number]) + len(tails[number])
         if number >= len(numbers) or numbers[number] != wanted:
-            content = _complete(file, offsets[number], wanted, b"")
-            targets[number][:] = np.frombuffer(content[: len(targets[number])], np.uint8)
-            tails[number][:] = np.frombuffer(content[len(targets[number]) :], np.uint8)
+            content = np.frombuffer(_complete(file, offsets[number], wanted, b""), np.uint8)
+            targets[number][:], tails[number] = content[: len(targets[number])], content[len(targets[number]) :]
+
+
+def _read_at_once(
+    handles: list[int], offsets: list[int], targets: list[np.ndarray], tails: np.ndarray
+) -> np.ndarray | None:
+    if len(targets) < LEAST_READS:
+        return None
+    places = np.arange(len(targets), dtype=np.uint64)
+    vectors = np.empty((len(targets), 2, 2), np.uint64)  # address and length of target and tail
+    vectors[:, 0, 0] = [target.ctypes.data for target in targets]
+    vectors[:, 1, 0] = np.uint64(tails.ctypes.data) + np.uint64(tails.strides[0]) * places
+    vectors[:, :, 1] = len(targets[0]), tails.shape[1]
+    addresses = np.uint64(vectors.ctypes.data) + np.uint64(vectors.strides[0]) * places
+    return read_places(handles, offsets, addresses, 2, iovecs=True)
 
 
 def _complete(file: ShardFile, offset: int, length: int, content: bytes) -> bytes:
