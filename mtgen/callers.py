@@ -46,7 +46,8 @@ class Callers:
             for wanted in (pending,) if pending.awaits is None else (pending.awaits, pending):
                 while not wanted.done.is_set() and (entry := self._claim(wanted)) is not None:
                     entry.job.perform(self._note)
-                    self._entries.pop(entry, None)
+                    with self._lock:
+                        self._entries.pop(entry, None)
                     self._doing.pop(threading.get_ident(), None)
         except BaseException:
             self._give_up()

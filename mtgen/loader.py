@@ -176,6 +176,7 @@ class Loader(Doors):
             "_ration",
             "_idle_streams",
             "_processes",
+            "_caches",
         }
         return {name: value for name, value in self.__dict__.items() if name not in running}
 

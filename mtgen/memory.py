@@ -84,13 +84,18 @@ class Forecast:
         return {
             "batches": self.num_batches * self.batch_bytes,
             "scratch": max(self.num_workers, 1) * self.scratch_bytes,
-            "rows ahead": NUM_STAGES * self.window * self.staged_bytes if self.window > 1 else self.staged_bytes,
+            "rows ahead": self._num_staged * self.staged_bytes,
             "chunks kept": self.chunk_bytes,
             "orders": self.order_bytes,
             "caches of stores": self.cache_bytes,
             "pictures at full size": self.picture_bytes,
             "slots of processes": self.slot_bytes,
         }
+
+    @property
+    def _num_staged(self) -> int:
+        """Steps whose rows are gathered apart from their batch; without a window each worker's batch has its own."""
+        return NUM_STAGES * self.window if self.window > 1 else max(self.num_workers, 1)
 
     @property
     def total_bytes(self) -> int:

@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from mtgen.batch import Batch
@@ -22,8 +23,9 @@ from mtgen.workers import WorkerPool
 MakeWindow = Callable[[Sequence[int], Any], tuple[list[Pending], list[Job]]]
 """Steps, and what gathers ahead for them or None -> one pending batch per step, and the jobs that fill them."""
 
-MakeStager = Callable[[int, int], Any]
-"""First step and most steps of a window -> what gathers ahead from there on, or None where nothing does."""
+MakeStager = Callable[[int, Callable[[], int]], Any]
+"""First step, and what says how many steps a window may have now -> what gathers ahead from there on, if anything
+does."""
 
 WARN_PART = 10
 """After this part of `stall_seconds`, and each time again, a wait says in the log what the workers are doing."""
@@ -108,6 +110,15 @@ class Ration:
     def _others(self, ahead: _Ahead) -> list[_Ahead]:
         known = [one() for one in list(self._all)]
         return [one for one in known if one is not None and one is not ahead and one.pid == ahead.pid]
+
+
+def _window(ration: Ration, asking: weakref.ref[_Ahead]) -> int:
+    """Steps of the next window of a stream, which it has from now on; weakly, so that a stream goes with its owner."""
+    ahead = asking()
+    if ahead is None:
+        return 1
+    ahead.window = ration.window(ahead)
+    return ahead.window
 
 
 class Stream:
@@ -219,8 +230,7 @@ class Stream:
             self._make_room(ahead, step, part - 1)
             try:
                 if ahead.stager is None and self._forecast.window > 1:
-                    ahead.window = self._ration.window(ahead)
-                    ahead.stager = self._make_stager(ahead.end, ahead.window)
+                    ahead.stager = self._make_stager(ahead.end, partial(_window, self._ration, weakref.ref(ahead)))
                 ahead.ready[ahead.end] = self._submit(ahead, ahead.end, ahead.ticket, ahead.stager)
             except BaseException:
                 # Interrupted between planning and running: start over at the next request.

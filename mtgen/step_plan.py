@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -78,7 +78,7 @@ class StepPlan:
     def _rows_ahead(self, step: int) -> list[np.ndarray]:
         try:
             return self.rows_of(range(step, step + max(1, RUN_ROWS // self.plan.batching.batch_size)))
-        except PlanError:
+        except Exception:
             return []  # said when the step that it is about is asked for
 
     def rows_of(self, steps: range) -> list[np.ndarray]:
@@ -136,7 +136,9 @@ class StepPlan:
             pendings.append(pending)
         return pendings, window_jobs(pendings, recorder, self.on_error, room, decoder, stager)
 
-    def make_stager(self, recorder: Recorder, caches: Sequence[ChunkCache], start: int, window: int) -> Stager | None:
+    def make_stager(
+        self, recorder: Recorder, caches: Sequence[ChunkCache], start: int, window: Callable[[], int]
+    ) -> Stager | None:
         """What gathers rows out of chunks ahead of the batches, for a stream that goes on at step `start`, if any."""
         if not caches:
             return None

@@ -180,7 +180,7 @@ class BoundCache:
         promises = self._pictures.promises
         rows = range(len(self._pictures))
         digests = map(self._name, rows) if promises is None else map(promises.checksum, rows)
-        return np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2)[:, 0].astype(np.uint64)
+        return np.fromiter((int.from_bytes(one[:8], "little") for one in digests), np.uint64, len(rows))
 
     def _name(self, row: int) -> bytes:
         """Key of a row's path: of the path, and of the folder that it is under."""

@@ -16,8 +16,8 @@ import numpy as np
 from mtgen.config import Prefetch
 from mtgen.dataset import Dataset
 from mtgen.doctor.schedule import burst
+from mtgen.gather.costs import staged
 from mtgen.inputs.images import BoundImages, Images
-from mtgen.inputs.rows import BoundRows
 from mtgen.loader import Loader
 from mtgen.plan import Shard
 from mtgen.recipe import NAMES, Recipe, named_recipe
@@ -65,11 +65,14 @@ def twin(loader: Loader, dataset: Dataset | None = None, *, stall_seconds: float
         "shard": batching.shard,
         "prefetch": _patient(loader.prefetch, stall_seconds),
     }
-    if (processes := num_processes(loader)) is not None:
-        settings["num_processes"] = getattr(loader, "num_processes", processes)
+    kept = loader.dataset if dataset is None else dataset
+    workers = changed.get("num_workers", loader.num_workers)
+    # Processes are for pictures, and have one worker at least.
+    processes = loader.num_processes if any(isinstance(one.bound, BoundImages) for one in kept.fields) else 0
+    settings["num_processes"] = min(processes, workers)
     if "shuffle" in changed:
         del settings["sampler"]
-    return Loader(loader.dataset if dataset is None else dataset, **(settings | changed))
+    return Loader(kept, **(settings | changed))
 
 
 def part_of(loader: Loader, dataset: Dataset, batch_size: int | None = None) -> Loader:
@@ -81,8 +84,7 @@ def part_of(loader: Loader, dataset: Dataset, batch_size: int | None = None) -> 
         batch_size: samples per batch where they are to be smaller; None for the same.
     """
     times, forecast = -(-loader.batch_size // (batch_size or loader.batch_size)), loader.forecast
-    stores = [one.bound for one in dataset.fields if isinstance(one.bound, BoundRows)]
-    window = forecast.window * times if any(one.chunk_rows > 1 for one in stores) else 1
+    window = forecast.window * times if any(map(staged, dataset.fields)) else 1
     depth = forecast.depth * times
     if window == 1 and loader.num_workers:
         # Little that is ready beforehand, so that short slices do not count what was done before them.

@@ -186,7 +186,7 @@ def _recipes(facts: Facts, impossible: Impossible) -> Iterator[Change]:
 def _caches(facts: Facts, impossible: Impossible) -> Iterator[Change]:
     for one in facts.pictures:
         how = (
-            'Images(..., cache="pictures.zarr")'
+            'Images(..., cache="pictures.cache")'
             if one.cache_setting
             else "decode once into a uint8 array, mtgen.pack it, and read it as mtgen.Rows in place of Images"
         )
@@ -237,7 +237,7 @@ def _batch(facts: Facts, impossible: Impossible) -> Iterator[Change]:
 
 
 def _processes(facts: Facts) -> Iterator[Change]:
-    if facts.num_processes is None:
+    if facts.num_processes is None or not facts.pictures:
         return
     for number in sorted({2, facts.num_cores // 4, facts.num_cores // 2} - {facts.num_processes, 0, 1}):
         yield Change(

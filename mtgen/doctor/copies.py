@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -125,7 +126,7 @@ def cached_pictures(loader: Loader, bound: BoundImages, folder: Path, seconds: f
     sample, first = np.unique(sample, return_index=True)
     values = np.concatenate(pictures)[first]
     _check_space(folder, values.nbytes)
-    packed, per_row = _packed(open_store(values), folder / "pictures.zarr")
+    packed, per_row = _packed(open_store(values), folder / "pictures.zarr", codec="none")
     store = open_store(packed.path)
     made = BoundRows(store, _mapping(len(loader.dataset.table), sample), None)
     num_rows = len(loader.dataset)
@@ -194,17 +195,17 @@ def _read(store: Store, rows: np.ndarray) -> np.ndarray:
     return out
 
 
-def _packed(source: Store, target: Path) -> tuple[Packed, float]:
+def _packed(source: Store, target: Path, codec: Any = "auto") -> tuple[Packed, float]:
     """A packed copy, and the seconds that each row more would take."""
     tiny = _read(source, np.arange(min(TINY_ROWS, source.num_rows)))
-    fixed = _seconds_to_pack(open_store(tiny, keys=False), target.with_name(f"tiny-{target.name}"))[1]
-    packed, seconds = _seconds_to_pack(source, target)
+    fixed = _seconds_to_pack(open_store(tiny, keys=False), target.with_name(f"tiny-{target.name}"), codec)[1]
+    packed, seconds = _seconds_to_pack(source, target, codec)
     return packed, max(0.0, seconds - fixed) / source.num_rows
 
 
-def _seconds_to_pack(source: Store, target: Path) -> tuple[Packed, float]:
+def _seconds_to_pack(source: Store, target: Path, codec: Any) -> tuple[Packed, float]:
     began = time.perf_counter()
-    packed = pack(source, target)
+    packed = pack(source, target, codec=codec)
     return packed, time.perf_counter() - began
 
 

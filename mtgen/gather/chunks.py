@@ -51,7 +51,6 @@ class ChunkCache:
         if not self.capacity:
             bound.fetch(rows, out)
             return (len(np.unique(store_rows // bound.chunk_rows)) if bound.chunk_rows > 1 else 0), 0
-        apart = []
         num_chunks = num_hits = 0
         for read in plan.reads(store_rows, bound.chunk_rows):
             values = self._chunks.get(read.chunk)
@@ -61,14 +60,11 @@ class ChunkCache:
             elif values is not None and read.chunk not in keep.stay:
                 self._drop(read.chunk)
             if values is None:
-                apart.append(read.slots)
+                found = bound.spec.empty(len(read.slots))
+                bound.store.read_rows(store_rows[read.slots], found)
+                out[read.slots] = found
             else:
                 out[read.slots] = values[read.offsets]
-        if apart:
-            slots = np.concatenate(apart)
-            others = bound.spec.empty(len(slots))
-            bound.store.read_rows(store_rows[slots], others)
-            out[slots] = others
         bound.check(rows, out)
         return num_chunks, num_hits
 

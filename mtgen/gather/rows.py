@@ -58,7 +58,8 @@ def _fetch_chunk(
 def row_jobs(number: int, one: Field, pending: Pending, reader: Reader) -> list[Job]:
     """Jobs that fill one field of one batch with rows that can be read alone."""
     bound: BoundRows = one.bound
-    group = max(1, PIECE_BYTES // max(1, one.spec.row_bytes))
+    num_groups = -(-len(pending.rows) * one.spec.row_bytes // PIECE_BYTES) or 1
+    group = max(1, -(-len(pending.rows) // num_groups))
     jobs = []
     for start in range(0, len(pending.rows), group):
         slots = slice(start, min(start + group, len(pending.rows)))

@@ -66,8 +66,12 @@ class Stage:
         for (number, one), (cache, keep) in zip(self._fields, self._caches, strict=True):
             bound: BoundRows = one.bound
             per_piece = max(1, PIECE_BYTES // max(1, bound.chunk_rows * one.spec.row_bytes))
+            # Where many table rows share store rows, a piece of few chunks has many rows.
+            most = max(bound.chunk_rows, PIECE_BYTES // max(1, one.spec.row_bytes))
             for piece in plan.pieces(bound.store_rows(self._rows), bound.chunk_rows, per_piece):
-                jobs.append(self._job(number, bound, partial(cache.fetch, bound, keep=keep), piece))
+                for start in range(0, len(piece), most):
+                    fetch = partial(cache.fetch, bound, keep=keep)
+                    jobs.append(self._job(number, bound, fetch, piece[start : start + most]))
         self.expect(len(jobs))
         if not jobs:
             self._is_filled = True

@@ -28,7 +28,7 @@ class Stager:
 
     Args:
         start: first step.
-        window: most steps in one stage, >= 1.
+        window: most steps in a stage that begins now, >= 1; asked for each one.
         rows_of: rows of some steps, int64, one array per step.
         fields: of the dataset, all of them.
         caches: one per field that is staged.
@@ -38,7 +38,7 @@ class Stager:
     def __init__(
         self,
         start: int,
-        window: int,
+        window: Callable[[], int],
         rows_of: Callable[[range], list[np.ndarray]],
         fields: Sequence[Field],
         caches: Sequence[ChunkCache],
@@ -47,9 +47,7 @@ class Stager:
         self._fields = [(number, one) for number, one in enumerate(fields) if staged(one)]
         self._caches, self._rows_of, self._reader = caches, rows_of, reader
         self._window = window
-        self._ramp = [start]
-        while (size := RAMP ** (len(self._ramp) - 1)) < window:
-            self._ramp.append(self._ramp[-1] + size)
+        self._spans = [range(start, start + 1)]
         self._keepers = [Keeper(cache.capacity, cache.chunks) for cache in caches]
         self._outlooks = [self._outlook(one, cache) for (_, one), cache in zip(self._fields, caches, strict=True)]
         self._number = 0
@@ -58,17 +56,20 @@ class Stager:
 
     def steps(self, number: int) -> range:
         """Steps of a window, 0-based."""
-        if number < len(self._ramp) - 1:
-            return range(self._ramp[number], self._ramp[number + 1])
-        first = self._ramp[-1] + (number - len(self._ramp) + 1) * self._window
-        return range(first, first + self._window)
+        while number >= len(self._spans):
+            last = self._spans[-1]
+            self._spans.append(range(last.stop, last.stop + min(RAMP * len(last), max(1, self._window()))))
+        return self._spans[number]
 
     def jobs(self, pending: Pending) -> list[Job]:
         """The jobs to start now that the batch of a step is planned; each step in turn."""
         step = self._current.steps.stop if pending.step is None else pending.step
         if step == self._current.steps.stop:
             if isinstance(self._next, Exception):
-                raise self._next
+                # One step at a time: perhaps only a later one of the window cannot be planned.
+                del self._spans[self._number + 1 :]
+                self._spans.append(range(step, step + 1))
+                self._next = self._make(self._number + 1)
             self._number += 1
             self._current, self._next = self._next, self._try(self._number + 1)
         current, ahead = self._current, self._next
@@ -104,10 +105,13 @@ class Stager:
             return EVERYTHING
 
         def chunks_of(number: int) -> np.ndarray:
-            rows = np.concatenate(self._rows_of(self.steps(number)))
+            try:
+                rows = np.concatenate(self._rows_of(self.steps(number)))
+            except Exception:
+                return np.empty(0, np.int64)  # nothing is known of it; who asks for its rows is told why
             return np.unique(one.bound.store_rows(rows) // one.bound.chunk_rows)
 
-        rows = sum(map(len, self._rows_of(range(self._ramp[0], self._ramp[0] + 1)))) * self._window
+        rows = sum(map(len, self._rows_of(self._spans[0]))) * self._window()
         return Outlook(chunks_of, min(max(1, LOOK_AHEAD_ROWS // max(rows, 1)), LOOK_AHEAD_WINDOWS))
 
 

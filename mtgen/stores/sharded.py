@@ -62,7 +62,6 @@ class ShardedStore(OpenStore):
     """
 
     checks_itself = True
-    scratch_bytes = 4 * PIECE_BYTES
 
     def __init__(
         self,
@@ -89,6 +88,7 @@ class ShardedStore(OpenStore):
         self._files = ShardFiles(self.folder, array.shard_key, self._lost_with, self.location)
         self._index = ShardIndex(array, self._files)
         self.cache_bytes = self._index.held_bytes
+        self.scratch_bytes = max(4 * PIECE_BYTES, 3 * self._block_bytes)
         most = PIECE_BLOCKS if array.num_shards <= FEW_BLOCKS else FEW_BLOCKS
         self._piece_blocks = min(max(1, PIECE_BYTES // self._block_bytes), most)
         if self.num_rows and array.packed:
