@@ -190,7 +190,7 @@ def _pixels(
 
 
 def load_decoders() -> None:
-    """Import all decoders now, and not with the first picture."""
+    """Import what Pillow decodes with now, and not with the first picture."""
     _openers()
 
 

@@ -84,7 +84,8 @@ def pack(
         target: folder to make, such as `features.zarr`; it must not exist.
         codec: "auto" looks at a sample and chooses "none", "lz4" or "sparse" (only what is not zero is stored); "zstd"
             is slower.
-        block_rows: rows that are decoded together; None for one row, or a disk page of smaller ones.
+        block_rows: rows that are decoded together; None for one row, or 1 to 2 KiB of smaller
+            ones.
         verify: read everything back and compare it with the source before the target appears.
         progress: show a progress bar.
 

@@ -413,3 +413,19 @@ def test_options_that_do_not_go_together_are_refused(
     assert done.exit_code == 1
     assert message in done.output
     assert not cache.exists()
+
+
+def test_processes_fill_the_cache_and_find_it_filled(table: pd.DataFrame, root: Path, cache: Path) -> None:
+    """Pictures that processes decoded are stored by the parent, under the identity that the process saw."""
+    with loader(table, root, None, num_workers=2) as plain:
+        expected = pictures_of(plain, 0)
+    with loader(table, root, mtgen.PictureCache(cache), num_workers=2, num_processes=2) as cold:
+        assert pictures_of(cold, 0) == expected
+        stored = cold.stats()
+    assert stored.num_cache_damaged == 0
+    assert stored.num_cache_stored == stored.num_cache_misses >= NUM  # the next epoch is under way and has hits
+    with loader(table, root, mtgen.PictureCache(cache), num_workers=2, num_processes=2) as warm:
+        assert pictures_of(warm, 0) == expected
+        found = warm.stats()
+    assert (found.num_cache_misses, found.num_cache_stored, found.num_cache_damaged) == (0, 0, 0)
+    assert found.num_cache_hits >= NUM

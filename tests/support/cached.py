@@ -35,7 +35,7 @@ def dataset(table: pd.DataFrame, root: Path, cache: Any, **settings: Any) -> mtg
 
 def loader(table: pd.DataFrame, root: Path, cache: Any, **settings: Any) -> mtgen.Loader:
     """Without workers, so that every count is exact."""
-    keys = ("batch_size", "num_workers", "on_error", "shuffle", "seed", "shard", "memory")
+    keys = ("batch_size", "num_workers", "num_processes", "on_error", "shuffle", "seed", "shard", "memory")
     chosen = {name: settings.pop(name) for name in keys if name in settings}
     return mtgen.Loader(dataset(table, root, cache, **settings), **{"batch_size": 4, "num_workers": 0, **chosen})
 
