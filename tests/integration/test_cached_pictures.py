@@ -423,7 +423,7 @@ def test_processes_fill_the_cache_and_find_it_filled(table: pd.DataFrame, root: 
         assert pictures_of(cold, 0) == expected
         stored = cold.stats()
     assert stored.num_cache_damaged == 0
-    assert stored.num_cache_stored == stored.num_cache_misses >= NUM  # the next epoch is under way and has hits
+    assert stored.num_cache_misses >= stored.num_cache_stored >= NUM  # some are decoded twice, by two at once
     with loader(table, root, mtgen.PictureCache(cache), num_workers=2, num_processes=2) as warm:
         assert pictures_of(warm, 0) == expected
         found = warm.stats()

@@ -81,8 +81,8 @@ def test_help_lists_commands_and_options() -> None:
         "audit",
         "verify",
         "pack",
-        "bench",
         "doctor",
+        "bench",
     ]
     text = run("train", "--help").stdout
     for option in ("--table", "--image-column", "--size", "--features", "--target", "--no-stratify", "--ablate"):
