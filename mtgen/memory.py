@@ -24,6 +24,10 @@ TOGETHER_ROWS = 16_384
 """Window of rows that are merely read better together: a sparse store gives 1.6 times as many rows per second at 4,096
 as at 64, 2.7 times at 25,000 (200,000 rows of 512, a fifth not zero)."""
 
+WINDOW_DECODES_BYTES = 16 << 30
+"""Most that one window decompresses: some ten seconds of two cores. Of a store of a terabyte a window meets another
+chunk with nearly every row, and a longer one would only make its first batch wait for the last."""
+
 SHORT_STEPS = 64
 """Window where chunks are kept rather than rows: long enough that planning it costs next to nothing per step."""
 
@@ -148,6 +152,14 @@ class Chunks:
         """Bytes of a chunk, decompressed."""
         return self.row_bytes * self.chunk_rows
 
+    @property
+    def most_rows(self) -> int:
+        """Rows of a window that decompresses `WINDOW_DECODES_BYTES`, about; see `per_row`."""
+        most, num = WINDOW_DECODES_BYTES // self.chunk_bytes, self.num_chunks
+        if self.chunk_rows == 1 or num <= most:
+            return 1 << 62
+        return max(1, int(math.log1p(-most / num) / math.log1p(-1 / num)))
+
     def per_row(self, window_rows: int, num_kept: int) -> float:
         """Chunks to decompress for a row of an exact shuffle, about.
 
@@ -188,6 +200,7 @@ def split_window(num_bytes: int, batch_size: int, steps_per_epoch: int, fields: 
     """
     step_bytes = batch_size * sum(one.row_bytes for one in fields)
     longest = min(num_bytes // (NUM_STAGES * step_bytes), steps_per_epoch)
+    longest = min([longest, *(max(1, one.most_rows // batch_size) for one in fields)])
     if all(one.chunk_rows == 1 for one in fields):
         longest = min(longest, max(1, TOGETHER_ROWS // batch_size))
     if longest < 2:

@@ -45,6 +45,7 @@ class Served(Protocol):
     skipped: bool
     done: Latch
     awaits: Served | None
+    num_done: int
 
     def expect(self, num_jobs: int) -> None:
         """Count jobs to wait for; before any of them runs."""
@@ -76,6 +77,7 @@ class Pending:
         self.done = Latch()
         self.skipped = False
         self.awaits: Served | None = None
+        self.num_done = 0
         self.always_weighted = False
         self.repair: Callable[[Pending, Note], None] | None = None
         self.on_bad: Callable[[Sequence[BadSample]], None] | None = None
@@ -94,6 +96,7 @@ class Pending:
         """One job is over, well or badly; the last one repairs what can be repaired."""
         with self._lock:
             self._open_jobs -= 1
+            self.num_done += 1
             if self._open_jobs:
                 return
         try:

@@ -121,6 +121,10 @@ def _window(ration: Ration, asking: weakref.ref[_Ahead]) -> int:
     return ahead.window
 
 
+def _num_done(pending: Pending) -> int:
+    return pending.num_done + (0 if pending.awaits is None else pending.awaits.num_done)
+
+
 class Stream:
     """Batches by step, with the following steps under way.
 
@@ -256,8 +260,12 @@ class Stream:
         unsaid = every = max(self._stall_seconds / WARN_PART, WARN_SECONDS)
         if self._pool is None:
             ahead.crew.attend(pending)
+        seen = _num_done(pending)
         while not pending.done.wait(min(POLL_SECONDS, left)):
             left -= POLL_SECONDS
+            if (now := _num_done(pending)) != seen:
+                # A window of rows may take long. As long as its jobs come to an end, nothing stalls.
+                seen, left = now, self._stall_seconds
             unsaid -= POLL_SECONDS
             ahead.crew.attend(pending)
             if left <= 0:

@@ -57,7 +57,7 @@ class Stage:
         self._bad: dict[int, list[tuple[int, int, BaseException]]] = {}
         self._lock = threading.Lock()
         self._waiting: list[tuple[Pending, int]] = []
-        self._open_jobs = 0
+        self._open_jobs = self.num_done = 0
         self.num_steps = self._open_steps = len(rows)
 
     def jobs(self) -> list[Job]:
@@ -146,6 +146,7 @@ class Stage:
         """One job is over; after the last one those batches get their part that wait for it."""
         with self._lock:
             self._open_jobs -= 1
+            self.num_done += 1
             if self._open_jobs > 0:
                 return
         self._tell(note)

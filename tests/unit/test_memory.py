@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import mtgen
 from mtgen.config import Prefetch
 from mtgen.errors import PlanError
-from mtgen.memory import Chunks, Forecast, budget_bytes, forecast, split_window
+from mtgen.memory import WINDOW_DECODES_BYTES, Chunks, Forecast, budget_bytes, forecast, split_window
 from mtgen.pending import Job, Pending
 from tests.support.samples import make_dataset
 from tests.support.waiting import eventually
@@ -146,6 +146,17 @@ def test_the_sum_is_shown_part_by_part() -> None:
         "6 batches x 1,000 bytes + 2 workers x 100 bytes + orders 50 bytes + caches of stores 30 bytes + pictures at "
         "full size 3,720 bytes = 10,000 bytes"
     )
+
+
+@given(st.integers(1, 4_000), st.integers(2, 1_000), st.integers(1, 10**9))
+def test_a_window_decompresses_a_bounded_number_of_bytes(row_bytes: int, chunk_rows: int, num_rows: int) -> None:
+    """With a store of a terabyte the first batch of a window would have waited for minutes, and stalled."""
+    one = Chunks(row_bytes=row_bytes, chunk_rows=chunk_rows, num_rows=num_rows)
+    rows = min(one.most_rows, 10**9)
+    met = one.per_row(rows, 0) * rows
+    assert met * one.chunk_bytes <= 1.01 * WINDOW_DECODES_BYTES + one.chunk_bytes
+    window, _ = split_window(1 << 40, 1, 10**9, [one])
+    assert window <= max(one.most_rows, 1)
 
 
 def test_more_memory_never_means_more_to_decompress() -> None:
