@@ -16,7 +16,8 @@ import errno
 import os
 import platform
 import sys
-import threading
+from collections import deque
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,9 @@ import numpy as np
 LEAST_READS = 16
 """Fewer are read one by one: the call costs some 30 microseconds of Python."""
 
-MOST_READS = 256
-"""Reads of one call; the kernel keeps room for as many per thread, out of 65,536 for all processes by default."""
+MOST_READS = 64
+"""Reads of one call; the kernel keeps room for as many per context, out of 65,536 for all processes by default. There
+are as many contexts as threads that ever read at the same time."""
 
 _PREAD, _PREADV = 0, 7
 
@@ -50,8 +52,12 @@ class _Refused(Exception):
     """The system has no such calls, or forbids them."""
 
 
+class _Busy(Exception):
+    """The system has no room for one more just now."""
+
+
 class _Context:
-    """The kernel's side of one thread's reads."""
+    """The kernel's side of the reads of one call at a time."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
@@ -60,11 +66,10 @@ class _Context:
         self._places = self._blocks.ctypes.data + _IOCB.itemsize * np.arange(MOST_READS, dtype=np.uint64)
         self._events = np.zeros(MOST_READS, _EVENT)
         self._setup, self._destroy, self._getevents, self._submit = _CALLS[platform.machine()]
-        # Its own, so that `__del__` has it when the interpreter goes.
         self._call: Any = ctypes.CDLL(None, use_errno=True).syscall
         self._call.restype = ctypes.c_long
         if self._call(ctypes.c_long(self._setup), ctypes.c_ulong(MOST_READS), ctypes.byref(self._handle)):
-            raise _Refused(os.strerror(ctypes.get_errno()))
+            raise (_Refused if ctypes.get_errno() in _FORBIDDEN else _Busy)(os.strerror(ctypes.get_errno()))
 
     def read(self, opcode: int, handles: Any, offsets: Any, addresses: Any, lengths: Any, num: int) -> np.ndarray:
         """Bytes read per place, or minus an error number; at most `MOST_READS` of them."""
@@ -104,23 +109,16 @@ class _Context:
             results[events["data"].astype(np.int64)] = events["result"]
             seen += found
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it was not closed."""
-        return bool(self._handle.value)
-
     def close(self) -> None:
         """Wait for what is under way, and let the kernel forget it."""
         if self._handle.value and self.pid == os.getpid():
             handle, self._handle = self._handle, ctypes.c_ulong(0)
             self._call(ctypes.c_long(self._destroy), handle)
 
-    def __del__(self) -> None:
-        if hasattr(self, "_call"):
-            self.close()
 
+_idle: deque[_Context] = deque()
+"""Contexts that nobody uses now. They stay until the process ends: to let one go takes the kernel 30 milliseconds."""
 
-_of_thread = threading.local()
 _possible = (
     sys.platform == "linux"
     and sys.byteorder == "little"
@@ -161,10 +159,11 @@ def read_places(handles: Any, offsets: Any, addresses: Any, lengths: Any, *, iov
         return None
     results = np.empty(num, np.int64)
     handles, addresses, lengths = (np.broadcast_to(np.asarray(one), num) for one in (handles, addresses, lengths))
-    for first in range(0, num, MOST_READS):
-        here = slice(first, min(first + MOST_READS, num))
-        try:
-            results[here] = _context().read(
+    try:
+        context = _taken()
+        for first in range(0, num, MOST_READS):
+            here = slice(first, min(first + MOST_READS, num))
+            results[here] = context.read(
                 _PREADV if iovecs else _PREAD,
                 handles[here],
                 np.asarray(offsets)[here],
@@ -172,15 +171,21 @@ def read_places(handles: Any, offsets: Any, addresses: Any, lengths: Any, *, iov
                 lengths[here],
                 here.stop - first,
             )
-        except _Refused:
-            _possible = False
-            return None
+    except _Busy:
+        return None
+    except _Refused:
+        _possible = False
+        return None
+    _idle.append(context)
     return results
 
 
-def _context() -> _Context:
-    found: _Context | None = getattr(_of_thread, "context", None)
-    # The kernel's side belongs to a process and does not go with a fork.
-    if found is None or found.pid != os.getpid() or not found.is_open:
-        found = _of_thread.context = _Context()
-    return found
+def _taken() -> _Context:
+    """A context for this thread alone, until it is put back; one that is interrupted is not."""
+    while _idle:
+        with suppress(IndexError):  # another thread was faster
+            context = _idle.pop()
+            # The kernel's side belongs to a process and does not go with a fork.
+            if context.pid == os.getpid():
+                return context
+    return _Context()

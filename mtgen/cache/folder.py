@@ -143,9 +143,9 @@ class CacheFolder:
             lock.take()
         except MtgenError as error:
             self._wait, self.why_not = TRY_AGAIN, error.message
-            self.say(
-                logging.INFO, "lock", f"only read by this process, nothing is added to it meanwhile: {error.message}"
-            )
+            # Another process that writes is as it should be; a wrong path is not.
+            level = logging.INFO if os.access(self.path, os.W_OK) else logging.WARNING
+            self.say(level, "lock", f"only read by this process, nothing is added to it meanwhile: {error.message}")
             return False
         self._lock, self.why_not = lock, None
         try:

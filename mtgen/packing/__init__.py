@@ -171,12 +171,17 @@ def _attributes(store: Store) -> dict[str, str]:
 
 def _write_keys(store: Store, place: Path) -> None:
     """Keys as `<name>.keys.npy` beside the rows; their column's name is in the rows' own attributes."""
+    path = place.with_name(f"{place.name}.keys.npy")
     if store.keys is None:
+        if path.exists():
+            raise StoreError(
+                "keys are there already, the source has none, and they would be taken for the new store's: remove them",
+                path=str(path),
+            )
         return
     keys = read(store.keys, np.arange(store.keys.num_rows))
     content = io.BytesIO()
     np.save(content, keys, allow_pickle=False)
-    path = place.with_name(f"{place.name}.keys.npy")
     try:
         if not path.exists():
             replace_file(path, content.getvalue())

@@ -43,8 +43,6 @@ MAY_WAIT = {
     ("mtgen/bench/contenders/ancestor.py", "queue"),
     ("mtgen/bench/contenders/ancestor.py", "threading.Event"),
     ("mtgen/bench/contenders/floors.py", "concurrent.futures"),
-    # A place for each thread's own things, without any wait.
-    ("mtgen/many_reads.py", "threading.local"),
     # `Popen.poll` looks, and does not wait.
     ("mtgen/processes/process.py", ".poll()"),
 }

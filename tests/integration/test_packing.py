@@ -357,3 +357,12 @@ def test_manifests_cover_packed_stores_and_they_check_themselves(codec: Any, tmp
     shard.write_bytes(shard.read_bytes()[:-1])
     with pytest.raises(mtgen.errors.MtgenError):
         mtgen.Dataset(table, {"x": mtgen.Rows(tmp_path / "x.zarr", manifest=tmp_path / "manifest.csv")})
+
+
+def test_keys_that_lie_there_are_not_taken_for_those_of_a_source_without(tmp_path: Path) -> None:
+    """They were adopted: the new store opened with the keys of another."""
+    np.save(tmp_path / "q.npy", np.eye(5))
+    np.save(tmp_path / "q.zarr.keys.npy", np.arange(5)[::-1])
+    with pytest.raises(StoreError, match="keys are there already, the source has none"):
+        pack(tmp_path / "q.npy", tmp_path / "q.zarr")
+    assert not (tmp_path / "q.zarr").exists()

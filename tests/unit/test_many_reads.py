@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections import deque
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +116,7 @@ def test_a_system_that_forbids_it_is_asked_once(path: Path, monkeypatch: pytest.
         raise many_reads._Refused(os.strerror(errno.EPERM))
 
     monkeypatch.setattr(many_reads._Context, "__init__", forbid)
-    monkeypatch.setattr(many_reads, "_of_thread", threading.local())
+    monkeypatch.setattr(many_reads, "_idle", deque())
     monkeypatch.setattr(many_reads, "_possible", True)
     out = np.zeros((20, 10), np.uint8)
     with path.open("rb") as file:
@@ -151,16 +152,51 @@ def test_an_interrupt_leaves_nothing_under_way(path: Path, monkeypatch: pytest.M
     out = np.zeros((20, 10), np.uint8)
     with path.open("rb") as file:
         assert read_places(file.fileno(), np.arange(20), addresses(out), 10) is not None
-        context = many_reads._of_thread.context
+        closed: list[object] = []
         with monkeypatch.context() as broken:
 
-            def interrupted(self: object, results: object, num: int) -> None:
+            def interrupted(self: many_reads._Context, results: object, num: int) -> None:
                 raise KeyboardInterrupt
 
+            def close(self: many_reads._Context) -> None:
+                closed.append(self)
+                real(self)
+
+            real = many_reads._Context.close
             broken.setattr(many_reads._Context, "_collect", interrupted)
+            broken.setattr(many_reads._Context, "close", close)
             with pytest.raises(KeyboardInterrupt):
                 read_places(file.fileno(), np.arange(20), addresses(out), 10)
-        assert not context.is_open
+        assert len(closed) == 1
+        assert closed[0] not in many_reads._idle
         found = read_places(file.fileno(), np.arange(20), addresses(out), 10)
         assert found is not None
         assert found.tolist() == [10] * 20
+
+
+@needs_it
+def test_a_system_without_room_is_asked_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One refusal for want of room switched the way off for the rest of the process."""
+    out = np.zeros((20, 10), np.uint8)
+    with path.open("rb") as file:
+        with monkeypatch.context() as full:
+
+            def busy(self: object) -> None:
+                raise many_reads._Busy(os.strerror(errno.EAGAIN))
+
+            full.setattr(many_reads._Context, "__init__", busy)
+            full.setattr(many_reads, "_idle", deque())
+            assert read_places(file.fileno(), np.arange(20), addresses(out), 10) is None
+        assert read_places(file.fileno(), np.arange(20), addresses(out), 10) is not None
+
+
+@needs_it
+def test_threads_that_come_and_go_take_few_contexts(path: Path) -> None:
+    out = np.zeros((20, 10), np.uint8)
+    before = len(many_reads._idle)
+    with path.open("rb") as file:
+        for _ in range(30):
+            thread = threading.Thread(target=read_places, args=(file.fileno(), np.arange(20), addresses(out), 10))
+            thread.start()
+            thread.join(20)
+    assert len(many_reads._idle) <= max(before, 1)

@@ -719,3 +719,13 @@ def test_a_forked_child_reads_and_leaves_writing_to_its_parent(table: pd.DataFra
     child, parent = map(json.loads, done.stdout.splitlines())
     assert child == [True, 4, 4 + 6, 4, 0]  # stored: what the parent had counted before the fork
     assert parent == [True, 4, 4 + 6, NUM, 0]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="no folder here in which nobody can make one")
+def test_a_folder_that_cannot_be_made_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It was said at a level that nobody sees, and training went on without a cache for good."""
+    table = make_pictures(tmp_path / "pictures", 4)
+    with caplog.at_level("WARNING", "mtgen"), loader(table, tmp_path / "pictures", "/proc/no-place") as one:
+        assert len(pictures_of(one)) == 4
+    assert "nothing is added to it meanwhile" in caplog.text
+    assert counts(one)[2] == 0
