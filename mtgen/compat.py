@@ -328,6 +328,9 @@ def fit_generator(
                 raise feed.error from error  # tensorflow keeps only its text
         raise
     finally:
+        for feed in (train_feed, valid_feed):
+            if feed is not None:
+                feed.close()
         if train_feed is not None and _is_ours(generator):
             generator.give_back(first, train_feed.num_pulled, train_feed.num_trained)
 

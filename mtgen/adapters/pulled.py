@@ -57,6 +57,8 @@ class PulledFeed:
         self._looking = True
         self._epoch_start = 0
         self._last: tuple[Pass, int, Any] | None = None
+        self._is_closed = False
+        self._latest: Any = None
 
     def begin(self) -> Pass:
         """Start a pass."""
@@ -71,10 +73,12 @@ class PulledFeed:
         with self._turns.here:
             if self._last is not None and self._last[0] is one and self._last[1] == place:
                 return self._last[2]
+            if self._is_closed and self._latest is not None:
+                return self._latest  # to a thread of a trainer that is over; nobody looks at it
             batch = self._next.popleft() if self._next else self._pull()
             if self._looking:
                 self._looked_at.append(batch)
-            self._last = (one, place, batch)
+            self._last, self._latest = (one, place, batch), batch
             one.num_served = max(one.num_served, place + 1)
             return batch
 
@@ -113,6 +117,11 @@ class PulledFeed:
         """From here on batches are only looked at, until the next `start`."""
         with self._turns.here:
             self._looking, self._last = True, None
+
+    def close(self) -> None:
+        """Training is over: take nothing more, whoever still asks. TensorFlow's own thread does, until it is let go."""
+        with self._turns.here:
+            self._is_closed = True
 
     def _pull(self) -> Any:
         try:

@@ -429,3 +429,16 @@ def test_lists_of_arrays_become_tuples_and_numbers_arrays() -> None:
 def test_what_is_no_batch_is_refused(value: Any) -> None:
     with pytest.raises(PlanError, match=r"the generator gave .*expected \(x, y\) or \(x, y, weight\)"):
         as_batch(value)
+
+
+def test_a_feed_whose_training_is_over_takes_nothing_more() -> None:
+    """A thread of TensorFlow asked on while the next training ran, and took a batch from it."""
+    source = iter([(np.array([x]), np.array([0])) for x in range(9)])
+    feed = PulledFeed(source, 5)
+    feed.start()
+    one = feed.begin()
+    assert [feed.serve(one, place)[0].tolist() for place in range(2)] == [[0], [1]]
+    feed.close()
+    assert [feed.serve(one, place)[0].tolist() for place in range(2, 5)] == [[1], [1], [1]]
+    assert feed.num_pulled == 2
+    assert next(source)[0].tolist() == [2]
