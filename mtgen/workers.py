@@ -24,9 +24,6 @@ STOP_SECONDS = 2.0
 EXIT_SECONDS = 1.0
 """Longest wait for the workers of all pools together when the interpreter ends."""
 
-START_SECONDS = 10.0
-"""A thread that was not seen this long after it should have started is written off."""
-
 
 _crews: list[weakref.ref[Crew]] = []
 """All crews that may have threads, for the exit hook."""

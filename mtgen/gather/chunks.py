@@ -40,7 +40,7 @@ class ChunkCache:
 
         Args:
             bound: the field's rows.
-            rows: int64 `(n,)` of table rows.
+            rows: int64 `(n,)` of table rows, ascending by store row.
             out: `(n, *row_shape)`, the caller's.
             keep: what to keep, and what need not stay.
 
@@ -50,7 +50,8 @@ class ChunkCache:
         store_rows = bound.store_rows(rows)
         if not self.capacity:
             bound.fetch(rows, out)
-            return (len(np.unique(store_rows // bound.chunk_rows)) if bound.chunk_rows > 1 else 0), 0
+            chunks = store_rows // bound.chunk_rows
+            return (1 + int(np.count_nonzero(np.diff(chunks))) if bound.chunk_rows > 1 else 0), 0
         num_chunks = num_hits = 0
         for read in plan.reads(store_rows, bound.chunk_rows):
             values = self._chunks.get(read.chunk)

@@ -47,7 +47,7 @@ class Stager:
         self._fields = [(number, one) for number, one in enumerate(fields) if staged(one)]
         self._caches, self._rows_of, self._reader = caches, rows_of, reader
         self._window = window
-        self._spans = [range(start, start + 1)]
+        self._spans = {0: range(start, start + 1)}  # of the window handed out, and of those ahead
         self._keepers = [Keeper(cache.capacity, cache.chunks) for cache in caches]
         self._outlooks = [self._outlook(one, cache) for (_, one), cache in zip(self._fields, caches, strict=True)]
         self._number = 0
@@ -56,9 +56,10 @@ class Stager:
 
     def steps(self, number: int) -> range:
         """Steps of a window, 0-based."""
-        while number >= len(self._spans):
-            last = self._spans[-1]
-            self._spans.append(range(last.stop, last.stop + min(RAMP * len(last), max(1, self._window()))))
+        while number not in self._spans:
+            known = next(reversed(self._spans))
+            last = self._spans[known]
+            self._spans[known + 1] = range(last.stop, last.stop + min(RAMP * len(last), max(1, self._window())))
         return self._spans[number]
 
     def jobs(self, pending: Pending) -> list[Job]:
@@ -67,9 +68,9 @@ class Stager:
         if step == self._current.steps.stop:
             if isinstance(self._next, Exception):
                 # One step at a time: perhaps only a later one of the window cannot be planned.
-                del self._spans[self._number + 1 :]
-                self._spans.append(range(step, step + 1))
+                self._spans = {self._number + 1: range(step, step + 1)}
                 self._next = self._make(self._number + 1)
+            self._spans.pop(self._number, None)
             self._number += 1
             self._current, self._next = self._next, self._try(self._number + 1)
         current, ahead = self._current, self._next

@@ -203,3 +203,13 @@ def test_rows_that_many_table_rows_share_are_gathered_in_pieces() -> None:
     stage = Stage([np.arange(4_000)], field, [(ChunkCache(0), NOTHING)], Reader(Recorder(), mtgen.OnError(), None))
     most = PIECE_BYTES // 2_000
     assert len(stage.jobs()) == -(-4_000 // most)
+
+
+def test_windows_that_are_over_are_forgotten() -> None:
+    """Each left its span behind, for as long as the stream lived."""
+    loader, _ = make_loader(4, 2, 0)
+    with loader:
+        stream = loader.stream()
+        for step in range(200):
+            check(loader, loader.take_from(stream, step))
+        assert len(stream._ahead.stager._spans) <= 3
