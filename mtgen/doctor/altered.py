@@ -16,26 +16,19 @@ import numpy as np
 from mtgen.config import Prefetch
 from mtgen.dataset import Dataset
 from mtgen.doctor.schedule import burst
+from mtgen.errors import PlanError
 from mtgen.gather.costs import staged
 from mtgen.inputs.images import BoundImages, Images
 from mtgen.loader import Loader
 from mtgen.plan import Shard
-from mtgen.recipe import NAMES, Recipe, named_recipe
+from mtgen.recipe import NAMES, Recipe, check_installed, named_recipe
 
-LOADER_PARAMETERS = inspect.signature(Loader).parameters
-IMAGES_PARAMETERS = inspect.signature(Images).parameters
+_IMAGES_PARAMETERS = inspect.signature(Images).parameters
 
 LEAST_STALL_SECONDS = 30.0
 """A twin gives up a batch that takes longer than this and than the whole examination."""
 
 _RECIPE_OF_IMAGES = ("size", "color", "fit", "dtype", "scale", "data_format", "max_pixels")
-
-
-def num_processes(loader: Loader) -> int | None:
-    """Processes of a loader; None where loaders have no such setting."""
-    if "num_processes" not in LOADER_PARAMETERS:
-        return None
-    return int(getattr(loader, "num_processes", 0) or 0)
 
 
 def twin(loader: Loader, dataset: Dataset | None = None, *, stall_seconds: float = 0.0, **changed: Any) -> Loader:
@@ -66,10 +59,9 @@ def twin(loader: Loader, dataset: Dataset | None = None, *, stall_seconds: float
         "prefetch": _patient(loader.prefetch, stall_seconds),
     }
     kept = loader.dataset if dataset is None else dataset
-    workers = changed.get("num_workers", loader.num_workers)
     # Processes are for pictures, and have one worker at least.
     processes = loader.num_processes if any(isinstance(one.bound, BoundImages) for one in kept.fields) else 0
-    settings["num_processes"] = min(processes, workers)
+    settings["num_processes"] = min(processes, num_workers)
     if "shuffle" in changed:
         del settings["sampler"]
     return Loader(kept, **(settings | changed))
@@ -134,9 +126,8 @@ def recipe_named(images: Images, name: str) -> Images:
     Raises:
         PlanError: the settings do not go with that recipe.
     """
-    without_cache: dict[str, Any] = {"cache": None} if "cache" in IMAGES_PARAMETERS else {}
     if not isinstance(images.recipe, Recipe):
-        return dataclasses.replace(images, recipe=name, **without_cache)
+        return dataclasses.replace(images, recipe=name, cache=None)
     given = images.recipe
     kept = {setting: getattr(given, setting) for setting in (*_RECIPE_OF_IMAGES, "fill", "formats", "strict_frames")}
     made = named_recipe(name, **kept)
@@ -145,13 +136,12 @@ def recipe_named(images: Images, name: str) -> Images:
 
 def with_recipe(images: Images, recipe: Recipe) -> Images:
     """The settings with that recipe, and without a cache."""
-    without_cache: dict[str, Any] = {"cache": None} if "cache" in IMAGES_PARAMETERS else {}
-    said = {name: IMAGES_PARAMETERS[name].default for name in (*_RECIPE_OF_IMAGES, "filter")}
-    return dataclasses.replace(images, **said, recipe=recipe, **without_cache)
+    said = {name: _IMAGES_PARAMETERS[name].default for name in (*_RECIPE_OF_IMAGES, "filter")}
+    return dataclasses.replace(images, **said, recipe=recipe, cache=None)
 
 
 def possible_recipes(images: Images) -> dict[str, str]:
-    """Name of each ready recipe -> why the settings do not go with it; empty text where they do.
+    """Name of each ready recipe -> why the settings do not go with it, or what it needs; empty text where they do.
 
     Example:
         >>> found = possible_recipes(Images("file", size=(8, 8), filter="nearest"))
@@ -161,9 +151,9 @@ def possible_recipes(images: Images) -> dict[str, str]:
     found = {}
     for name in NAMES:
         try:
-            recipe_named(images, name)
-        except Exception as error:  # whatever the settings of a recipe with an extra of its own raise
-            found[name] = getattr(error, "message", None) or f"{type(error).__name__}: {error}"
+            check_installed(recipe_named(images, name).pixel_recipe)
+        except PlanError as error:
+            found[name] = error.message
         else:
             found[name] = ""
     return found

@@ -25,14 +25,12 @@ class Pictures:
         recipe: name of its recipe.
         recipes: name of each other recipe -> why the settings do not allow it; empty text where they do.
         no_cache: why decoded pictures are not to be cached; empty text where they may.
-        cache_setting: whether `Images` itself knows `cache=`.
     """
 
     name: str
     recipe: str
     recipes: dict[str, str]
     no_cache: str = ""
-    cache_setting: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +59,7 @@ class Facts:
         features: inputs of rows of stores.
         num_workers: threads now.
         num_cores: cores this process may run on.
-        num_processes: processes now; None where the loader knows no such setting.
+        num_processes: processes now; 0 for threads alone.
         batch_size: samples per batch now.
         num_rows: rows of the dataset.
         memory_bytes: what the loader may hold now.
@@ -74,7 +72,7 @@ class Facts:
     features: tuple[Features, ...]
     num_workers: int
     num_cores: int
-    num_processes: int | None
+    num_processes: int
     batch_size: int
     num_rows: int
     memory_bytes: int
@@ -119,7 +117,7 @@ def changes(facts: Facts) -> tuple[list[Change], Impossible]:
     """What can be tried, the most promising first, and what cannot with the reason.
 
     Example:
-        >>> facts = Facts(pictures=(), features=(), num_workers=1, num_cores=2, num_processes=None, batch_size=8,
+        >>> facts = Facts(pictures=(), features=(), num_workers=1, num_cores=2, num_processes=0, batch_size=8,
         ...               num_rows=100, memory_bytes=1 << 20, most_memory_bytes=1 << 30, is_exact=True)
         >>> found, impossible = changes(facts)
         >>> [one.name for one in found], [one.name for one, _ in impossible]
@@ -185,15 +183,11 @@ def _recipes(facts: Facts, impossible: Impossible) -> Iterator[Change]:
 
 def _caches(facts: Facts, impossible: Impossible) -> Iterator[Change]:
     for one in facts.pictures:
-        how = (
-            'Images(..., cache="pictures.cache")'
-            if one.cache_setting
-            else "decode once into a uint8 array, mtgen.pack it, and read it as mtgen.Rows in place of Images"
-        )
         change = Change(
             kind="cache",
             name=_of(one.name, "decoded pictures kept on disk", len(facts.pictures)),
-            python=how,
+            python='Images(..., cache="pictures.cache")',
+            command="--cache pictures.cache",
             field=one.name,
         )
         if one.no_cache:
@@ -237,7 +231,7 @@ def _batch(facts: Facts, impossible: Impossible) -> Iterator[Change]:
 
 
 def _processes(facts: Facts) -> Iterator[Change]:
-    if facts.num_processes is None or not facts.pictures:
+    if not facts.pictures:
         return
     for number in sorted({2, facts.num_cores // 4, facts.num_cores // 2} - {facts.num_processes, 0, 1}):
         yield Change(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
-from mtgen.doctor.altered import IMAGES_PARAMETERS, num_processes, possible_recipes
+from mtgen.doctor.altered import possible_recipes
 from mtgen.doctor.changes import Facts, Features, Pictures
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
@@ -31,7 +30,7 @@ def facts_of(loader: Loader, *, trains: bool = False) -> Facts:
         features=tuple(_features(one.name, one.bound) for one in inputs if isinstance(one.bound, BoundRows)),
         num_workers=loader.num_workers,
         num_cores=default_num_workers(None),
-        num_processes=num_processes(loader),
+        num_processes=loader.num_processes,
         batch_size=loader.batch_size,
         num_rows=len(loader.dataset),
         memory_bytes=loader.forecast.total_bytes,
@@ -48,14 +47,12 @@ def machine_bytes() -> int:
 
 
 def _pictures(name: str, bound: BoundImages) -> Pictures:
-    images = bound.images
-    kept: Any = getattr(images, "cache", None)
+    images, kept = bound.images, bound.images.cache
     return Pictures(
         name=name,
         recipe=bound.recipe.name,
         recipes=possible_recipes(images),
         no_cache="" if kept is None else f"they have a cache already: {kept}",
-        cache_setting="cache" in IMAGES_PARAMETERS,
     )
 
 
