@@ -2,7 +2,7 @@
 
 A loop over `os.pread` gives the lock away and takes it back for each read. Where two threads do so, and a read takes a
 few microseconds because the pages are in memory, they spend more time on handing the lock to each other than on
-reading: two workers gave 56,000 pictures of 67 KiB with 8 KiB of features per second, and give 80,000 this way.
+reading. docs/decisions/0014-many-reads.md has what it gave.
 
 This is Linux's `io_submit` (kernel AIO) by `ctypes`. For files read through the page cache the kernel does the reads
 within the call; it is not used to have them done later. Where the system has no such call, or forbids it, there is
