@@ -50,9 +50,10 @@ class Settings:
     def __post_init__(self) -> None:
         for name, number, most in (("rows", self.rows, MOST_ROWS), ("pictures", self.pictures, MOST_PICTURES)):
             if number % self.batch_size:
+                near = max(round(number / self.batch_size), 1) * self.batch_size
                 raise PlanError(
                     f"{name} is {number}, which is no multiple of the batch of {self.batch_size}: contenders treat a "
-                    "last batch that is not full in different ways, so there must be none"
+                    f"last batch that is not full in different ways, so there must be none; take {near}"
                 )
             if number > most:
                 raise PlanError(f"{name} is {number:,}, and at most {most:,} rows can tell their number")

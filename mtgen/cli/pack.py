@@ -69,9 +69,15 @@ def pack(
     }
     if images:
         if codec != "auto" or block_rows is not None:
-            raise PlanError("--codec and --block-rows are for stores; pictures are packed one by one, uncompressed")
+            raise PlanError(
+                "--codec and --block-rows are for stores; pictures are packed one by one, uncompressed: leave them out"
+            )
         if column is None or size is None:
-            raise PlanError("--images needs the column of paths and one size: --column imgpath --size 150 150")
+            missing = [name for name in ("--column", "--size") if named[name] is None]
+            raise PlanError(
+                "--images needs the column of paths and one size: --column imgpath --size 150 150; "
+                f"{' and '.join(missing)} was not given"
+            )
         chosen = {"color": color, "recipe": recipe, "fit": fit}
         settings = {name: value for name, value in chosen.items() if value is not None}
         _pack_images(
