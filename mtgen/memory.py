@@ -31,12 +31,14 @@ chunk with nearly every row, and a longer one would only make its first batch wa
 SHORT_STEPS = 64
 """Window where chunks are kept rather than rows: long enough that planning it costs next to nothing per step."""
 
+LOOK_AHEAD_BYTES = 16 << 20
+"""What looking ahead for the next use of chunks takes: a few arrays of `keep_plan.LOOK_AHEAD_ROWS` twice."""
+
 DEPTH_STEPS = 4
 """Batches ahead: enough to hide a slow one behind three quick ones."""
 
 HELD_BATCHES = 2
 """Batches with the consumer: the one it works on and the one it just asked for."""
-
 
 PICTURE_SHARE = 4
 """One part in so many of the budget is kept for pictures at full size; they get what batches leave over besides."""
@@ -181,6 +183,13 @@ class Chunks:
         return met * missed / window_rows
 
 
+class Ahead(NamedTuple):
+    """A window, and how many chunks of each field to keep."""
+
+    window: int
+    num_chunks: tuple[int, ...]
+
+
 def split_window(num_bytes: int, batch_size: int, steps_per_epoch: int, fields: Sequence[Chunks]) -> Ahead:
     """How to use memory for rows out of chunks: for a longer window, or to keep chunks.
 
@@ -217,17 +226,6 @@ def split_window(num_bytes: int, batch_size: int, steps_per_epoch: int, fields: 
         ways.append((cost, -window, kept))
     _, window, kept = min(ways)
     return Ahead(-window, kept)
-
-
-LOOK_AHEAD_BYTES = 16 << 20
-"""What looking ahead for the next use of chunks takes: a few arrays of `keep_plan.LOOK_AHEAD_ROWS` twice."""
-
-
-class Ahead(NamedTuple):
-    """A window, and how many chunks of each field to keep."""
-
-    window: int
-    num_chunks: tuple[int, ...]
 
 
 def _share(num_bytes: int, fields: Sequence[Chunks]) -> tuple[int, ...]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+
+from mtgen.bench.work import Work
 
 Load = Callable[[str], np.ndarray]
 
@@ -74,3 +77,23 @@ def loader(name: str, size: int) -> Load:
         "keras bilinear": lambda: keras_load_img(size, "bilinear"),
     }
     return ways[name]()
+
+
+class Samples:
+    """The samples of map-style datasets: features from a memory map, and a way to a picture for each.
+
+    Args:
+        work: what to deliver.
+        decode: name of a way to load a picture; `"pixels"` for decoded ones from a memory map; None for none.
+    """
+
+    def __init__(self, work: Work, decode: str | None) -> None:
+        self.wanted = work.wanted
+        self.size, self.decode = work.size, decode
+        self.features = np.load(work.place("features.npy"), mmap_mode="r")
+        self.pixels = np.load(work.place("pixels.npy"), mmap_mode="r") if decode == "pixels" else None
+        self.paths = work.paths() if decode not in (None, "pixels") else []
+        self.load: Any = None
+
+    def __len__(self) -> int:
+        return len(self.wanted)

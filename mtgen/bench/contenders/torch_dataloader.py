@@ -8,28 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from mtgen.bench.contenders.pictures import loader
+from mtgen.bench.contenders.pictures import Samples, loader
 from mtgen.bench.work import Delivered, Epochs, Work
 
 
-class BenchRows:
-    """A map-style dataset with `__getitems__`, which the loader calls once for the rows of a batch.
-
-    Args:
-        work: what to deliver.
-        decode: name of a way to load a picture; `"pixels"` for decoded ones from a memory map; None for none.
-    """
-
-    def __init__(self, work: Work, decode: str | None) -> None:
-        self.wanted = work.wanted
-        self.size, self.decode = work.size, decode
-        self.features = np.load(work.place("features.npy"), mmap_mode="r")
-        self.pixels = np.load(work.place("pixels.npy"), mmap_mode="r") if decode == "pixels" else None
-        self.paths = work.paths() if decode not in (None, "pixels") else []
-        self.load: Any = None
-
-    def __len__(self) -> int:
-        return len(self.wanted)
+class BenchRows(Samples):
+    """A map-style dataset with `__getitems__`, which the loader calls once for the rows of a batch."""
 
     def __getitems__(self, places: list[int]) -> dict[str, Any]:
         import torch
