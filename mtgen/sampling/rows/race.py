@@ -31,8 +31,9 @@ class RaceOrder:
 
     Args:
         weights: of the rows.
-        size: positions, in [0, num_rows].
+        size: positions, in [0, number of rows that there are].
         bits: where the random words come from.
+        among: bool `(num_rows,)`, rows that there are; None for all.
 
     Example:
         >>> from mtgen.sampling.rows.weights import weights_of
@@ -40,9 +41,9 @@ class RaceOrder:
         [0, 2]
     """
 
-    def __init__(self, weights: Weights, size: int, bits: Bits) -> None:
-        self.size, self._weights = size, weights
-        self._order = None if isinstance(weights, EvenWeights) else _race(weights, size, bits)
+    def __init__(self, weights: Weights, size: int, bits: Bits, among: np.ndarray | None = None) -> None:
+        self.size, self._weights, self._among = size, weights, among
+        self._order = None if isinstance(weights, EvenWeights) else _race(weights, size, bits, among)
         self._even = Permutation(weights.num_rows, bits.key("order"))
 
     def at(self, positions: np.ndarray) -> np.ndarray:
@@ -53,14 +54,14 @@ class RaceOrder:
     def bounds(self) -> Bounds:
         """See `RowOrder.bounds`: a row that must come comes once, no row twice."""
         ticks = self._weights.ticks(np.arange(self._weights.num_rows))
-        low = (ticks > 0) & (self.size >= self._weights.num_positive)
-        high = (ticks > 0) | (self.size > self._weights.num_positive)
-        if self.size >= self._weights.num_rows:
-            low = np.ones_like(high)
+        some = np.ones(len(ticks), bool) if self._among is None else self._among
+        filled = self.size - self._weights.num_positive
+        low = (ticks > 0) & (filled >= 0) | some & (self.size == some.sum())
+        high = (ticks > 0) | some & (filled > 0)
         return low.astype(np.int64), high.astype(np.int64)
 
 
-def _race(weights: Weights, size: int, bits: Bits) -> np.ndarray:
+def _race(weights: Weights, size: int, bits: Bits, among: np.ndarray | None) -> np.ndarray:
     num = weights.num_rows
     ticks = weights.ticks(np.arange(num))
     positive = np.flatnonzero(ticks)
@@ -75,7 +76,7 @@ def _race(weights: Weights, size: int, bits: Bits) -> np.ndarray:
     times = -logarithms(uniforms) / ticks[positive]
     order = positive[np.argsort(times, kind="stable")[:first]]
     if size > first:
-        zeros = np.flatnonzero(ticks == 0)
+        zeros = np.flatnonzero(ticks == 0 if among is None else among & (ticks == 0))
         last_ones = np.argsort(bits.words(zeros, "filled"), kind="stable")[: size - first]
         order = np.concatenate([order, zeros[last_ones]])
     order.flags.writeable = False
