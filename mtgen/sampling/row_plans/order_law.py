@@ -31,6 +31,7 @@ class RowOrderLaw:
         share: see `RowSampler.plan`.
         block: positions of a block, in which a mixture keeps its shares; None for the loader's batch size.
         repeats: positions in a row that have the same row, such as windows of one picture.
+        points: digest of what the rows are a part of, such as `rows @ points`; part of the settings.
         places: int64, the dataset's place of each of the law's; None where they are the same. The loader sets it.
 
     Raises:
@@ -48,6 +49,7 @@ class RowOrderLaw:
     share: Evenness = "even"
     block: int | None = None
     repeats: int = 1
+    points: str | None = None
     places: np.ndarray | None = None
 
     def __post_init__(self) -> None:
@@ -76,10 +78,12 @@ class RowOrderLaw:
 
     @cached_property
     def _settings(self) -> dict[str, Any]:
-        found = {"law": "rows", "digest": self.law.digest(), "spread": self.spread, "size": self._size}
+        found: dict[str, Any] = {"law": "rows", "digest": self.law.reweighted(1.0).digest(), "spread": self.spread, "size": self._size}
         if isinstance(self.law, RowMixture):
             found |= {"share": self.share, "block": self.block}
-        return found | ({"repeats": self.repeats} if self.repeats > 1 else {})
+        if self.points is not None:
+            found |= {"points": self.points, "repeats": self.repeats}
+        return found
 
     def held_bytes(self, num_rows: int) -> int:
         """Bytes that orders hold, at most: for the orders of two epochs, sums of blocks or rows drawn in a race."""
@@ -166,7 +170,8 @@ def _law_of_rows(sampler: Sampler) -> RowOrderLaw:
             f"sampler must be over rows, and {law!r} is over points of {law.dim} columns. Say which rows with "
             "data.rows @ points"
         )
-    return RowOrderLaw(law, repeats=repeats)
+    points = None if law is sampler else sampler.reweighted(1.0).digest()
+    return RowOrderLaw(law, repeats=repeats, points=points)
 
 
 def _places(law: RowSampler, rows: np.ndarray) -> np.ndarray | None:
