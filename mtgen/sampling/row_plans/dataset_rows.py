@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
-from mtgen.errors import PlanError
+from mtgen.errors import EmptySupportError, PlanError
 from mtgen.sampling.dependent import dependent_of
 from mtgen.sampling.row_plans.balanced import BalancedRows, balanced
 from mtgen.sampling.row_plans.base import RowSampler
@@ -170,6 +171,8 @@ class DatasetRows(np.ndarray):
         table, rows = source.need_table("a clause")
         found = parse_clause(clause)
         chosen = np.asarray(found.chosen(table, rows, source.classes), np.int64)
+        if not len(chosen):
+            raise EmptySupportError(f"no row reaches the sampler of {clause!r}: none meets WHERE, or the limits leave none")
         places = source.places_of(chosen)
         among = np.zeros(len(self), bool)
         among[places] = True
@@ -266,7 +269,8 @@ def _limited(num: int, limit: int | None, percent: float | None) -> int:
         return check_whole("limit", limit, 1)
     if percent is None or not is_number(percent) or not 0 < percent < np.inf:
         raise PlanError(f"percent must be a number > 0, received {shown(percent)}")
-    size = int(num * percent / 100)
+    # The number as it is written: 0.1 is no float.
+    size = int(Fraction(str(percent)) * num / 100)
     if not size:
         raise PlanError(f"percent={percent!r} of {num} rows is less than a row")
     return size
