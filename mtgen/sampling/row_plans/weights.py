@@ -270,7 +270,7 @@ def checked(values: np.ndarray, start: int = 0) -> np.ndarray:
         PlanError: see `weights_of`.
     """
     if values.dtype.kind not in "iuf":
-        one = shown(values.ravel()[0].item()) if values.size and values.dtype.kind in "bOU" else ""
+        one = shown(values.ravel().tolist()[0]) if values.size and values.dtype.kind in "bOU" else ""
         raise PlanError(f"weights must be real numbers >= 0, received {values.dtype} {one}".rstrip())
     good = values >= 0
     if values.dtype.kind == "f":
