@@ -8,6 +8,7 @@
     ├── ChangedError    (RuntimeError)  a file is not the one that was promised, or changed while it was read
     ├── ManifestError   (ValueError)    a manifest that is damaged, or does not name the files asked for
     ├── PlanError       (ValueError)    settings that no order, split or batch can follow
+    │   └── QueryError                  a `sample by` text that cannot be read, or does not fit the table
     ├── StateError      (ValueError)    a state that does not belong to this loader
     ├── ModelError      (ValueError)    a model whose inputs or targets do not fit the loader
     ├── BudgetError     (RuntimeError)  more bad samples than allowed
@@ -101,6 +102,10 @@ class ManifestError(MtgenError, ValueError):
 
 class PlanError(MtgenError, ValueError):
     """Settings that no order, split or batch can follow."""
+
+
+class QueryError(PlanError):
+    """A `sample by` text that cannot be read, or does not fit the table; the message marks the place in the text."""
 
 
 class StateError(MtgenError, ValueError):
