@@ -18,7 +18,7 @@ The whole language is on one page: docs/sample_by.md. Nothing here reads a file 
     expressions, clause    the public classes
 """
 
-from mtgen.sampling.query.clause import Clause, parse_clause
+from mtgen.sampling.query.clause import Clause, Percent, parse_clause
 from mtgen.sampling.query.expressions import Condition, Weights, parse_condition, parse_weights
 
-__all__ = ["Clause", "Condition", "Weights", "parse_clause", "parse_condition", "parse_weights"]
+__all__ = ["Clause", "Condition", "Percent", "Weights", "parse_clause", "parse_condition", "parse_weights"]

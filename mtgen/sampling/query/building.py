@@ -122,10 +122,10 @@ class _Builder:
     # --- operators
 
     def _either(self, parts: list[Any], place: Place) -> Node:
-        return nodes.Or(tuple(parts), place=place)
+        return nodes.Or(_flat(nodes.Or, parts), place=place)
 
     def _both(self, parts: list[Any], place: Place) -> Node:
-        return nodes.And(tuple(parts), place=place)
+        return nodes.And(_flat(nodes.And, parts), place=place)
 
     def _negated(self, parts: list[Any], place: Place) -> Node:
         once = nodes.Not(parts[-1], place=place)
@@ -180,8 +180,10 @@ class _Builder:
         return nodes.Between(term, low, high, len(str(token).split()) == 2, place=place)
 
     def _chain(self, parts: list[Any], place: Place) -> Node:
-        rest = zip(map(str, parts[1::2]), parts[2::2], strict=True)
-        return nodes.Chain(parts[0], tuple(rest), place=place)
+        first, rest = parts[0], tuple(zip(map(str, parts[1::2]), parts[2::2], strict=True))
+        if isinstance(first, nodes.Chain) and _LEVEL[first.rest[0][0]] == _LEVEL[rest[0][0]]:
+            first, rest = first.first, (*first.rest, *rest)  # (a - b) - c says what a - b - c says
+        return nodes.Chain(first, rest, place=place)
 
     def _minus(self, parts: list[Any], place: Place) -> Node:
         once = nodes.Minus(parts[-1], place=place)
@@ -258,6 +260,8 @@ class _Builder:
                     "a condition stands before the colon, such as label = 'a', or True for all other rows; a column of "
                     "truths stands without quotes",
                 )
+        for _, weight in pairs:
+            self._check_weight(weight)
         return nodes.Choice(choice, tuple(sorted(pairs, key=repr)), place=place)
 
     # --- the parts of a clause
@@ -265,8 +269,17 @@ class _Builder:
     def _condition(self, parts: list[Any], place: Place) -> Node:
         return parts[0]
 
-    _weights = _condition
     _where = _condition
+
+    def _weights(self, parts: list[Any], place: Place) -> Node:
+        self._check_weight(parts[0])
+        return parts[0]
+
+    def _check_weight(self, weight: Node) -> None:
+        if (_constant(weight) or 0) < 0:
+            raise self.refuse(
+                weight.place, "a weight is 0 or more: 0 never draws a row, 2 draws it twice as often as 1"
+            )
 
     def _select(self, parts: list[Any], place: Place) -> None:
         return None
@@ -338,6 +351,14 @@ _TOLD = {
     "isin": "Write column IN ('a', 'b')",
     "not_contains": "Write NOT contains(column, 'x')",
 }
+
+
+_LEVEL = {"+": 1, "-": 1, "*": 2, "/": 2, "%": 2, "^": 3, "||": 4}
+
+
+def _flat(kind: type[nodes.And] | type[nodes.Or], parts: list[Node]) -> tuple[Node, ...]:
+    """The terms, with those of terms of the same kind: brackets around (a AND b) AND c say nothing."""
+    return tuple(term for part in parts for term in (part.terms if isinstance(part, kind) else (part,)))
 
 
 def _name(token: Any) -> str:

@@ -114,7 +114,7 @@ class Column:
         missing = np.asarray(pd.isna(cells), bool)
         mark = missing if missing.any() else None
         if missing.all():
-            return Nothing(missing)
+            return Nothing(missing, self.name)
         kind = pd.api.types.infer_dtype(cells, skipna=True)
         if kind == "string":
             return self._texts(cells)

@@ -47,6 +47,9 @@ def compare(scope: Scope, node: nodes.Compare, left: Value, right: Value) -> Val
         turned = nodes.Compare(_MIRRORED[node.op], node.right, node.left, place=node.place)
         return compare(scope, turned, right, left)
     if isinstance(left, Nothing) or isinstance(right, Nothing):
+        none, other = (left, right) if isinstance(left, Nothing) else (right, left)
+        if isinstance(none, Nothing) and isinstance(other, Texts) and other.literal and node.op in ("=", "!="):
+            scope.met(none, other.literal, False)
         return Truths(np.zeros(max(length(left), length(right)), bool))
     return Truths(_compared(scope, node, left, right) & present(left) & present(right))
 
@@ -173,9 +176,11 @@ def is_in(scope: Scope, node: nodes.In, value: Value) -> Value:
     """`value IN (items)`, without the NOT; each distinct text is looked up once."""
     if isinstance(value, Lists):
         return lifted(scope, node.place, lambda inner: is_in(scope, node, inner), value)
-    if isinstance(value, Nothing):
-        return Truths(np.zeros(length(value), bool))
     texts = [item for item in node.items if isinstance(item, nodes.Text)]
+    if isinstance(value, Nothing):
+        for text in texts:
+            scope.met(value, text, False)
+        return Truths(np.zeros(length(value), bool))
     plain = [item.value for item in node.items if isinstance(item, nodes.Number)]
     if isinstance(value, Texts) and len(texts) == len(node.items):
         wanted = {text.text for text in texts}

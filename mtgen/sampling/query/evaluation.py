@@ -44,6 +44,9 @@ class Evaluation:
             raise QueryError(f"a query asks a pandas DataFrame, received {shown(table)}")
         if classes is not None and not isinstance(classes, Mapping):
             raise QueryError(f"classes are {{column: [class names]}}, received {shown(classes)}")
+        for name, names in (classes or {}).items():
+            if isinstance(names, str | bytes) or not isinstance(names, Sequence | np.ndarray | pd.Index):
+                raise QueryError(f"classes[{name!r}] must be a list of class names, received {shown(names)}")
         self.scope = Scope(query, table, classes)
 
     def blocks(self, rows: np.ndarray) -> Iterator[slice]:

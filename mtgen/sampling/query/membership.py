@@ -24,6 +24,8 @@ def contains(scope: Scope, node: nodes.Call, value: Value, sought: Value) -> Val
         rows[value.row_of[np.broadcast_to(found, len(value.row_of))]] = True
         return Truths(rows)
     if isinstance(value, Nothing):
+        if asked is not None:
+            scope.met(value, asked, False, exact=False, listed=True)
         return Truths(np.zeros(length(value), bool))
     if asked is None or (isinstance(value, Numbers) and value.classes is not None):
         if asked is None and isinstance(value, Texts):
@@ -43,6 +45,8 @@ def _elements(scope: Scope, node: nodes.Call, value: Lists, sought: Value, asked
     """Which elements of all lists are what is sought, bool."""
     inner = value.inner
     if isinstance(inner, Nothing):
+        if asked is not None:
+            scope.met(inner, asked, False, exact=False)
         return np.zeros(length(inner), bool)
     with scope.inside(value):
         whole = _whole(scope, node, inner, spread(sought, value) if asked is None else sought, asked)
@@ -55,7 +59,7 @@ def _whole(scope: Scope, node: nodes.Call, value: Value, sought: Value, asked: n
     if asked is not None and has_wildcard(asked.glob):
         if isinstance(value, Texts):
             hit = hits(value.names, asked)
-            scope.met(value, asked, bool(hit.any()))
+            scope.met(value, asked, bool(hit.any()), exact=False)
             return Truths(of_codes(hit, value.codes))
         if isinstance(value, Numbers) and value.classes is not None:
             hit = hits(np.array(value.classes, object), asked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -14,10 +15,27 @@ from mtgen.sampling.query.columns import CellError, Column
 from mtgen.sampling.query.globs import hits
 from mtgen.sampling.query.nodes import Node
 from mtgen.sampling.query.places import Place, near, refusal
-from mtgen.sampling.query.values import Lists, Numbers, Texts, Truths, Value, constant_text
+from mtgen.sampling.query.values import Lists, Nothing, Numbers, Texts, Truths, Value, constant_text
 
 BLOCK_ROWS = 65_536
 """Rows that are evaluated at once: memory stays bounded, and the arrays of a block stay near the processor."""
+
+
+@dataclass(frozen=True)
+class _Met:
+    """A text in quotes, and whether it was found among the values of its column; see `Scope.met`."""
+
+    asked: nodes.Text
+    column: str
+    found: bool
+    exact: bool
+    listed: bool
+
+    def among(self, names: np.ndarray) -> bool:
+        """Whether it is one of these."""
+        if self.exact:
+            return bool(np.any(names == self.asked.text)) if len(names) else False
+        return bool(hits(names, self.asked).any())
 
 
 class Scope:
@@ -34,7 +52,7 @@ class Scope:
         self.rows = np.empty(0, np.int64)
         self._columns: dict[str, Column] = {}
         self._values: dict[str, Value] = {}
-        self._met: dict[int, tuple[nodes.Text, str, bool]] = {}
+        self._met: dict[int, _Met] = {}
 
     def refuse(self, place: Place, message: str, element: int | None = None) -> QueryError:
         """The error about a place of the query; `element` is the place in the block of the row to blame."""
@@ -104,12 +122,22 @@ class Scope:
 
     # --- names in quotes that must occur
 
-    def met(self, texts: Texts, asked: nodes.Text, found: bool) -> None:
-        """Note whether a text in quotes is among the values of its column, as far as they were seen."""
-        if texts.column is None:
-            return
-        before = self._met.get(id(asked), (asked, texts.column, False))
-        self._met[id(asked)] = asked, texts.column, before[2] or found
+    def met(
+        self, value: Texts | Nothing, asked: nodes.Text, found: bool, *, exact: bool = True, listed: bool = False
+    ) -> None:
+        """Note whether a text in quotes is among the values of its column, as far as they were seen.
+
+        Args:
+            value: cells of the block.
+            asked: the text.
+            found: whether it is there.
+            exact: it stands for itself; otherwise its wildcards count.
+            listed: it must be there only if the cells are lists.
+        """
+        if value.column is not None:
+            before = self._met.get(id(asked))
+            found = found or (before is not None and before.found)
+            self._met[id(asked)] = _Met(asked, value.column, found, exact, listed)
 
     def check_met(self) -> None:
         """Refuses a text in quotes that occurs nowhere in its column: it is a mistyped name far more often than not.
@@ -117,22 +145,25 @@ class Scope:
         Raises:
             QueryError: it names the text, the column and the names near it.
         """
-        for asked, name, found in self._met.values():
-            if not found:
-                self._look_for(asked, self._columns[name])
+        for met in self._met.values():
+            if not met.found:
+                self._look_for(met, self._columns[met.column])
 
-    def _look_for(self, asked: nodes.Text, column: Column) -> None:
+    def _look_for(self, met: _Met, column: Column) -> None:
+        """Look through the whole column; the rows that were asked for may be few of its rows."""
+        asked = met.asked
         known: dict[str, None] = dict.fromkeys(column.classes or ())
-        for names in [np.array(list(known), object)] if known else []:
-            if hits(names, asked).any():
-                return
+        if met.among(np.array(list(known), object)):
+            return
         for start in range(0, len(column), BLOCK_ROWS):
             rows = np.arange(start, min(start + BLOCK_ROWS, len(column)))
             value = self._read(column, nodes.Column(column.name, place=asked.place), rows)
+            if met.listed and not isinstance(value, Lists | Nothing):
+                return
             while isinstance(value, Lists):
                 value = value.inner
             if isinstance(value, Texts):
-                if hits(value.names, asked).any():
+                if met.among(value.names):
                     return
                 if len(known) < 1_000:
                     known.update(dict.fromkeys(value.names[:1_000]))

@@ -117,9 +117,10 @@ class Lists:
 
 @dataclass(frozen=True, eq=False)
 class Nothing:
-    """Missing everywhere: a column without a single value has no type."""
+    """Missing everywhere: rows without a single value have no type. `column` is where they come from."""
 
     missing: np.ndarray
+    column: str | None = None
     kind = "nothing"
 
 
@@ -163,7 +164,12 @@ def take(value: Value, places: Places) -> Value:
     """
     none = places < 0
     if not length(value):
-        return Nothing(np.ones(len(places), bool)) if not isinstance(value, Lists) else _no_lists(value, len(places))
+        column = getattr(value, "column", None)
+        return (
+            Nothing(np.ones(len(places), bool), column)
+            if not isinstance(value, Lists)
+            else _no_lists(value, len(places))
+        )
     if isinstance(value, Texts):
         return replace(value, codes=np.where(none, -1, value.codes[places]), literal=None)
     if isinstance(value, Times):
@@ -172,7 +178,7 @@ def take(value: Value, places: Places) -> Value:
         return _take_lists(value, places, none)
     missing = none if value.missing is None else none | value.missing[places]
     if isinstance(value, Nothing):
-        return Nothing(missing)
+        return Nothing(missing, value.column)
     return replace(value, values=value.values[places], missing=missing if missing.any() else None)
 
 
@@ -201,7 +207,8 @@ def stretches(starts: np.ndarray, lengths: np.ndarray) -> Places:
 
 def spread(value: Value, lists: Lists) -> Value:
     """A value of each row, repeated for each element of that row's list; constants stay as they are."""
-    return value if length(value) == 1 and len(lists.lengths) != 1 else take(value, lists.row_of)
+    literal = isinstance(value, Numbers | Texts) and bool(value.literal)
+    return value if literal or (length(value) == 1 and len(lists.lengths) != 1) else take(value, lists.row_of)
 
 
 def constant_text(node: Text) -> Texts:
