@@ -12,22 +12,50 @@ if TYPE_CHECKING:
     from mtgen.errors import EmptySupportError, NoDensityError
     from mtgen.sampling.constant import constant
     from mtgen.sampling.mixture import mix
+    from mtgen.sampling.places.cloud import cloud
+    from mtgen.sampling.places.crop import Crop
+    from mtgen.sampling.places.grid import Grid, grid
+    from mtgen.sampling.places.histogram import histogram
+    from mtgen.sampling.places.labels import labels
+    from mtgen.sampling.places.mask import mask
+    from mtgen.sampling.places.stitch import Stitcher, stitch
+    from mtgen.sampling.places.touching import touching
     from mtgen.sampling.sampler import Sampler
 
 __all__ = [
+    "Crop",
     "EmptySupportError",
+    "Grid",
     "NoDensityError",
     "Sampler",
+    "Stitcher",
+    "cloud",
     "constant",
+    "grid",
+    "histogram",
+    "labels",
+    "mask",
     "mix",
+    "stitch",
+    "touching",
 ]
 
 _HOMES = {
+    "Crop": "mtgen.sampling.places.crop",
     "EmptySupportError": "mtgen.errors",
+    "Grid": "mtgen.sampling.places.grid",
     "NoDensityError": "mtgen.errors",
     "Sampler": "mtgen.sampling.sampler",
+    "Stitcher": "mtgen.sampling.places.stitch",
+    "cloud": "mtgen.sampling.places.cloud",
     "constant": "mtgen.sampling.constant",
+    "grid": "mtgen.sampling.places.grid",
+    "histogram": "mtgen.sampling.places.histogram",
+    "labels": "mtgen.sampling.places.labels",
+    "mask": "mtgen.sampling.places.mask",
     "mix": "mtgen.sampling.mixture",
+    "stitch": "mtgen.sampling.places.stitch",
+    "touching": "mtgen.sampling.places.touching",
 }
 
 
