@@ -100,6 +100,8 @@ class Histogram(Sampler):
 
     def draw(self, bits: Bits, positions: np.ndarray) -> np.ndarray:
         """See `Sampler.draw`."""
+        if not len(positions):
+            return np.empty((0, self.dim))
         if not len(self.bins):
             raise EmptySupportError(
                 f"{self!r} is empty, {self.num_outside} points lay outside its edges: add points with .updated(points)"
