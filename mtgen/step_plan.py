@@ -11,6 +11,7 @@ import numpy as np
 from mtgen.batch import BadSample
 from mtgen.config import OnError
 from mtgen.dataset import Dataset
+from mtgen.draws import Draws
 from mtgen.errors import PlanError
 from mtgen.gather import window_jobs
 from mtgen.gather.chunks import ChunkCache
@@ -81,6 +82,18 @@ class StepPlan:
         except Exception:
             return []  # said when the step that it is about is asked for
 
+    def draws(self, step: int) -> Draws:
+        """What decides, besides the rows, where the patches of a step are cut; one position per filled slot. Pure."""
+        epoch, step_in_epoch = self.place(step)
+        batching = self.plan.batching
+        return Draws(
+            seed=self.plan.seed,
+            epoch=epoch,
+            positions=batching.positions(step_in_epoch),
+            block=batching.batch_size,
+            points=getattr(self.plan.sampler, "points", None),
+        )
+
     def rows_of(self, steps: range) -> list[np.ndarray]:
         """Rows of the filled slots of some steps, int64, one array per step.
 
@@ -121,7 +134,8 @@ class StepPlan:
         for step in steps:
             epoch, step_in_epoch = self.place(step)
             num_slots = self.plan.batching.num_slots(step_in_epoch)
-            pending = Pending(self.dataset.fields, self.rows(step), num_slots, int(step), epoch)
+            rows, draws = self.rows(step), self.draws(step)
+            pending = Pending(self.dataset.fields, rows, num_slots, int(step), epoch, draws)
             pending.on_bad = partial(_note_bad, recorder, quarantine)
             if self.on_error.policy != "raise":
                 pending.always_weighted = self.on_error.policy == "mask"

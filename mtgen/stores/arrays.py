@@ -53,6 +53,24 @@ class ArrayStore(ChunkedStore):
         start, stop = self.chunk_span(chunk)
         return self._get(slice(start, stop), stop - start)
 
+    def fill_window(self, window: tuple[slice, ...], out: np.ndarray) -> None:
+        """See `OpenStore.fill_window`: asked for as `array[a:b, c:d, ...]`."""
+        with self.lock.here:
+            try:
+                found = np.asarray(self.array[window])
+            except Exception as error:  # as below
+                raise StoreError(
+                    f"the object could not give the window asked for ({type(error).__name__}: {error})",
+                    path=self.location,
+                ) from error
+        if found.shape != out.shape or native_dtype(found.dtype, self.location) != self.dtype:
+            raise StoreError(
+                f"the object gave {found.shape} {found.dtype} for a window, its shape and dtype promise {out.shape} "
+                f"{self.dtype}",
+                path=self.location,
+            )
+        out[...] = found
+
     def _get(self, selection: Any, num_rows: int) -> np.ndarray:
         """`array[selection]` as a native NumPy array, refused when its shape or dtype is not the promised one."""
         with self.lock.here:

@@ -6,7 +6,7 @@ import importlib
 import os
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -214,6 +214,58 @@ class OpenStore(ABC):
         check_request(self, rows, out)
         if len(rows):
             self.fill(rows.astype(np.int64, copy=False), out)
+
+    @property
+    def array_shape(self) -> tuple[int, ...]:
+        """All axes of the array, rows first."""
+        return (self.num_rows, *self.row_shape)
+
+    @property
+    def chunk_shape(self) -> tuple[int, ...]:
+        """What must be decompressed together, by axis: whole rows, unless the format knows better."""
+        return (max(1, self.chunk_rows), *self.row_shape)
+
+    def read_window(self, low: Sequence[int], high: Sequence[int], out: np.ndarray) -> None:
+        """Fill `out` with `array[low[0]:high[0], low[1]:high[1], ...]`; axes without bounds are taken whole.
+
+        Called from any thread, from many at once; the caller owns `out`. Only chunks that the window touches are read.
+
+        Args:
+            low, high: bounds of the first axes, `0 <= low <= high <= length`.
+            out: writable, of the window's shape and the store's dtype, of any strides.
+
+        Raises:
+            StoreError: bounds or a buffer that do not fit, or values that cannot be read.
+        """
+        self.check_open()
+        shape = self.array_shape
+        bounds = list(zip(low, high, shape, strict=False))
+        if len(low) != len(high) or len(low) > len(shape) or not all(0 <= a <= b <= length for a, b, length in bounds):
+            raise StoreError(
+                f"the window {list(low)} to {list(high)} was asked for, the array is {shape}", path=self.location
+            )
+        expected = (*(b - a for a, b, _ in bounds), *shape[len(bounds) :])
+        if out.shape != expected or out.dtype != self.dtype or not out.flags.writeable:
+            raise StoreError(
+                f"the buffer is {out.shape} {out.dtype}, the window needs a writeable {expected} {self.dtype}",
+                path=self.location,
+            )
+        if out.size:
+            self.fill_window(tuple(slice(int(a), int(b)) for a, b, _ in bounds), out)
+
+    def fill_window(self, window: tuple[slice, ...], out: np.ndarray) -> None:
+        """`read_window` after all checks; at least one value. Any thread.
+
+        This one reads the rows of the window whole, a chunk of them at a time.
+        """
+        rows, rest = window[0], window[1:]
+        start: int = rows.start
+        while start < rows.stop:
+            stop = min((start // self.chunk_rows + 1) * self.chunk_rows, rows.stop)
+            found = np.empty((stop - start, *self.row_shape), self.dtype)
+            self.read_rows(np.arange(start, stop), found)
+            out[start - rows.start : stop - rows.start] = found[(slice(None), *rest)]
+            start = stop
 
     def check_open(self) -> None:
         """Refuse to read from a closed store."""

@@ -105,6 +105,23 @@ class Blosc2Store(ChunkedStore):
                     path=self.location,
                 ) from error
 
+    @property
+    def chunk_shape(self) -> tuple[int, ...]:
+        """See `OpenStore.chunk_shape`."""
+        return tuple(int(length) for length in self.array.chunks)
+
+    def fill_window(self, window: tuple[slice, ...], out: np.ndarray) -> None:
+        """See `OpenStore.fill_window`."""
+        with self.lock.here:
+            self.check_open()
+            try:
+                out[...] = np.asarray(self.array[window])
+            except Exception as error:  # as above
+                raise StoreError(
+                    f"blosc2 cannot decode a window ({error}): copy the file again, or write it anew",
+                    path=self.location,
+                ) from error
+
     def close(self) -> None:
         """See `Store.close`."""
         with self.lock.here:

@@ -143,6 +143,23 @@ class HDF5Store(OpenStore):
                     path=self.location,
                 ) from error
 
+    @property
+    def chunk_shape(self) -> tuple[int, ...]:
+        """See `OpenStore.chunk_shape`."""
+        return tuple(map(int, self.dataset.chunks or (1,) * len(self.array_shape)))
+
+    def fill_window(self, window: tuple[slice, ...], out: np.ndarray) -> None:
+        """See `OpenStore.fill_window`; HDF5 reads the chunks that the window touches."""
+        with self.lock.here:
+            self.check_open()
+            try:
+                out[...] = self.dataset[window]
+            except (OSError, RuntimeError, ValueError) as error:
+                raise StoreError(
+                    f"h5py cannot read a window ({error}): the file may be closed, truncated or lack a filter plugin",
+                    path=self.location,
+                ) from error
+
     def close(self) -> None:
         """See `Store.close`; waits for a read that is under way."""
         with self.lock.here:

@@ -57,6 +57,15 @@ class NumpyStore(OpenStore):
         """See `OpenStore.fill`."""
         take_rows(self.array, rows, out)
 
+    @property
+    def chunk_shape(self) -> tuple[int, ...]:
+        """See `OpenStore.chunk_shape`: every value can be read alone."""
+        return (1,) * self.array.ndim
+
+    def fill_window(self, window: tuple[slice, ...], out: np.ndarray) -> None:
+        """See `OpenStore.fill_window`."""
+        out[...] = self.array[window]
+
 
 class NpyStore(NumpyStore):
     """Rows of a `.npy` file, memory-mapped read-only; only the pages that hold the rows are read.

@@ -227,6 +227,26 @@ class ZarrStore(OpenStore):
                 path=self.location,
             ) from error
 
+    @property
+    def chunk_shape(self) -> tuple[int, ...]:
+        """See `OpenStore.chunk_shape`."""
+        grid = self.array.chunk_layout.read_chunk.shape or ()
+        return tuple(int(length or whole) for length, whole in zip(grid, self.array_shape, strict=True))
+
+    def fill_window(self, window: tuple[slice, ...], out: np.ndarray) -> None:
+        """See `OpenStore.fill_window`."""
+        tensorstore = _tensorstore(self.location)
+        array = self.array
+        self.check_open()
+        try:
+            tensorstore.array(out).write(array[window]).result(timeout=READ_SECONDS)
+        except Exception as error:  # TensorStore raises by status code: ValueError, OSError, ...
+            raise StoreError(
+                f"TensorStore cannot read a window ({_plain(error)}): check the disk or network, or write the store "
+                "again",
+                path=self.location,
+            ) from error
+
     def close(self) -> None:
         """See `Store.close`; the cache is freed with the last read that is still under way."""
         super().close()
