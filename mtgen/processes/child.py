@@ -26,7 +26,7 @@ import xxhash
 
 from mtgen.cache.layout import Identity
 from mtgen.config import OnError
-from mtgen.decode import load_decoders
+from mtgen.opened_picture import load_decoders
 from mtgen.errors import DecodeError, named
 from mtgen.inputs.picture_files import PictureFiles
 from mtgen.picture import Admit, read_and_decode

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from mtgen.errors import StoreError
-from mtgen.stores.base import ChunkedStore, OpenStore, native_dtype
+from mtgen.stores.base import ChunkedStore, OpenStore, native_dtype, touched_bytes
 from mtgen.waits import ProcessTurns
 
 
@@ -52,6 +52,13 @@ class ArrayStore(ChunkedStore):
         """See `ChunkedStore.read_chunk`."""
         start, stop = self.chunk_span(chunk)
         return self._get(slice(start, stop), stop - start)
+
+    def window_bytes(self, size: Sequence[int]) -> int:
+        """See `OpenStore.window_bytes`: what the object gives, and the chunks that it takes that from."""
+        shape, chunk = self.array_shape, getattr(self.array, "chunks", None)
+        plain = isinstance(chunk, tuple) and len(chunk) == len(shape) and all(type(part) is int for part in chunk)
+        touched = touched_bytes(shape, chunk, size, self.dtype) if plain and chunk else 0
+        return touched + touched_bytes(shape, (1,) * len(shape), size, self.dtype)
 
     def fill_window(self, window: tuple[slice, ...], out: np.ndarray) -> None:
         """See `OpenStore.fill_window`: asked for as `array[a:b, c:d, ...]`."""

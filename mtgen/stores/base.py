@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import stat
 from abc import ABC, abstractmethod
@@ -119,6 +120,26 @@ def native_dtype(dtype: Any, location: str) -> np.dtype:
     return native
 
 
+def touched_bytes(shape: Sequence[int], chunk: Sequence[int], size: Sequence[int], dtype: np.dtype) -> int:
+    """Bytes of all chunks that a window may touch, wherever it lies.
+
+    Args:
+        shape: axes of the array.
+        chunk: axes of a chunk.
+        size: of the window along the first axes; the others are taken whole.
+        dtype: of the values.
+
+    Example:
+        >>> touched_bytes((100, 100), (10, 100), (5, 5), np.dtype("u1"))
+        2000
+    """
+    lengths = []
+    for axis, (length, part) in enumerate(zip(shape, chunk, strict=True)):
+        most = -(-(min(size[axis], length) - 1) // part) + 1 if axis < len(size) else -(-length // part)
+        lengths.append(min(most * part, -(-length // part) * part))
+    return math.prod(lengths) * dtype.itemsize
+
+
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a regular file for reading; a pipe or device in its place is refused, where `open` would wait for ever.
 
@@ -220,10 +241,9 @@ class OpenStore(ABC):
         """All axes of the array, rows first."""
         return (self.num_rows, *self.row_shape)
 
-    @property
-    def chunk_shape(self) -> tuple[int, ...]:
-        """What must be decompressed together, by axis: whole rows, unless the format knows better."""
-        return (max(1, self.chunk_rows), *self.row_shape)
+    def window_bytes(self, size: Sequence[int]) -> int:
+        """Bytes that one thread needs beside the buffer while it reads a window of a size, at most."""
+        return self.scratch_bytes + 2 * self.chunk_rows * math.prod(self.row_shape) * self.dtype.itemsize
 
     def read_window(self, low: Sequence[int], high: Sequence[int], out: np.ndarray) -> None:
         """Fill `out` with `array[low[0]:high[0], low[1]:high[1], ...]`; axes without bounds are taken whole.

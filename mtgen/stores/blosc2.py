@@ -7,14 +7,14 @@ format has no checksums.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mtgen.errors import StoreError
-from mtgen.stores.base import ChunkedStore, OpenStore, load_package
+from mtgen.stores.base import ChunkedStore, OpenStore, load_package, touched_bytes
 from mtgen.waits import ProcessTurns
 
 
@@ -105,10 +105,10 @@ class Blosc2Store(ChunkedStore):
                     path=self.location,
                 ) from error
 
-    @property
-    def chunk_shape(self) -> tuple[int, ...]:
-        """See `OpenStore.chunk_shape`."""
-        return tuple(int(length) for length in self.array.chunks)
+    def window_bytes(self, size: Sequence[int]) -> int:
+        """See `OpenStore.window_bytes`: the window, and a chunk."""
+        whole = touched_bytes(self.array_shape, (1,) * len(self.array_shape), size, self.dtype)
+        return whole + math.prod(self.array.chunks) * self.dtype.itemsize
 
     def fill_window(self, window: tuple[slice, ...], out: np.ndarray) -> None:
         """See `OpenStore.fill_window`."""

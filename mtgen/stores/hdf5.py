@@ -6,8 +6,9 @@ dataset into a `.npy` or Zarr store.
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,10 +144,10 @@ class HDF5Store(OpenStore):
                     path=self.location,
                 ) from error
 
-    @property
-    def chunk_shape(self) -> tuple[int, ...]:
-        """See `OpenStore.chunk_shape`."""
-        return tuple(map(int, self.dataset.chunks or (1,) * len(self.array_shape)))
+    def window_bytes(self, size: Sequence[int]) -> int:
+        """See `OpenStore.window_bytes`: the window, and a chunk as it is and as it is stored."""
+        whole = touched_bytes(self.array_shape, (1,) * len(self.array_shape), size, self.dtype)
+        return whole + 2 * math.prod(self.dataset.chunks or (0,)) * self.dtype.itemsize
 
     def fill_window(self, window: tuple[slice, ...], out: np.ndarray) -> None:
         """See `OpenStore.fill_window`; HDF5 reads the chunks that the window touches."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +57,9 @@ class NumpyStore(OpenStore):
         """See `OpenStore.fill`."""
         take_rows(self.array, rows, out)
 
-    @property
-    def chunk_shape(self) -> tuple[int, ...]:
-        """See `OpenStore.chunk_shape`: every value can be read alone."""
-        return (1,) * self.array.ndim
+    def window_bytes(self, size: Sequence[int]) -> int:
+        """See `OpenStore.window_bytes`: it is copied straight into the buffer."""
+        return 0
 
     def fill_window(self, window: tuple[slice, ...], out: np.ndarray) -> None:
         """See `OpenStore.fill_window`."""

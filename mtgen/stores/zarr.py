@@ -12,14 +12,14 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mtgen.errors import StoreError
-from mtgen.stores.base import OpenStore, Store, load_package
+from mtgen.stores.base import OpenStore, Store, load_package, touched_bytes
 from mtgen.stores.container import KEY_ATTRIBUTE, KEY_MEMBER, Container
 from mtgen.stores.shard_metadata import sharded_array
 from mtgen.stores.sharded import METADATA_FILE, ShardedStore, read_metadata
@@ -227,11 +227,11 @@ class ZarrStore(OpenStore):
                 path=self.location,
             ) from error
 
-    @property
-    def chunk_shape(self) -> tuple[int, ...]:
-        """See `OpenStore.chunk_shape`."""
-        grid = self.array.chunk_layout.read_chunk.shape or ()
-        return tuple(int(length or whole) for length, whole in zip(grid, self.array_shape, strict=True))
+    def window_bytes(self, size: Sequence[int]) -> int:
+        """See `OpenStore.window_bytes`: TensorStore reads and decodes all chunks of a window side by side."""
+        grid = self.array.chunk_layout.read_chunk.shape or self.array_shape
+        chunk = tuple(int(length or whole) for length, whole in zip(grid, self.array_shape, strict=True))
+        return 2 * touched_bytes(self.array_shape, chunk, size, self.dtype)
 
     def fill_window(self, window: tuple[slice, ...], out: np.ndarray) -> None:
         """See `OpenStore.fill_window`."""
