@@ -8,6 +8,8 @@
     ├── ChangedError    (RuntimeError)  a file is not the one that was promised, or changed while it was read
     ├── ManifestError   (ValueError)    a manifest that is damaged, or does not name the files asked for
     ├── PlanError       (ValueError)    settings that no order, split or batch can follow
+    │   ├── EmptySupportError           nothing can be drawn from a sampler
+    │   └── NoDensityError              a sampler has no known density
     ├── StateError      (ValueError)    a state that does not belong to this loader
     ├── ModelError      (ValueError)    a model whose inputs or targets do not fit the loader
     ├── BudgetError     (RuntimeError)  more bad samples than allowed
@@ -101,6 +103,14 @@ class ManifestError(MtgenError, ValueError):
 
 class PlanError(MtgenError, ValueError):
     """Settings that no order, split or batch can follow."""
+
+
+class EmptySupportError(PlanError):
+    """A sampler from which nothing can be drawn: no row of positive weight, no point inside the bounds."""
+
+
+class NoDensityError(PlanError):
+    """A sampler whose density is not known, so that there is no `log_prob`."""
 
 
 class StateError(MtgenError, ValueError):

@@ -1,0 +1,208 @@
+"""Arithmetic on points, and functions of points.
+
+Weights survive: `(0.3 & a) + 5` has weight 0.3. Two samplers are drawn independently, so `a - a` is not 0.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mtgen.errors import PlanError
+from mtgen.sampling.bits import Bits
+from mtgen.sampling.sampler import Frame, Sampler, as_sampler
+from mtgen.settings import shown
+
+OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "**": operator.pow,
+}
+"""The operations by their symbols."""
+
+
+def arithmetic_of(symbol: str, left: Any, right: Any) -> Sampler:
+    """`left symbol right`, where one is a sampler and the other a sampler, a number or one number per column.
+
+    Raises:
+        PlanError: dimensions that differ, or an operand of another kind.
+    """
+    known = [as_sampler(left), as_sampler(right)]
+    dim = max(one.dim for one in known if one is not None)
+    for one in known:
+        if one is not None and one.dim not in (1, dim):
+            raise PlanError(
+                f"{symbol} needs points of one dimension, received {known[0]!r} of {known[0] and known[0].dim} and "
+                f"{known[1]!r} of {known[1] and known[1].dim}"
+            )
+    operands = [_constant(given, dim) if one is None else one for given, one in zip((left, right), known, strict=True)]
+    weight = 1.0
+    for one in known:
+        weight *= 1.0 if one is None else one.weight
+    return Arithmetic(symbol, operands[0], operands[1], weight=weight)
+
+
+def _constant(value: Any, dim: int) -> np.ndarray:
+    """One number per column."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise PlanError(f"arithmetic needs a number or one number per column, received {shown(value)}") from error
+    if array.dtype.kind not in "iuf":
+        raise PlanError(f"arithmetic needs a number, an array of {dim} or a sampler; received {shown(value)}")
+    if array.shape not in ((), (1,), (dim,)):
+        raise PlanError(
+            f"an array in arithmetic needs one number for each of {dim} columns, received shape {array.shape}; arrays "
+            "with one number per point are refused, because points are drawn one by one"
+        )
+    constant = np.broadcast_to(array, (dim,)).copy()
+    constant.flags.writeable = False
+    return constant
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Arithmetic(Sampler):
+    """An operation on points, element by element."""
+
+    symbol: str
+    left: Sampler | np.ndarray
+    right: Sampler | np.ndarray
+
+    @property
+    def dim(self) -> int:
+        """See `Sampler.dim`."""
+        return max(one.dim if isinstance(one, Sampler) else len(one) for one in (self.left, self.right))
+
+    @property
+    def frame(self) -> Frame | None:
+        """Pixels if one side counts in them: noise on points in pixels is in pixels."""
+        frames = {one.frame for one in (self.left, self.right) if isinstance(one, Sampler)}
+        return "pixels" if "pixels" in frames else "unit" if "unit" in frames else None
+
+    @property
+    def discrete(self) -> tuple[bool, ...]:
+        """A column is counted if it is on every side."""
+        sides = [one for one in (self.left, self.right) if isinstance(one, Sampler)]
+        return tuple(all(one.discrete[column if one.dim > 1 else 0] for one in sides) for column in range(self.dim))
+
+    def draw(self, bits: Bits, positions: np.ndarray) -> np.ndarray:
+        """See `Sampler.draw`."""
+        sides = [
+            one.draw(bits.child(name), positions) if isinstance(one, Sampler) else one
+            for name, one in (("left", self.left), ("right", self.right))
+        ]
+        try:
+            with np.errstate(all="ignore"):  # 1 / 0 is inf, as it is in NumPy; bounds refuse what is no number
+                return np.asarray(OPERATIONS[self.symbol](*sides))
+        except (TypeError, ValueError) as error:
+            raise PlanError(f"{self!r} cannot be computed: {error}") from error
+
+    @cached_property
+    def _affine(self) -> tuple[Sampler, np.ndarray, np.ndarray] | None:
+        """The sampler x, and factor and shift per column where this is factor * x + shift, factor never 0."""
+        factor: Any
+        shift: Any
+        if isinstance(self.left, Sampler) and isinstance(self.right, np.ndarray):
+            inner, constant = self.left, self.right
+            factor, shift = {"+": (1, constant), "-": (1, -constant), "*": (constant, 0)}.get(self.symbol, (0, 0))
+            if self.symbol == "/":
+                with np.errstate(divide="ignore"):
+                    factor = 1 / constant
+        elif isinstance(self.right, Sampler) and isinstance(self.left, np.ndarray):
+            inner, constant = self.right, self.left
+            factor, shift = {"+": (1, constant), "-": (-1, constant), "*": (constant, 0)}.get(self.symbol, (0, 0))
+        else:
+            return None
+        factor, shift = np.broadcast_to(factor, self.dim), np.broadcast_to(shift, self.dim)
+        usable = bool((factor != 0).all() and np.isfinite(factor).all() and np.isfinite(shift).all())
+        return (inner, factor, shift) if usable and inner.dim == self.dim else None
+
+    def log_density(self, points: np.ndarray) -> np.ndarray:
+        """See `Sampler.log_density`: known for a factor and a shift."""
+        if self._affine is None:
+            return super().log_density(points)
+        inner, factor, shift = self._affine
+        measured = ~np.array(inner.discrete)
+        return inner.log_density((points - shift) / factor) - np.log(np.abs(factor))[measured].sum()
+
+    def condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
+        """See `Sampler.condition`: the bounds taken back through a factor and a shift."""
+        if self._affine is None:
+            return None
+        inner, factor, shift = self._affine
+        edges = [(low - shift) / factor, (high - shift) / factor]
+        found = inner.condition(np.minimum(*edges), np.maximum(*edges))
+        if found is None:
+            return None
+        mass, law = found
+        sides = [law if one is inner else one for one in (self.left, self.right)]
+        return mass, Arithmetic(self.symbol, sides[0], sides[1], weight=self.weight)
+
+    def structure(self) -> tuple[Any, ...]:
+        """See `Sampler.structure`."""
+        return self.symbol, self.left, self.right
+
+    def __repr__(self) -> str:
+        sides = [f"({one!r})" if isinstance(one, Sampler) else str(one.tolist()) for one in (self.left, self.right)]
+        return f" {self.symbol} ".join(sides)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Applied(Sampler):
+    """A function of the points. It is tried on three points at once, so that a wrong one is refused here."""
+
+    inner: Sampler
+    function: Callable[[np.ndarray], np.ndarray]
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise PlanError(f"apply needs a function of points (n, {self.inner.dim}), received {shown(self.function)}")
+        _ = self.dim
+
+    @cached_property
+    def dim(self) -> int:
+        """Columns of what the function returns."""
+        return int(self.draw(Bits(0, stream="/trial"), np.arange(3)).shape[1])
+
+    @property
+    def frame(self) -> Frame | None:
+        """See `Sampler.frame`."""
+        return self.inner.frame
+
+    def draw(self, bits: Bits, positions: np.ndarray) -> np.ndarray:
+        """See `Sampler.draw`."""
+        points = self.inner.draw(bits, positions)
+        return as_columns(self.function(points), len(points), "apply", self.function)
+
+    def structure(self) -> tuple[Any, ...]:
+        """See `Sampler.structure`."""
+        return self.inner, self.function
+
+    def __repr__(self) -> str:
+        return f"({self.inner!r}).apply({getattr(self.function, '__name__', self.function)})"
+
+
+def as_columns(result: Any, num: int, what: str, function: Any) -> np.ndarray:
+    """What a user's function returned, as `(num, k)`.
+
+    Raises:
+        PlanError: another number of points.
+    """
+    array = np.asarray(result)
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.ndim != 2 or len(array) != num or array.shape[1] < 1:
+        raise PlanError(
+            f"{what}: {getattr(function, '__name__', function)} got {num} points and returned shape "
+            f"{np.shape(result)}, expected ({num},) or ({num}, k)"
+        )
+    return array

@@ -1,0 +1,151 @@
+"""Mixtures: each point is of one component, chosen by weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mtgen.errors import EmptySupportError, PlanError
+from mtgen.sampling.bits import Bits
+from mtgen.sampling.sampler import Frame, Sampler, as_sampler, common_frame
+from mtgen.sampling.shares import components
+from mtgen.sampling.values import joined
+from mtgen.settings import shown
+
+
+def mixture_of(parts: Sequence[Sampler]) -> Sampler:
+    """The mixture of samplers by weight; mixtures among them are taken apart, parts of weight 0 are left out.
+
+    Raises:
+        PlanError: parts of different dimension or frame.
+        EmptySupportError: all weights are 0.
+    """
+    dims = sorted({part.dim for part in parts})
+    if len(dims) > 1:
+        raise PlanError(
+            f"the parts of a mixture must have points of one dimension, received {' and '.join(map(str, dims))}: "
+            f"{' | '.join(map(repr, parts))}"
+        )
+    common_frame(list(parts), "a mixture")
+    flat: list[Sampler] = []
+    for part in parts:
+        if isinstance(part, Mixture):
+            scale = part.weight / sum(one.weight for one in part.parts)
+            flat += [one.reweighted(one.weight * scale) for one in part.parts]
+        else:
+            flat.append(part)
+    flat = [part for part in flat if part.weight > 0]
+    if not flat:
+        raise EmptySupportError(f"all weights of the mixture are 0: {' | '.join(map(repr, parts))}")
+    return flat[0] if len(flat) == 1 else Mixture(tuple(flat), weight=sum(part.weight for part in flat))
+
+
+def mix(*parts: Sampler | Mapping[str, Sampler]) -> Sampler:
+    """The mixture of all parts by their weights: `mix(a, b, c)` is `a | b | c`.
+
+    Args:
+        *parts: samplers over points, or over rows; or one dict of name -> sampler.
+
+    Raises:
+        PlanError: no parts, something else than samplers, or parts of different dimension.
+        EmptySupportError: all weights are 0.
+
+    Example:
+        >>> from mtgen import sampling as S
+        >>> S.mix(S.normal(), 0.5 & S.uniform()) == (S.normal() | 0.5 & S.uniform())
+        True
+    """
+    given: list[Any] = []
+    for part in parts:
+        given += part.values() if isinstance(part, Mapping) else [part]
+    made = [as_sampler(part) for part in given]
+    known = [part for part in made if part is not None]
+    if not given or len(known) < len(given):
+        wrong = next((value for value, one in zip(given, made, strict=True) if one is None), ())
+        raise PlanError(f"mix needs samplers, mix(a, b) or mix({{'name': a, ...}}); received {shown(wrong)}")
+    return known[0].mixture(known[1:]) if len(known) > 1 else known[0]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Mixture(Sampler):
+    """A mixture of two or more samplers of positive weight, none of them a mixture itself.
+
+    Shares are kept in blocks of positions where that is asked for; those of a mixture deeper inside are not.
+    """
+
+    parts: tuple[Sampler, ...]
+
+    @property
+    def dim(self) -> int:
+        """See `Sampler.dim`."""
+        return self.parts[0].dim
+
+    @property
+    def frame(self) -> Frame | None:
+        """See `Sampler.frame`."""
+        return common_frame(list(self.parts), "a mixture")
+
+    @property
+    def discrete(self) -> tuple[bool, ...]:
+        """A column is counted if it is in every part."""
+        return tuple(all(column) for column in zip(*(part.discrete for part in self.parts), strict=True))
+
+    @cached_property
+    def shares(self) -> np.ndarray:
+        """Share of each part, float64 `(k,)`, summing to 1."""
+        weights = np.array([part.weight for part in self.parts])
+        weights /= weights.max()  # so that sums neither overflow nor vanish
+        return weights / weights.sum()
+
+    def draw(self, bits: Bits, positions: np.ndarray) -> np.ndarray:
+        """See `Sampler.draw`."""
+        chosen = components(self.shares, bits.key("component"), positions, bits.block)
+        order = np.argsort(chosen, kind="stable")
+        edges = np.searchsorted(chosen[order], np.arange(len(self.parts) + 1))
+        inner = bits.independent()
+        drawn, places = [], []
+        for number, part in enumerate(self.parts):
+            here = order[edges[number] : edges[number + 1]]
+            if len(here):
+                drawn.append(part.draw(inner.child(number), positions[here]))
+                places.append(here)
+        if not drawn:
+            return self.parts[0].draw(inner.child(0), positions)
+        return joined(drawn, places, len(positions))
+
+    def log_density(self, points: np.ndarray) -> np.ndarray:
+        """See `Sampler.log_density`."""
+        kinds = {part.discrete for part in self.parts}
+        if len(kinds) > 1:
+            return super().log_density(points)
+        terms = np.stack([part.log_density(points) for part in self.parts]) + np.log(self.shares)[:, None]
+        most = terms.max(axis=0)
+        finite = np.where(np.isfinite(most), most, 0)
+        return np.asarray(finite + np.log(np.exp(terms - finite).sum(axis=0)))
+
+    def condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
+        """See `Sampler.condition`: each part under the condition, by its share times its probability."""
+        found = [part.condition(low, high) for part in self.parts]
+        inside = [one for one in found if one is not None]
+        if len(inside) < len(found):
+            return None
+        masses = self.shares * [mass for mass, _ in inside]
+        total = float(masses.sum())
+        if not total > 0:
+            return 0.0, self
+        kept = [law.reweighted(mass) for mass, (_, law) in zip(masses.tolist(), inside, strict=True) if mass > 0]
+        return total, mixture_of(kept).reweighted(self.weight)
+
+    def structure(self) -> tuple[Any, ...]:
+        """See `Sampler.structure`."""
+        return tuple(
+            (float(share), part.structure(), type(part).__name__)
+            for share, part in zip(self.shares, self.parts, strict=True)
+        )
+
+    def __repr__(self) -> str:
+        return " | ".join(f"{part.weight:g} & ({part!r})" for part in self.parts)
