@@ -10,6 +10,7 @@ import numpy as np
 
 from mtgen.batch import BadSample
 from mtgen.config import OnError
+from mtgen.cut import places_of
 from mtgen.dataset import Dataset
 from mtgen.draws import Draws
 from mtgen.errors import PlanError
@@ -17,8 +18,9 @@ from mtgen.gather import window_jobs
 from mtgen.gather.chunks import ChunkCache
 from mtgen.gather.reader import Reader
 from mtgen.gather.stager import Stager
+from mtgen.inputs.patches import BoundPatches
 from mtgen.metrics import Recorder
-from mtgen.pending import Job, Pending
+from mtgen.pending import Job, Pending, named_places
 from mtgen.picture import Decoder
 from mtgen.plan import Plan
 from mtgen.quarantine import Quarantine
@@ -93,6 +95,16 @@ class StepPlan:
             block=batching.batch_size,
             points=getattr(self.plan.sampler, "points", None),
         )
+
+    def places(self, step: int) -> dict[str, np.ndarray]:
+        """Where the patches of a step are cut; see `Loader.places`."""
+        rows, draws, fields = self.rows(step), self.draws(step), self.dataset.fields
+        found = {
+            number: places_of(one.bound, rows, draws)
+            for number, one in enumerate(fields)
+            if isinstance(one.bound, BoundPatches)
+        }
+        return named_places(fields, found)
 
     def rows_of(self, steps: range) -> list[np.ndarray]:
         """Rows of the filled slots of some steps, int64, one array per step.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import StoreError
-from mtgen.stores.base import ChunkedStore, OpenStore, native_dtype, touched_bytes
+from mtgen.stores.base import ChunkedStore, OpenStore, native_dtype, shape_of, touched_bytes
 from mtgen.waits import ProcessTurns
 
 
@@ -55,7 +55,7 @@ class ArrayStore(ChunkedStore):
 
     def window_bytes(self, size: Sequence[int]) -> int:
         """See `OpenStore.window_bytes`: what the object gives, and the chunks that it takes that from."""
-        shape, chunk = self.array_shape, getattr(self.array, "chunks", None)
+        shape, chunk = shape_of(self), getattr(self.array, "chunks", None)
         plain = isinstance(chunk, tuple) and len(chunk) == len(shape) and all(type(part) is int for part in chunk)
         touched = touched_bytes(shape, chunk, size, self.dtype) if plain and chunk else 0
         return touched + touched_bytes(shape, (1,) * len(shape), size, self.dtype)

@@ -182,6 +182,11 @@ def load_package(name: str, install: str, location: str) -> Any:
         ) from error
 
 
+def shape_of(store: Store) -> tuple[int, ...]:
+    """All axes of a store's array, rows first."""
+    return (store.num_rows, *store.row_shape)
+
+
 class OpenStore(ABC):
     """Base of all stores here: checks, closing and pickling; a subclass sets the attributes and fills buffers.
 
@@ -236,11 +241,6 @@ class OpenStore(ABC):
         if len(rows):
             self.fill(rows.astype(np.int64, copy=False), out)
 
-    @property
-    def array_shape(self) -> tuple[int, ...]:
-        """All axes of the array, rows first."""
-        return (self.num_rows, *self.row_shape)
-
     def window_bytes(self, size: Sequence[int]) -> int:
         """Bytes that one thread needs beside the buffer while it reads a window of a size, at most."""
         return self.scratch_bytes + 2 * self.chunk_rows * math.prod(self.row_shape) * self.dtype.itemsize
@@ -251,14 +251,15 @@ class OpenStore(ABC):
         Called from any thread, from many at once; the caller owns `out`. Only chunks that the window touches are read.
 
         Args:
-            low, high: bounds of the first axes, `0 <= low <= high <= length`.
+            low: first place along the first axes, >= 0.
+            high: the place after the last, `low <= high <= length`.
             out: writable, of the window's shape and the store's dtype, of any strides.
 
         Raises:
             StoreError: bounds or a buffer that do not fit, or values that cannot be read.
         """
         self.check_open()
-        shape = self.array_shape
+        shape = shape_of(self)
         bounds = list(zip(low, high, shape, strict=False))
         if len(low) != len(high) or len(low) > len(shape) or not all(0 <= a <= b <= length for a, b, length in bounds):
             raise StoreError(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import StoreError
-from mtgen.stores.base import ChunkedStore, OpenStore, load_package, touched_bytes
+from mtgen.stores.base import ChunkedStore, OpenStore, load_package, shape_of, touched_bytes
 from mtgen.waits import ProcessTurns
 
 
@@ -107,7 +107,7 @@ class Blosc2Store(ChunkedStore):
 
     def window_bytes(self, size: Sequence[int]) -> int:
         """See `OpenStore.window_bytes`: the window, and a chunk."""
-        whole = touched_bytes(self.array_shape, (1,) * len(self.array_shape), size, self.dtype)
+        whole = touched_bytes(shape_of(self), (1,) * len(shape_of(self)), size, self.dtype)
         return whole + math.prod(self.array.chunks) * self.dtype.itemsize
 
     def fill_window(self, window: tuple[slice, ...], out: np.ndarray) -> None:

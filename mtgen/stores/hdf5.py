@@ -16,7 +16,7 @@ import numpy as np
 
 from mtgen import plan
 from mtgen.errors import StoreError
-from mtgen.stores.base import OpenStore, load_package
+from mtgen.stores.base import OpenStore, load_package, shape_of, touched_bytes
 from mtgen.stores.container import Container
 from mtgen.waits import ProcessTurns
 
@@ -146,7 +146,7 @@ class HDF5Store(OpenStore):
 
     def window_bytes(self, size: Sequence[int]) -> int:
         """See `OpenStore.window_bytes`: the window, and a chunk as it is and as it is stored."""
-        whole = touched_bytes(self.array_shape, (1,) * len(self.array_shape), size, self.dtype)
+        whole = touched_bytes(shape_of(self), (1,) * len(shape_of(self)), size, self.dtype)
         return whole + 2 * math.prod(self.dataset.chunks or (0,)) * self.dtype.itemsize
 
     def fill_window(self, window: tuple[slice, ...], out: np.ndarray) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import StoreError
-from mtgen.stores.base import OpenStore, Store, load_package, touched_bytes
+from mtgen.stores.base import OpenStore, Store, load_package, shape_of, touched_bytes
 from mtgen.stores.container import KEY_ATTRIBUTE, KEY_MEMBER, Container
 from mtgen.stores.shard_metadata import sharded_array
 from mtgen.stores.sharded import METADATA_FILE, ShardedStore, read_metadata
@@ -229,9 +229,9 @@ class ZarrStore(OpenStore):
 
     def window_bytes(self, size: Sequence[int]) -> int:
         """See `OpenStore.window_bytes`: TensorStore reads and decodes all chunks of a window side by side."""
-        grid = self.array.chunk_layout.read_chunk.shape or self.array_shape
-        chunk = tuple(int(length or whole) for length, whole in zip(grid, self.array_shape, strict=True))
-        return 2 * touched_bytes(self.array_shape, chunk, size, self.dtype)
+        grid = self.array.chunk_layout.read_chunk.shape or shape_of(self)
+        chunk = tuple(int(length or whole) for length, whole in zip(grid, shape_of(self), strict=True))
+        return 2 * touched_bytes(shape_of(self), chunk, size, self.dtype)
 
     def fill_window(self, window: tuple[slice, ...], out: np.ndarray) -> None:
         """See `OpenStore.fill_window`."""
