@@ -122,8 +122,12 @@ class BoundVolumes:
         row = int(row)
         if not 0 <= row < len(self):
             raise TableError(f"row {row} was asked for, the table has rows 0 to {len(self) - 1}", row=row)
-        path = self._distinct[self.codes[row]]
+        path = self.given(row)
         return path if self._root is None else os.path.join(self._root, path)
+
+    def given(self, row: int) -> str:
+        """Path of a row's array as the table has it."""
+        return self._distinct[self.codes[row]]
 
     @contextmanager
     def lend(self, row: int) -> Iterator[Store]:
