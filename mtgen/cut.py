@@ -13,7 +13,7 @@ import numpy as np
 from mtgen.draws import Draws
 from mtgen.encoded import extension_mismatch
 from mtgen.errors import named
-from mtgen.inputs.patches import ArrayPatches, BoundPatches, PicturePatches
+from mtgen.inputs.bound_patches import ArrayPatches, BoundPatches, PicturePatches
 from mtgen.picture_windows import decode_windows
 from mtgen.room import Room
 from mtgen.waits import Note, silent

@@ -16,10 +16,10 @@ from mtgen import splits
 from mtgen.batch import Batch
 from mtgen.draws import Draws
 from mtgen.errors import PlanError, TableError
+from mtgen.inputs.bound_patches import BoundPatches
 from mtgen.inputs.classes import ClassNumbers, OneHot
 from mtgen.inputs.columns import BoundColumns, Target, Weight
 from mtgen.inputs.images import BoundImages
-from mtgen.inputs.patches import BoundPatches
 from mtgen.inputs.rows import BoundRows
 from mtgen.pending import Field, Role
 from mtgen.promises import FILES_PART

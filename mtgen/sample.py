@@ -12,8 +12,8 @@ from mtgen.cut import Reading, cut
 from mtgen.decode import decode
 from mtgen.draws import Draws
 from mtgen.errors import DecodeError, MtgenError, StoreError, named
+from mtgen.inputs.bound_patches import BoundPatches
 from mtgen.inputs.images import BoundImages
-from mtgen.inputs.patches import BoundPatches
 from mtgen.inputs.rows import BoundRows
 from mtgen.pending import Field, Pending
 from mtgen.room import Room

@@ -18,7 +18,7 @@ from mtgen.gather import window_jobs
 from mtgen.gather.chunks import ChunkCache
 from mtgen.gather.reader import Reader
 from mtgen.gather.stager import Stager
-from mtgen.inputs.patches import BoundPatches
+from mtgen.inputs.bound_patches import BoundPatches
 from mtgen.metrics import Recorder
 from mtgen.pending import Job, Pending, named_places
 from mtgen.picture import Decoder

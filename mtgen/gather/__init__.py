@@ -19,8 +19,8 @@ from mtgen.gather.reader import Reader
 from mtgen.gather.rows import row_jobs
 from mtgen.gather.stage import Stage
 from mtgen.gather.stager import Stager
+from mtgen.inputs.bound_patches import BoundPatches
 from mtgen.inputs.images import BoundImages
-from mtgen.inputs.patches import BoundPatches
 from mtgen.inputs.rows import BoundRows
 from mtgen.keep_plan import NOTHING
 from mtgen.metrics import Recorder

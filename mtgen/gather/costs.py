@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mtgen.gather.rows import PIECE_BYTES
+from mtgen.inputs.bound_patches import ArrayPatches, PicturePatches
 from mtgen.inputs.images import BoundImages
-from mtgen.inputs.patches import ArrayPatches, PicturePatches
 from mtgen.inputs.rows import BoundRows
 from mtgen.memory import Chunks
 from mtgen.pending import Field

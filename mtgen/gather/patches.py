@@ -13,7 +13,7 @@ from mtgen.errors import named
 from mtgen.gather.pictures import GROUP_PICTURES
 from mtgen.gather.reader import Reader
 from mtgen.gather.rows import PIECE_BYTES
-from mtgen.inputs.patches import BoundPatches, PicturePatches
+from mtgen.inputs.bound_patches import BoundPatches, PicturePatches
 from mtgen.pending import Job, Pending
 from mtgen.waits import Note
 

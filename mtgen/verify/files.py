@@ -10,9 +10,9 @@ import numpy as np
 
 from mtgen.dataset import Dataset
 from mtgen.errors import PlanError
+from mtgen.inputs.bound_patches import ArrayPatches, PicturePatches
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.patch_arrays import DiskArrays
-from mtgen.inputs.patches import ArrayPatches, PicturePatches
 from mtgen.inputs.rows import BoundRows
 from mtgen.inputs.volumes import BoundVolumes
 from mtgen.manifest import distinct, hashes_of, path_bytes

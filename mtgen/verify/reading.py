@@ -10,9 +10,9 @@ import numpy as np
 from mtgen.dataset import Dataset
 from mtgen.decode import decode
 from mtgen.errors import MtgenError, PlanError
+from mtgen.inputs.bound_patches import ArrayPatches, PicturePatches
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.patch_arrays import DiskArrays, StoreRows
-from mtgen.inputs.patches import ArrayPatches, PicturePatches
 from mtgen.inputs.rows import BoundRows
 from mtgen.stores import Store
 from mtgen.verify.files import File, Pictures, by_row, each

@@ -9,9 +9,9 @@ import numpy as np
 
 from mtgen.batch import Batch
 from mtgen.dataset import Dataset
+from mtgen.inputs.bound_patches import ArrayPatches, PicturePatches
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.patch_arrays import DiskArrays
-from mtgen.inputs.patches import ArrayPatches, PicturePatches
 from mtgen.inputs.rows import BoundRows
 from mtgen.loader import Loader
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from mtgen.inputs.bound_patches import PicturePatches
 from mtgen.inputs.images import BoundImages
-from mtgen.inputs.patches import PicturePatches
 from mtgen.spec import Spec
 
 WANTED_PIXELS = 128
