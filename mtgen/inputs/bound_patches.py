@@ -150,10 +150,9 @@ class ArrayPatches(BoundPatches):
         self._check_pad_value(arrays.dtype)
 
     def _check_pad_value(self, dtype: np.dtype) -> None:
-        value: Any = self.patches.pad_value
+        value = self.patches.pad_value
         try:
-            held = np.array(value).astype(dtype, casting="unsafe") if dtype.kind == "f" else dtype.type(value)
-            fits = bool(held == value) or dtype.kind == "f"
+            fits = dtype.kind == "f" or bool(dtype.type(value) == value)
         except (OverflowError, ValueError):
             fits = False
         if not fits:

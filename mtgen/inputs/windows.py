@@ -246,7 +246,7 @@ def _frame(sampler: Sampler) -> str:
 
 def _least(pixel: np.ndarray, shape: np.ndarray) -> np.ndarray:
     """Smallest share of the length that lies in a pixel."""
-    share = pixel / shape
+    share = np.nextafter(pixel / shape, -1)  # the quotient is rounded either way
     while (wrong := np.floor(share * shape) < pixel).any():
         share = np.where(wrong, np.nextafter(share, 2), share)
     return share
@@ -254,7 +254,7 @@ def _least(pixel: np.ndarray, shape: np.ndarray) -> np.ndarray:
 
 def _most(pixel: np.ndarray, shape: np.ndarray) -> np.ndarray:
     """Largest share of the length that lies in a pixel."""
-    share = (pixel + 1) / shape
+    share = np.nextafter((pixel + 1) / shape, 2)
     while (wrong := np.floor(share * shape) > pixel).any():
         share = np.where(wrong, np.nextafter(share, -1), share)
     return share
