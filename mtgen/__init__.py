@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from mtgen.inputs.classes import ClassNumbers, OneHot
     from mtgen.inputs.columns import Columns
     from mtgen.inputs.images import Images
+    from mtgen.inputs.patches import Patches
     from mtgen.inputs.rows import Rows
+    from mtgen.inputs.volumes import Volumes
     from mtgen.loader import Loader
     from mtgen.order_log import OrderLog
     from mtgen.packing import pack
@@ -41,12 +43,14 @@ __all__ = [
     "OnError",
     "OneHot",
     "OrderLog",
+    "Patches",
     "PictureCache",
     "Prefetch",
     "Recipe",
     "Rows",
     "Shard",
     "Splits",
+    "Volumes",
     "compat",
     "errors",
     "from_dataframe",
@@ -68,12 +72,14 @@ _HOMES = {
     "OnError": "mtgen.config",
     "OneHot": "mtgen.inputs.classes",
     "OrderLog": "mtgen.order_log",
+    "Patches": "mtgen.inputs.patches",
     "PictureCache": "mtgen.cache",
     "Prefetch": "mtgen.config",
     "Recipe": "mtgen.recipe",
     "Rows": "mtgen.inputs.rows",
     "Shard": "mtgen.plan",
     "Splits": "mtgen.dataset",
+    "Volumes": "mtgen.inputs.volumes",
     "from_dataframe": "mtgen.dataframe.loader",
     "open_store": "mtgen.stores",
     "pack": "mtgen.packing",

@@ -60,7 +60,8 @@ def check_num_processes(num_processes: object, num_pictures: int, num_workers: i
         return 0
     if not num_pictures:
         raise PlanError(
-            f"num_processes={number}, but the dataset has no pictures, and processes do nothing else: leave it out"
+            f"num_processes={number}, but the dataset has no pictures (patches are cut by threads), and processes do "
+            "nothing else: leave it out"
         )
     if num_workers < number:
         raise PlanError(
