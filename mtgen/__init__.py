@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mtgen.inputs.columns import Columns
     from mtgen.inputs.images import Images
     from mtgen.inputs.rows import Rows
+    from mtgen.joined import join
     from mtgen.loader import Loader
     from mtgen.order_log import OrderLog
     from mtgen.packing import pack
@@ -50,6 +51,7 @@ __all__ = [
     "compat",
     "errors",
     "from_dataframe",
+    "join",
     "open_store",
     "pack",
     "pack_images",
@@ -75,6 +77,7 @@ _HOMES = {
     "Shard": "mtgen.plan",
     "Splits": "mtgen.dataset",
     "from_dataframe": "mtgen.dataframe.loader",
+    "join": "mtgen.joined",
     "open_store": "mtgen.stores",
     "pack": "mtgen.packing",
     "pack_images": "mtgen.packing.images",

@@ -28,7 +28,7 @@ from mtgen.table import check_complete, check_table, column, digest_values
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Root:
+class Root:
     """What all splits of one dataset share."""
 
     table: pd.DataFrame
@@ -83,7 +83,7 @@ class Dataset:
         fields = [*_input_fields(inputs, table), *_target_fields(targets, table)]
         names = [field.name for field in fields if field.role == "target"]
         fields += _weight_fields(weight, table, names)
-        self._root = _Root(table=table, fields=tuple(fields))
+        self._root = Root(table=table, fields=tuple(fields))
         self.rows = np.arange(len(table))
         self.rows.flags.writeable = False
 

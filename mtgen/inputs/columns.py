@@ -151,6 +151,16 @@ class BoundColumns:
         self._settings = settings
         self._digests = digests
 
+    @classmethod
+    def stacked(cls, parts: Sequence[Any]) -> BoundColumns:
+        """The columns of several tables, of one spec and the same classes, one below the other."""
+        return BoundColumns(
+            np.concatenate([part._values for part in parts]),
+            settings={"joined": [part.settings() for part in parts]},
+            digests=[],
+            classes=parts[0].classes,
+        )
+
     @property
     def num_classes(self) -> int | None:
         """Classes of a target of class numbers; else one more than the largest of single integers >= 0; else None."""

@@ -37,9 +37,10 @@ def read_everything(dataset: Dataset, num_workers: int | None, progress: bool) -
             num_checked += len(pictures)
             problems += by_row(pictures, wrong)
         elif isinstance(one.bound, BoundRows):
-            num_blocks, lost = _lost_rows(one.bound, f"read {one.name}", num_workers, progress)
-            num_checked += num_blocks
-            problems += _rows_of_lost(one.bound, lost)
+            for first, member in one.bound.members:
+                num_blocks, lost = _lost_rows(member, f"read {one.name}", num_workers, progress)
+                num_checked += num_blocks
+                problems += _rows_of_lost(member, lost, first)
     if not num_checked:
         raise PlanError("the dataset has neither pictures nor stores: there is nothing to read")
     return Report(num_checked=num_checked, problems=tuple(problems))
@@ -81,8 +82,11 @@ def _lost_rows(bound: BoundRows, what: str, num_workers: int | None, progress: b
     return len(starts), [lost for several in found for lost in several]
 
 
-def _rows_of_lost(bound: BoundRows, lost: list[_Lost]) -> Iterator[Problem]:
-    """A line for each table row whose store row is lost; one without a row for what no table row needs."""
+def _rows_of_lost(bound: BoundRows, lost: list[_Lost], first: int) -> Iterator[Problem]:
+    """A line for each table row whose store row is lost; one without a row for what no table row needs.
+
+    Rows are counted from `first`.
+    """
     if not lost:
         return
     location = bound.store.location
@@ -92,7 +96,7 @@ def _rows_of_lost(bound: BoundRows, lost: list[_Lost]) -> Iterator[Problem]:
     hit = (among >= 0) & (store_rows < stops[among])
     for row in np.flatnonzero(hit).tolist():
         one = lost[int(among[row])]
-        yield Problem(row, location, f"store row {int(store_rows[row])} is lost: {one.error}")
+        yield Problem(first + row, location, f"store row {int(store_rows[row])} is lost: {one.error}")
     for number in np.setdiff1d(np.arange(len(lost)), among[hit]).tolist():
         one = lost[number]
         yield Problem(None, location, f"store rows {one.start} to {one.stop - 1} are lost: {one.error}")

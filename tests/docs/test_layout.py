@@ -56,6 +56,7 @@ PUBLIC = [
     "compat",
     "errors",
     "from_dataframe",
+    "join",
     "open_store",
     "pack",
     "pack_images",
