@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mtgen.dataframe.loader import from_dataframe
     from mtgen.dataset import Dataset, Splits
     from mtgen.errors import MtgenError
+    from mtgen.inputs.class_weights import ClassWeights
     from mtgen.inputs.classes import ClassNumbers, OneHot
     from mtgen.inputs.columns import Columns
     from mtgen.inputs.images import Images
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Batch",
     "ClassNumbers",
+    "ClassWeights",
     "Columns",
     "Dataset",
     "Images",
@@ -62,6 +64,7 @@ __all__ = [
 _HOMES = {
     "Batch": "mtgen.batch",
     "ClassNumbers": "mtgen.inputs.classes",
+    "ClassWeights": "mtgen.inputs.class_weights",
     "Columns": "mtgen.inputs.columns",
     "Dataset": "mtgen.dataset",
     "Images": "mtgen.inputs.images",

@@ -251,6 +251,11 @@ class BoundOneHot(BoundColumns):
         self.spec = Spec(shape=(len(classes),), dtype=dtype)
         self._ends = ends
 
+    @property
+    def num_rows(self) -> int:
+        """Rows of the root table."""
+        return len(self._ends) - 1
+
     @classmethod
     def stacked(cls, parts: Sequence[Any]) -> BoundOneHot:
         """See `BoundColumns.stacked`."""

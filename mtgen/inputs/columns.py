@@ -151,6 +151,11 @@ class BoundColumns:
         self._settings = settings
         self._digests = digests
 
+    @property
+    def num_rows(self) -> int:
+        """Rows of the root table."""
+        return len(self._values)
+
     @classmethod
     def stacked(cls, parts: Sequence[Any]) -> BoundColumns:
         """The columns of several tables, of one spec and the same classes, one below the other."""

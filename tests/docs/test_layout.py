@@ -39,6 +39,7 @@ HOMES = {f"mtgen/adapters/{name}.py": name for name in ("keras", "tensorflow", "
 PUBLIC = [
     "Batch",
     "ClassNumbers",
+    "ClassWeights",
     "Columns",
     "Dataset",
     "Images",
