@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
-import numpy as np
 import pandas as pd
 
 from mtgen.errors import TableError
 from mtgen.inputs.weights import bind_weights, check_targets, multiply
 from mtgen.pending import Field
 from mtgen.settings import shown
+
+if TYPE_CHECKING:
+    from mtgen.dataset import Dataset
 
 
 def weight_fields(weight: Any, table: pd.DataFrame, fields: Iterable[Field]) -> list[Field]:
@@ -27,9 +29,6 @@ def weight_fields(weight: Any, table: pd.DataFrame, fields: Iterable[Field]) -> 
 
 class Weighted:
     """What a `Dataset` offers to weight its samples; a part of it, kept here for its length."""
-
-    _root: Any
-    rows: np.ndarray
 
     def with_weight(self, weight: Any, *, targets: str | Sequence[str] | None = None) -> Self:
         """The same dataset with every weight multiplied by another; where there was none, it counts as 1.
@@ -50,8 +49,8 @@ class Weighted:
             >>> data.with_weight(0.5).fetch([0, 1]).weight.tolist()
             [1.5, 2.0]
         """
-        fields, table = self._root.fields, self._root.table
-        known = _targets(fields)
+        data = cast("Dataset", self)
+        known = _targets(data.fields)
         if targets is not None:
             names = [targets] if isinstance(targets, str) else targets
             if not isinstance(names, Sequence):
@@ -60,13 +59,13 @@ class Weighted:
             if isinstance(weight, dict):
                 raise TableError("a dict of weights names its targets already: leave targets= out")
             weight = dict.fromkeys(names, weight)
-        old = {field.name: field.bound for field in fields if field.role == "weight"}
-        made = multiply(old, bind_weights(weight, table, known, np.asarray(self.rows)), list(known))
-        kept = [field for field in fields if field.role != "weight"]
+        old = {field.name: field.bound for field in data.fields if field.role == "weight"}
+        made = multiply(old, bind_weights(weight, data.table, known, data.rows), list(known))
+        kept = [field for field in data.fields if field.role != "weight"]
         weights = [Field(role="weight", name=name, bound=bound) for name, bound in made.items()]
-        other: Self = self._with_rows(self.rows)  # type: ignore[attr-defined]
-        other._root = replace(self._root, fields=(*kept, *weights))
-        return other
+        other = data._with_rows(data.rows)
+        other._root = replace(data._root, fields=(*kept, *weights))
+        return cast("Self", other)
 
 
 def _targets(fields: Iterable[Field]) -> dict[str, Any]:

@@ -126,8 +126,9 @@ class KerasDataset(keras.utils.PyDataset):
         """Keras takes it for one output only, and does not look here: it would read several targets as one array."""
         if getattr(adapter, "class_weight", None) is not None and len(self.structure.targets) > 1:
             raise PlanError(
-                f"fit(class_weight=...) is for models of one output, and there are targets {list(self.structure.targets)}. "
-                "Give each its own weights: data.with_weight({target: mtgen.ClassWeights({class: weight}), ...})"
+                "fit(class_weight=...) is for models of one output, and there are targets "
+                f"{list(self.structure.targets)}. Give each its own weights: "
+                "data.with_weight({target: mtgen.ClassWeights({class: weight}), ...})"
             )
 
 
