@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -233,9 +232,7 @@ def test_points_that_come_with_the_rows() -> None:
     """The seam for `rows @ points`: row and position give the sampler."""
     data = one_input(telling(40, 40), None, (1, 1))
     rows, positions = np.array([3, 3, 5]), np.array([10, 11, 12])
-    draws = Draws(
-        seed=0, epoch=0, positions=positions, points=lambda row, position: Always((row, position), "pixels")
-    )
+    draws = Draws(seed=0, epoch=0, positions=positions, points=lambda row, position: Always((row, position), "pixels"))
     assert data.fetch(rows, draws).places["patch"].tolist() == [[3, 10], [3, 11], [5, 12]]
     with pytest.raises(mtgen.MtgenError, match=r"no sampler of their own.*rows @ points"):
         data.fetch([0])
