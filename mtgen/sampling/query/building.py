@@ -180,9 +180,10 @@ class _Builder:
         return nodes.Between(term, low, high, len(str(token).split()) == 2, place=place)
 
     def _chain(self, parts: list[Any], place: Place) -> Node:
-        first, rest = parts[0], tuple(zip(map(str, parts[1::2]), parts[2::2], strict=True))
+        first: Node = parts[0]
+        rest: tuple[tuple[str, Node], ...] = tuple(zip(map(str, parts[1::2]), parts[2::2], strict=True))
         if isinstance(first, nodes.Chain) and _LEVEL[first.rest[0][0]] == _LEVEL[rest[0][0]]:
-            first, rest = first.first, (*first.rest, *rest)  # (a - b) - c says what a - b - c says
+            rest, first = (*first.rest, *rest), first.first  # (a - b) - c says what a - b - c says
         return nodes.Chain(first, rest, place=place)
 
     def _minus(self, parts: list[Any], place: Place) -> Node:

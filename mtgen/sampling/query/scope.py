@@ -12,7 +12,7 @@ import pandas as pd
 from mtgen.errors import QueryError
 from mtgen.sampling.query import nodes
 from mtgen.sampling.query.columns import CellError, Column
-from mtgen.sampling.query.globs import hits
+from mtgen.sampling.query.globs import hits, same
 from mtgen.sampling.query.nodes import Node
 from mtgen.sampling.query.places import Place, near, refusal
 from mtgen.sampling.query.values import Lists, Nothing, Numbers, Texts, Truths, Value, constant_text
@@ -34,7 +34,7 @@ class _Met:
     def among(self, names: np.ndarray) -> bool:
         """Whether it is one of these."""
         if self.exact:
-            return bool(np.any(names == self.asked.text)) if len(names) else False
+            return bool(same(names, self.asked.text).any())
         return bool(hits(names, self.asked).any())
 
 
