@@ -13,6 +13,7 @@ import pytest
 from mtgen.errors import QueryError
 from mtgen.sampling import query
 from mtgen.sampling.query import evaluation, scope
+from mtgen.sampling.query.columns import Column
 
 pa = pytest.importorskip("pyarrow")
 
@@ -73,6 +74,7 @@ def test_texts(values: pd.Series) -> None:
         pd.Series(WHOLE, dtype="Int64"),
         pd.Series(WHOLE, dtype="UInt8"),
         pd.Series(WHOLE, dtype="Float32"),
+        pd.Series(WHOLE, dtype="float64").astype(pd.SparseDtype("float64")),
         pd.Series(WHOLE, dtype="category"),
         arrow(WHOLE, pa.int16()),
         arrow(WHOLE, pa.uint64()),
@@ -292,6 +294,23 @@ def test_the_block_size_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None
         for text, mask in zip(texts, whole, strict=True):
             assert np.array_equal(query.parse_condition(text).mask(table, rows), mask)
         assert np.array_equal(query.parse_clause("ORDER BY t DESC, x").chosen(table, rows), order)
+
+
+def test_a_column_is_read_once_for_each_block_however_often_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "BLOCK_ROWS", 4)
+    table = pd.DataFrame({"c": [["a", "b"], ["c"]] * 5, "x": range(10)})
+    read: list[tuple[str, list[int]]] = []
+    at = Column.at
+
+    def counted(column: Column, places: np.ndarray) -> Any:
+        read.append((column.name, places.tolist()))
+        return at(column, places)
+
+    monkeypatch.setattr(Column, "at", counted)
+    text = "max_weight(contains(c, 'a'): 3, contains(c, 'b'): x, contains(c, 'c') AND x > 2: 2, True: 1)"
+    query.parse_weights(text).values(table, np.arange(10))
+    blocks = [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert sorted(read) == sorted((name, block) for name in ("c", "x") for block in blocks)
 
 
 def test_a_name_that_occurs_in_other_rows_only_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
