@@ -37,7 +37,7 @@ class Column:
     """
 
     def __init__(self, series: pd.Series[Any], name: str, classes: Sequence[str] | None) -> None:
-        self.name, self.dtype = name, str(series.dtype)
+        self.name, self.dtype = name, short_dtype(series.dtype)
         self.classes = None if classes is None else tuple(map(str, classes))
         self._array: Any = series.to_numpy() if isinstance(series.dtype, np.dtype) else series.array
 
@@ -147,6 +147,12 @@ class Column:
 
     def _lists(self, lengths: np.ndarray, flat: Any, missing: np.ndarray, levels: int) -> Lists:
         return Lists(lengths, self._value(flat, levels - 1), missing if missing.any() else None)
+
+
+def short_dtype(dtype: object) -> str:
+    """A dtype for a message; those of Arrow can be as long as a page."""
+    text = str(dtype)
+    return text if len(text) <= 60 else text[:60] + "..."
 
 
 def _flat(held: np.ndarray, total: int) -> np.ndarray:

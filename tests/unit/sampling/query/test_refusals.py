@@ -153,6 +153,11 @@ def test_of_a_long_text_the_part_around_the_place_is_shown() -> None:
         ("age = " + "[" * 10_000, "nested deeper than 60 levels"),
         ("contains(" * 2_000, "nested deeper than 60 levels"),
         ("findings" + "[0]" * 6_000 + " = 'a'", "nested deeper than 60 levels"),
+        ("name = '" + "x" * 15_000 + "'", "never has the value 'xxx"),
+        ("x" * 15_000 + " = 1", "the table has no column 'xxx"),
+        ("x" * 15_000 + "(age)", "there is no function 'xxx"),
+        ("x" * 15_000 + "(age: 1)", "takes no pairs"),
+        ("age " + "x" * 15_000, "expected an operator"),
         ("name LIKE '" + "*a" * 600 + "'", "1,000 characters at most"),
     ],
 )
