@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 import mtgen
 from mtgen.config import Prefetch
 from mtgen.draws import Draws
-from mtgen.inputs.windows import _least, _most
 from mtgen.plan import Shard
 from mtgen.sampling import mix
 from tests.support.points import Always, Uniform, make_photo, telling, window
@@ -73,15 +72,6 @@ def test_windows_are_slices(cut: tuple[np.ndarray, tuple[int, ...], str, Any], s
             plain = data.fetch(batch.rows, drawn(loader, step))
             assert plain.inputs["patch"].tobytes() == batch.inputs["patch"].tobytes()
             np.testing.assert_array_equal(plain.places["patch"], starts)
-
-
-@given(st.integers(1, 2**40), st.data())
-def test_the_bounds_of_pixels_in_the_unit_frame_are_exact(length: int, data: st.DataObject) -> None:
-    pixel = np.array([data.draw(st.integers(0, length - 1))])
-    shape = np.array([length])
-    low, high = _least(pixel, shape), _most(pixel, shape)
-    assert np.floor(low * shape) == pixel == np.floor(high * shape)
-    assert np.floor(np.nextafter(low, -1) * shape) < pixel < np.floor(np.nextafter(high, 2) * shape)
 
 
 @pytest.mark.parametrize("lengths", [None, (6, 5)])
@@ -233,9 +223,7 @@ def test_points_that_come_with_the_rows() -> None:
     """The seam for `rows @ points`: row and position give the sampler."""
     data = one_input(telling(40, 40), None, (1, 1))
     rows, positions = np.array([3, 3, 5]), np.array([10, 11, 12])
-    draws = Draws(
-        seed=0, epoch=0, positions=positions, points=lambda row, position: Always((row, position), "pixels")
-    )
+    draws = Draws(seed=0, epoch=0, positions=positions, points=lambda row, position: Always((row, position), "pixels"))
     assert data.fetch(rows, draws).places["patch"].tolist() == [[3, 10], [3, 11], [5, 12]]
     with pytest.raises(mtgen.MtgenError, match=r"no sampler of their own.*rows @ points"):
         data.fetch([0])

@@ -1,0 +1,106 @@
+"""Patches with the laws over places: crops, labels, shares in every batch, grids that are put together again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mtgen
+from mtgen import sampling as S
+from mtgen.errors import PlanError, StoreError
+from mtgen.plan import Shard
+from tests.support.points import Uniform, telling, window
+
+pytestmark = pytest.mark.usefixtures("no_thread_left")
+
+CUBE = telling(20, 24, 28)
+
+
+def table(num_rows: int) -> pd.DataFrame:
+    return pd.DataFrame({"label": np.arange(num_rows)})
+
+
+def patches(source: Any, sampler: Any, size: Any = None, **settings: Any) -> mtgen.Patches:
+    return mtgen.Patches(source, sampler, size, **settings)
+
+
+@pytest.mark.parametrize("border", ["inside", "shift", "pad"])
+def test_a_crop_is_cut_where_its_points_would_be(border: Any) -> None:
+    """Size and border may be said by the crop or by the patches, and the places are the same."""
+    inputs = {
+        "crop": patches(CUBE, Uniform(3).crop((4, 5, 6), border)),
+        "points": patches(CUBE, Uniform(3), (4, 5, 6), border=border),
+    }
+    batch = mtgen.Dataset(table(200), inputs, "label").fetch(np.arange(200))
+    np.testing.assert_array_equal(batch.places["crop"], batch.places["points"])
+    for start, patch in zip(batch.places["crop"], batch.inputs["crop"], strict=True):
+        np.testing.assert_array_equal(patch, window(CUBE, start, (4, 5, 6)))
+
+
+def test_what_contradicts_a_crop_is_refused() -> None:
+    crop = Uniform(3).crop((4, 5, 6), "pad")
+    with pytest.raises(PlanError, match=r"patches have size \(4, 4, 4\), .* gives windows of \(4, 5, 6\)"):
+        patches(CUBE, crop, (4, 4, 4))
+    with pytest.raises(PlanError, match="border='shift', but .* says 'pad'"):
+        patches(CUBE, crop, border="shift")
+    seen = np.zeros((9, 9), bool)
+    seen[4, 4] = True
+    data = mtgen.Dataset(table(2), {"patch": patches(telling(9, 10), S.touching(seen, 3))}, "label")
+    with pytest.raises(StoreError, match=r"mask of shape \(9, 9\), and the array has \(9, 10\)"):
+        data.fetch([0])
+
+
+@pytest.mark.parametrize("num_workers", [0, 3])
+@pytest.mark.parametrize("shard", [Shard(), Shard(1, 3)], ids=str)
+def test_every_batch_has_its_share_of_positives(num_workers: int, shard: Shard) -> None:
+    seen = np.zeros(CUBE.shape, bool)
+    seen[3:6, 20:22, 5] = True
+    size = (4, 4, 4)
+    sampler = 0.25 & S.touching(seen, size) | 0.75 & S.touching(seen, size, at_most=0)
+    inputs = {"patch": patches(CUBE, sampler)}
+    targets = {"mask": patches(seen, sampler), "label": "label"}
+    data = mtgen.Dataset(table(60), inputs, targets)
+    with mtgen.Loader(data, 8, seed=1, num_workers=num_workers, shard=shard, drop_last=True) as loader:
+        found = [batch.targets["mask"].any(axis=(1, 2, 3)) for batch in loader.steps(0, 6)]
+    assert [int(one.sum()) for one in found] == [2] * 6
+    assert len({one.tobytes() for one in found}) > 2  # and not always the same slots
+
+
+def test_labels_of_each_picture_keep_their_shares(tmp_path: Path) -> None:
+    """Foreground is one voxel in thousands, in another place of each scan, and every second patch is centred on it."""
+    rng = np.random.default_rng(0)
+    masks, paths = [], []
+    for row in range(6):
+        mask = np.zeros((12 + row, 14, 16), np.uint8)
+        mask[tuple(rng.integers(3, length - 3) for length in mask.shape)] = 1
+        np.save(tmp_path / f"{row}.npy", mask)
+        masks.append(mask)
+        paths.append(f"{row}.npy")
+
+    def half(row: int) -> Any:
+        return S.labels(masks[row], {0: 0.5, 1: 0.5})
+
+    frame = pd.DataFrame({"label": np.arange(6), "scan": paths})
+    scans = mtgen.Volumes("scan", root=tmp_path)
+    data = mtgen.Dataset(frame, {"scan": patches(scans, half, (5, 5, 5))}, "label")
+    with mtgen.Loader(data, 6, num_workers=2) as loader:
+        centred = [batch.inputs["scan"][:, 2, 2, 2].astype(bool) for batch in loader.steps(0, 60)]
+    share = np.concatenate(centred).mean()
+    assert abs(share - 0.5) < 5 * 0.5 / 360**0.5
+
+
+@pytest.mark.parametrize("how", ["mean", "crop", "hann"])
+def test_a_grid_is_cut_and_put_together_again(tmp_path: Path, how: Any) -> None:
+    np.save(tmp_path / "cube.npy", CUBE)
+    tiles = S.grid(CUBE.shape, (8, 9, 10), overlap=(2, 3, 4))
+    inputs = {"patch": patches(str(tmp_path / "cube.npy"), tiles)}
+    data = mtgen.Dataset(table(len(tiles)), inputs)
+    with mtgen.Loader(data, 7, shuffle=False, num_workers=3) as loader:
+        starts = np.concatenate([loader.places(step)["patch"] for step in range(loader.steps_per_epoch)])
+        pieces = np.concatenate([batch.inputs["patch"] for batch in loader.epoch(0)]).astype(np.float64)
+    np.testing.assert_array_equal(starts, tiles.starts())
+    np.testing.assert_allclose(S.stitch(pieces, tiles, how, starts=starts), CUBE, rtol=1e-12)
