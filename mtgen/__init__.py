@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from mtgen.dataframe.loader import from_dataframe
     from mtgen.dataset import Dataset, Splits
     from mtgen.errors import MtgenError
+    from mtgen.inputs.class_weights import ClassWeights
     from mtgen.inputs.classes import ClassNumbers, OneHot
     from mtgen.inputs.columns import Columns
     from mtgen.inputs.images import Images
     from mtgen.inputs.patches import Patches
     from mtgen.inputs.rows import Rows
     from mtgen.inputs.volumes import Volumes
+    from mtgen.joined import join
     from mtgen.loader import Loader
     from mtgen.order_log import OrderLog
     from mtgen.packing import pack
@@ -35,6 +37,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Batch",
     "ClassNumbers",
+    "ClassWeights",
     "Columns",
     "Dataset",
     "Images",
@@ -54,6 +57,7 @@ __all__ = [
     "compat",
     "errors",
     "from_dataframe",
+    "join",
     "open_store",
     "pack",
     "pack_images",
@@ -64,6 +68,7 @@ __all__ = [
 _HOMES = {
     "Batch": "mtgen.batch",
     "ClassNumbers": "mtgen.inputs.classes",
+    "ClassWeights": "mtgen.inputs.class_weights",
     "Columns": "mtgen.inputs.columns",
     "Dataset": "mtgen.dataset",
     "Images": "mtgen.inputs.images",
@@ -81,6 +86,7 @@ _HOMES = {
     "Splits": "mtgen.dataset",
     "Volumes": "mtgen.inputs.volumes",
     "from_dataframe": "mtgen.dataframe.loader",
+    "join": "mtgen.joined",
     "open_store": "mtgen.stores",
     "pack": "mtgen.packing",
     "pack_images": "mtgen.packing.images",

@@ -18,7 +18,7 @@ from mtgen.draws import Draws
 from mtgen.errors import PlanError, TableError
 from mtgen.inputs.bound_patches import BoundPatches
 from mtgen.inputs.classes import ClassNumbers, OneHot
-from mtgen.inputs.columns import BoundColumns, Target, Weight
+from mtgen.inputs.columns import BoundColumns, Target
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
 from mtgen.pending import Field, Role
@@ -28,10 +28,11 @@ from mtgen.sampling.row_plans.dataset_rows import DatasetRows, dataset_rows
 from mtgen.settings import check_kind, shown
 from mtgen.spec import Spec
 from mtgen.table import check_complete, check_table, column, digest_values
+from mtgen.weighting import Weighted, weight_fields
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Root:
+class Root:
     """What all splits of one dataset share."""
 
     table: pd.DataFrame
@@ -51,7 +52,7 @@ class _Root:
         return digests
 
 
-class Dataset:
+class Dataset(Weighted):
     """What a sample is; nothing running, nothing read but what the checks need.
 
     Immutable and picklable; any thread. The table is not copied: do not change it afterwards.
@@ -61,7 +62,8 @@ class Dataset:
         inputs: name -> `Images`, `Rows`, `Columns` or `Patches`.
         targets: a column, or name -> column, or name -> list of columns, or name -> `OneHot`, `ClassNumbers`, `Rows`,
             `Images` or `Patches`; None for prediction.
-        weight: a column with sample weights, or target name -> column; None for equal weights.
+        weight: what each sample counts in the loss: a column, `ClassWeights`, a number, an array or Series with a
+            value per row, or a list of these, to multiply; or target name -> such a weight; None for equal weights.
 
     Raises:
         TableError: a column that is missing or cannot be used.
@@ -80,13 +82,12 @@ class Dataset:
         table: pd.DataFrame,
         inputs: Mapping[str, Any],
         targets: str | OneHot | ClassNumbers | Mapping[str, Any] | None = None,
-        weight: str | Mapping[str, str] | None = None,
+        weight: Any = None,
     ) -> None:
         check_table(table)
         fields = [*_input_fields(inputs, table), *_target_fields(targets, table)]
-        names = [field.name for field in fields if field.role == "target"]
-        fields += _weight_fields(weight, table, names)
-        self._root = _Root(table=table, fields=tuple(fields))
+        fields += weight_fields(weight, table, fields)
+        self._root = Root(table=table, fields=tuple(fields))
         self._rows = np.arange(len(table))
         self._rows.flags.writeable = False
 
@@ -369,18 +370,6 @@ def _single_name(targets: object) -> str:
             'For several columns as one target write {"name": ["a", "b"]}'
         )
     return targets
-
-
-def _weight_fields(weight: str | Mapping[str, str] | None, table: pd.DataFrame, targets: list[str]) -> list[Field]:
-    if weight is None:
-        return []
-    if isinstance(weight, str):
-        return [_field("weight", "", Weight(weight), table)]
-    check_kind("weight", weight, Mapping, "a column, or a dict of target name -> column", TableError)
-    unknown = set(weight) - set(targets)
-    if unknown or not weight:
-        raise TableError(f"weight names targets {list(weight)}; the targets are {targets}")
-    return [_field("weight", name, Weight(value), table) for name, value in weight.items()]
 
 
 def _field(role: Role, name: object, value: Any, table: pd.DataFrame) -> Field:

@@ -224,17 +224,32 @@ class BoundImages:
         """Shape and dtype of one delivered picture, without the batch axis."""
         return self.recipe.spec
 
+    @property
+    def members(self) -> tuple[tuple[int, BoundImages], ...]:
+        """First row and pictures of each part that these were joined from; these alone where they are whole."""
+        return ((0, self),)
+
+    def member(self, row: int) -> BoundImages:
+        """Which of `members` has the row."""
+        return self
+
+    def like(self, make: Callable[[BoundImages], BoundImages]) -> BoundImages:
+        """The same rows with other pictures, made from each of `members`."""
+        return make(self)
+
     def path(self, row: int) -> str:
         """Path of a row's file, root joined.
 
         Raises:
             TableError: the table has no such row.
         """
-        row = int(row)
-        if not 0 <= row < len(self):
-            raise TableError(f"row {row} was asked for, the table has rows 0 to {len(self) - 1}", row=row)
+        self._check_row(row)
         path = self._given(row)
         return path if self._root is None else os.path.join(self._root, path)
+
+    def _check_row(self, row: int) -> None:
+        if not 0 <= row < len(self):
+            raise TableError(f"row {row} was asked for, the table has rows 0 to {len(self) - 1}", row=int(row))
 
     @property
     def base(self) -> str:

@@ -84,6 +84,11 @@ def parts_of(dataset: Dataset) -> list[Sequence[File]]:
     """The files of each input and target that has some."""
     parts: list[Sequence[File]] = []
     for one in dataset.fields:
+        if isinstance(one.bound, BoundImages | BoundRows) and len(one.bound.members) > 1:
+            raise PlanError(
+                f"{one.role} {one.name!r} is joined of {len(one.bound.members)} parts, and a manifest is of the files "
+                "of one: verify each dataset that was joined, with its own manifest; its inputs keep theirs when joined"
+            )
         if isinstance(one.bound, BoundImages):
             parts.append(Pictures(one.bound))
         elif isinstance(one.bound, PicturePatches):

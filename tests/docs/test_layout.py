@@ -39,6 +39,7 @@ HOMES = {f"mtgen/adapters/{name}.py": name for name in ("keras", "tensorflow", "
 PUBLIC = [
     "Batch",
     "ClassNumbers",
+    "ClassWeights",
     "Columns",
     "Dataset",
     "Images",
@@ -58,6 +59,7 @@ PUBLIC = [
     "compat",
     "errors",
     "from_dataframe",
+    "join",
     "open_store",
     "pack",
     "pack_images",
