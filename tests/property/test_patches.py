@@ -97,7 +97,7 @@ def test_inside_keeps_the_shares_of_a_mixture() -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> mtgen.Dataset:
-    """A train split with patches of pictures, of a cube, and of rows of a store, beside a mask of the pictures' kind."""
+    """A train split with patches of pictures, of a cube, and of rows of a store, and a mask of the pictures."""
     folder = tmp_path_factory.mktemp("photos")
     for number in range(7):
         make_photo(folder / f"{number}.png", 20 + number, 31 - number, orientation=1 + number)
