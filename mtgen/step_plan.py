@@ -93,7 +93,7 @@ class StepPlan:
             epoch=epoch,
             positions=batching.positions(step_in_epoch),
             block=batching.batch_size,
-            points=getattr(self.plan.sampler, "points", None),
+            points=getattr(self.plan.sampler, "points_of", None),
         )
 
     def places(self, step: int) -> dict[str, np.ndarray]:

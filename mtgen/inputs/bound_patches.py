@@ -88,7 +88,7 @@ class BoundPatches:
         return {
             "kind": "patches",
             "size": list(cutting.size),
-            "border": cutting.border,
+            "border": None if cutting.border == "inside" else cutting.border,
             "stream": cutting.stream,
             "fixed": cutting.fixed,
             "pad_value": repr(self.patches.pad_value),

@@ -16,8 +16,9 @@ from mtgen.inputs.images import Images
 from mtgen.inputs.patch_arrays import DiskArrays, PatchArrays, SharedArray, StoreRows
 from mtgen.inputs.rows import Rows
 from mtgen.inputs.volumes import Volumes
-from mtgen.inputs.windows import BORDERS, Border, Cutting, Places
+from mtgen.inputs.windows import Cutting, Places
 from mtgen.recipe import check_choice
+from mtgen.sampling.places.windows import BORDERS, Border
 from mtgen.sampling.sampler import Sampler
 from mtgen.settings import check_flag, check_whole, shown
 from mtgen.stores import Store, open_store
@@ -107,10 +108,12 @@ class Patches:
             PlanError: no size, or one that is none.
         """
         size = self.size
+        if size is None and isinstance(self.sampler, Sampler):
+            size = self.sampler.window  # that of a crop
         if not isinstance(size, tuple | list) or not 1 <= len(size) <= 8:
             raise PlanError(f"size must be one length per axis, such as (64, 64), received {shown(size)}")
         whole = tuple(check_whole("size", length, 1) for length in size)
-        return Cutting(size=whole, border=self.border or "inside", stream=self.stream, fixed=self.fixed)
+        return Cutting(size=whole, border=self.border, stream=self.stream, fixed=self.fixed)
 
     @property
     def places(self) -> Places:

@@ -1,36 +1,36 @@
-"""Where patches are cut: from a sampler's points, or a crop's own starts, to windows of an array. Arithmetic only."""
+"""Where patches are cut: the first pixel of a window for each slot, from a sampler of points or of windows.
+
+Arithmetic only: what an array holds is not looked at, its shape is.
+"""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from mtgen.draws import Draws
 from mtgen.errors import EmptySupportError, PlanError
 from mtgen.sampling.bits import Bits
+from mtgen.sampling.places.crop import Crop
+from mtgen.sampling.places.windows import Border, last_starts
 from mtgen.sampling.sampler import Sampler
 from mtgen.sampling.structure import digest_of
 from mtgen.settings import shown
 
-Border = Literal["inside", "shift", "pad"]
-"""What becomes of windows that would leave the array."""
-
-BORDERS = ("inside", "shift", "pad")
-
 KEPT_SAMPLERS = 16
-"""Samplers of single rows that are kept, for each input, and so many conditioned on where a window fits; few, for each
-may hold a picture or a volume of weights."""
+"""Samplers of single rows that are kept, for each input, and so many bound to arrays of a shape; few, for each may hold
+a picture or a volume of weights."""
 
 STREAM = "/patches/"
-"""Begin of the streams of random words that points are drawn from."""
+"""Begin of the streams of random words that places are drawn from."""
 
 
 class MisfitError(Exception):
-    """A window that cannot be cut from an array of that shape; the caller knows which file that is."""
+    """No window can be cut from an array of that shape; the caller knows which file that is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,78 +39,85 @@ class Cutting:
 
     Args:
         size: of a window, along the first axes of the array.
-        border: `"inside"` takes only points whose window lies in the array; `"shift"` moves a window that leaves the
-            array back into it; `"pad"` leaves it where it is.
+        border: for samplers of points; see `Patches`.
         stream: name of the random words; None for one that equal samplers share.
         fixed: whether the place depends on the row alone.
     """
 
     size: tuple[int, ...]
-    border: Border = "inside"
+    border: Border | None = None
     stream: str | None = None
     fixed: bool = False
 
-    def misfit(self, shape: tuple[int, ...]) -> str | None:
-        """What is wrong with an array of that shape, before any point is drawn; None where nothing is."""
-        if len(shape) != len(self.size):
-            return f"it has {len(shape)} axes {shape} to cut along, patches of {self.size} need {len(self.size)}"
-        short = any(length < part for length, part in zip(shape, self.size, strict=True))
-        if 0 in shape or (short and self.border != "pad"):
-            return (
-                f"it is {_text(shape)}, too small for a patch of {_text(self.size)}; take smaller patches, leave the "
-                "row out, or fill up with border='pad'"
-            )
-        return None
-
-    def draw(self, law: Law, rows: np.ndarray, draws: Draws) -> np.ndarray:
-        """Points of a law at the slots of some rows, as it gives them."""
-        stream = STREAM + (law.digest if self.stream is None else self.stream)
-        if self.fixed:
-            return law.sampler.draw(Bits(0, 0, stream), rows)
-        return law.sampler.draw(Bits(draws.seed, draws.epoch, stream, draws.block), draws.positions)
-
-    def windows(self, sampler: Sampler, points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """First pixel of the window around each point, int64 `(n, axes)`.
+    def windows(self, sampler: Any) -> Sampler:
+        """A sampler of the starts of windows, before the shape of an array is known.
 
         Raises:
-            PlanError: points that are none, or lie outside the array.
+            PlanError: no sampler of points of so many axes, or windows of another size or border.
         """
-        centres = _pixels(sampler, points, shape)
-        starts: np.ndarray = centres - np.array(self.size) // 2
-        if self.border == "shift":
-            starts = np.clip(starts, 0, np.array(shape) - self.size)
+        num_axes = len(self.size)
+        if not isinstance(sampler, Sampler):
+            raise PlanError(
+                f"sampler must be a sampler of points, such as mtgen.sampling.uniform(dim={num_axes}), or a function "
+                f"row -> sampler; received {shown(sampler)}"
+            )
+        if sampler.dim != num_axes:
+            raise PlanError(
+                f"patches of {num_axes} axes need points of dimension {num_axes}, {sampler!r} has {sampler.dim}"
+            )
+        if sampler.window is None:
+            # Windows are moved back by `placed`, which first looks where their centres lie.
+            return sampler.crop(self.size, "inside" if self.border in (None, "inside") else "pad")
+        if sampler.window != self.size:
+            raise PlanError(f"patches have size {self.size}, {sampler!r} gives windows of {sampler.window}")
+        own = getattr(sampler, "border", None)
+        if self.border not in (None, own):
+            raise PlanError(f"border={self.border!r}, but {sampler!r} says {own!r}: say it in one place")
+        return sampler
+
+    def draw(self, windows: Sampler, digest: str, rows: np.ndarray, draws: Draws) -> np.ndarray:
+        """Starts at the slots of some rows, as the sampler gives them."""
+        stream = STREAM + (digest if self.stream is None else self.stream)
+        if self.fixed:
+            return windows.draw(Bits(0, 0, stream), rows)
+        return windows.draw(Bits(draws.seed, draws.epoch, stream, draws.block), draws.positions)
+
+    def placed(self, sampler: Sampler, starts: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """The starts, moved where the border says so, int64 `(n, axes)`.
+
+        Raises:
+            PlanError: a sampler whose points lie outside the array, or whose windows do.
+        """
+        lengths, size = np.array(shape), np.array(self.size)
+        if sampler.window is None:
+            inside = (starts + size // 2 >= 0) & (starts + size // 2 < lengths)
+        else:
+            inside = (starts + size > 0) & (starts < lengths)
+        if not inside.all():
+            wrong = starts[~inside.all(axis=1)][0] + size // 2
+            frame = "pixels" if sampler.frame == "pixels" else "shares of the array, in [0, 1)"
+            raise PlanError(
+                f"{sampler!r} puts the centre of a patch at {wrong.tolist()}, outside of the array {shape}. Its points "
+                f"count {frame}; put a condition on them, such as .truncate(high, low), or say what they count: "
+                ".in_pixels()"
+            )
+        if sampler.window is None and self.border == "shift":
+            starts = np.clip(starts, 0, last_starts(self.size, shape))
         return starts
 
 
-def check_sampler(sampler: Any, num_axes: int) -> Sampler:
-    """A sampler of points of so many axes.
-
-    Raises:
-        PlanError: something else.
-    """
-    if not isinstance(sampler, Sampler):
-        raise PlanError(
-            f"sampler must be a sampler of points, such as mtgen.sampling.uniform(dim={num_axes}), or a function "
-            f"row -> sampler; received {shown(sampler)}"
-        )
-    if sampler.dim != num_axes:
-        raise PlanError(
-            f"patches of {num_axes} axes need points of dimension {num_axes}, {sampler!r} has {sampler.dim}"
-        )
-    return sampler
-
-
 class Law(NamedTuple):
-    """A sampler of points, and its digest, which may have cost a look at a whole mask."""
+    """A sampler as given, as one of windows, and the digest that its random words are named after."""
 
-    sampler: Sampler
+    given: Sampler
+    windows: Sampler
     digest: str
 
 
 class Places:
     """Where the patches of a table's rows are cut: one sampler for all rows, or one each by a function of the user's.
 
-    Any thread; picklable if the function is. Some samplers are kept, and what they are inside arrays of a shape.
+    Any thread; picklable if the function is. Some samplers are kept, and what they are in arrays of a shape.
 
     Args:
         cutting: how points become windows.
@@ -122,19 +129,17 @@ class Places:
 
     def __init__(self, cutting: Cutting, sampler: Sampler | Callable[[int], Sampler] | None) -> None:
         self.cutting, self._given = cutting, sampler
-        self._one: Law | None = None
-        if isinstance(sampler, Sampler) or not (sampler is None or callable(sampler)):
-            one = check_sampler(sampler, self.num_axes)
-            self._one = Law(one, one.digest())
+        one = isinstance(sampler, Sampler) or not (sampler is None or callable(sampler))
+        self._one: Law | None = self._law(sampler) if one else None
         self._begin()
 
     def _begin(self) -> None:
-        self._of_row = functools.lru_cache(maxsize=KEPT_SAMPLERS)(self._made)
-        self._digests = functools.lru_cache(maxsize=KEPT_SAMPLERS)(_Known.law)
-        self._inside = functools.lru_cache(maxsize=KEPT_SAMPLERS)(self._conditioned)
+        self._of_row = functools.lru_cache(maxsize=KEPT_SAMPLERS)(self._law_of_row)
+        self._of_object = functools.lru_cache(maxsize=KEPT_SAMPLERS)(self._law_of_object)
+        self._bound = functools.lru_cache(maxsize=KEPT_SAMPLERS)(_bound)
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = ("_of_row", "_digests", "_inside")
+        kept = ("_of_row", "_of_object", "_bound")
         return {name: value for name, value in self.__dict__.items() if name not in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -145,11 +150,6 @@ class Places:
     def num_axes(self) -> int:
         """Axes of a window."""
         return len(self.cutting.size)
-
-    @property
-    def one(self) -> Sampler | None:
-        """The sampler of all rows, where there is one."""
-        return None if self._one is None else self._one.sampler
 
     def starts(self, rows: np.ndarray, draws: Draws, shape: tuple[int, ...]) -> np.ndarray:
         """First pixel of each window, int64 `(n, axes)`.
@@ -164,14 +164,12 @@ class Places:
             PlanError: no sampler, or one whose points are none.
             Whatever the user's function raises.
         """
-        if wrong := self.cutting.misfit(shape):
-            raise MisfitError(wrong)
         if self._one is not None:
             return self._starts_of(self._one, rows, draws, shape)
-        slots_of: dict[str, tuple[Law, list[int]]] = {}
+        slots_of: dict[int, tuple[Law, list[int]]] = {}
         for slot, (row, position) in enumerate(zip(rows.tolist(), draws.positions.tolist(), strict=True)):
-            law = self._law(row, position, draws)
-            slots_of.setdefault(law.digest, (law, []))[1].append(slot)
+            law = self._law_at(row, position, draws)
+            slots_of.setdefault(id(law), (law, []))[1].append(slot)
         starts = np.empty((len(rows), self.num_axes), np.int64)
         for law, slots in slots_of.values():
             here = np.array(slots)
@@ -179,19 +177,22 @@ class Places:
         return starts
 
     def _starts_of(self, law: Law, rows: np.ndarray, draws: Draws, shape: tuple[int, ...]) -> np.ndarray:
+        size = self.cutting.size
+        if 0 in shape:
+            raise MisfitError(f"it is {shape}, which holds nothing")
         try:
-            drawn = law
-            if self.cutting.border == "inside":
-                drawn = Law(self._inside(_Known(law.sampler, law.digest), shape), law.digest)
-            points = self.cutting.draw(drawn, rows, draws)
-        except EmptySupportError as error:
-            size = self.cutting.size
+            windows = self._bound(_Known(law.windows), shape)
+        except PlanError as error:
             raise MisfitError(
-                f"it is {_text(shape)}, and the sampler gives no place for a patch of {_text(size)}: {error.message}"
+                f"it is {shape}, and patches are {size}: {error.message}. Or leave the row out"
             ) from error
-        return self.cutting.windows(law.sampler, points, shape)
+        try:
+            starts = self.cutting.draw(windows, law.digest, rows, draws)
+        except EmptySupportError as error:
+            raise MisfitError(f"it is {shape}, and the sampler found no place in it: {error.message}") from error
+        return self.cutting.placed(law.given, starts, shape)
 
-    def _law(self, row: int, position: int, draws: Draws) -> Law:
+    def _law_at(self, row: int, position: int, draws: Draws) -> Law:
         if self._given is not None:
             return self._of_row(row)
         if draws.points is None:
@@ -199,91 +200,40 @@ class Places:
                 "these patches have no sampler of their own, and the rows come without points: give "
                 "Patches(..., sampler=...), or a Loader(sampler=rows @ points)"
             )
-        return self._digests(_Known(check_sampler(draws.points(row, position), self.num_axes)))
+        return self._of_object(_Known(draws.points(row, position)))
 
-    def _made(self, row: int) -> Law:
-        function = cast("Callable[[int], Any]", self._given)
-        made = check_sampler(function(row), self.num_axes)
-        return Law(made, made.digest())
+    def _law(self, sampler: Any) -> Law:
+        windows = self.cutting.windows(sampler)
+        # Points and a crop of them are drawn from the same words, so that they agree.
+        named = sampler.points if isinstance(sampler, Crop) else sampler
+        return Law(sampler, windows, named.digest())
 
-    def _conditioned(self, known: _Known, shape: tuple[int, ...]) -> Sampler:
-        """The law of centres whose window lies inside an array; shares of a mixture are kept."""
-        size = np.array(self.cutting.size)
-        first, last = size // 2, np.array(shape) - size + size // 2
-        low, high = first.astype(np.float64), np.nextafter(last + 1.0, 0)
-        if _frame(known.sampler) == "unit":
-            low, high = _least(first, np.array(shape)), _most(last, np.array(shape))
-        return known.sampler.truncate(high=high, low=low, each=True)
+    def _law_of_row(self, row: int) -> Law:
+        return self._law(cast("Callable[[int], Any]", self._given)(row))
+
+    def _law_of_object(self, known: _Known) -> Law:
+        return self._law(known.sampler)
 
     def settings(self) -> str:
         """What decides the places, as text; of a function its name and code."""
         if self._given is None:
             return "of the loader"
-        return self._one.digest if self._one is not None else digest_of(self._given)
+        return self._one.windows.digest() if self._one is not None else digest_of(self._given)
 
 
 class _Known:
-    """A sampler as a key: by its digest where that is at hand, else by being the same object."""
+    """A sampler as a key: known by being the same object, for its digest may cost a look at a whole mask."""
 
-    def __init__(self, sampler: Sampler, digest: str = "") -> None:
-        self.sampler, self.digest = sampler, digest
-
-    def law(self) -> Law:
-        return Law(self.sampler, self.sampler.digest())
+    def __init__(self, sampler: Any) -> None:
+        self.sampler = sampler
 
     def __hash__(self) -> int:
-        return hash(self.digest) if self.digest else id(self.sampler)
+        return id(self.sampler)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Known) or self.digest != other.digest:
-            return False
-        return bool(self.digest) or self.sampler is other.sampler
+        return isinstance(other, _Known) and self.sampler is other.sampler
 
 
-def _frame(sampler: Sampler) -> str:
-    return sampler.frame or "unit"
-
-
-def _least(pixel: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """Smallest share of the length that lies in a pixel."""
-    share = np.nextafter(pixel / shape, -1)  # the quotient is rounded either way
-    while (wrong := np.floor(share * shape) < pixel).any():
-        share = np.where(wrong, np.nextafter(share, 2), share)
-    return share
-
-
-def _most(pixel: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """Largest share of the length that lies in a pixel."""
-    share = np.nextafter((pixel + 1) / shape, 2)
-    while (wrong := np.floor(share * shape) > pixel).any():
-        share = np.where(wrong, np.nextafter(share, -1), share)
-    return share
-
-
-def _pixels(sampler: Sampler, points: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """The pixel in which each point lies, int64 `(n, axes)`."""
-    expected = (len(points), len(shape))
-    try:
-        values = np.asarray(points)
-        values = values if values.dtype.kind in "iu" else values.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise PlanError(f"{sampler!r} drew points that are no numbers, but {shown(points)}") from error
-    if values.shape != expected:
-        raise PlanError(f"{sampler!r} drew points of shape {values.shape}, expected {expected}")
-    unit = _frame(sampler) == "unit"
-    limit = np.ones(len(shape)) if unit else np.array(shape)
-    inside = (values >= 0) & ((values <= limit) if unit else (values < limit))
-    if not inside.all():
-        wrong = values[~inside.all(axis=1)][0]
-        frame = "shares of the array, 0 to 1" if unit else f"pixels of the array {_text(shape)}"
-        raise PlanError(
-            f"{sampler!r} drew the point {_text(tuple(wrong.tolist()))}, expected {frame}. Put a condition on it, such "
-            "as .truncate(high=1, low=0), or bring pixels into the unit frame by / shape"
-        )
-    if not unit:
-        return np.floor(values).astype(np.int64)
-    return np.minimum(np.floor(values * np.array(shape)).astype(np.int64), np.array(shape) - 1)
-
-
-def _text(values: tuple[Any, ...]) -> str:
-    return f"({', '.join(f'{value:g}' if isinstance(value, float) else str(value) for value in values)})"
+def _bound(known: _Known, shape: tuple[int, ...]) -> Sampler:
+    bound: Sampler = known.sampler.bound(shape)
+    return bound

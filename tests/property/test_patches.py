@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 import mtgen
 from mtgen.config import Prefetch
 from mtgen.draws import Draws
-from mtgen.inputs.windows import _least, _most
 from mtgen.plan import Shard
 from mtgen.sampling import mix
 from tests.support.points import Always, Uniform, make_photo, telling, window
@@ -74,15 +73,6 @@ def test_windows_are_slices(cut: tuple[np.ndarray, tuple[int, ...], str, Any], s
             np.testing.assert_array_equal(plain.places["patch"], starts)
 
 
-@given(st.integers(1, 2**40), st.data())
-def test_the_bounds_of_pixels_in_the_unit_frame_are_exact(length: int, data: st.DataObject) -> None:
-    pixel = np.array([data.draw(st.integers(0, length - 1))])
-    shape = np.array([length])
-    low, high = _least(pixel, shape), _most(pixel, shape)
-    assert np.floor(low * shape) == pixel == np.floor(high * shape)
-    assert np.floor(np.nextafter(low, -1) * shape) < pixel < np.floor(np.nextafter(high, 2) * shape)
-
-
 @pytest.mark.parametrize("lengths", [None, (6, 5)])
 def test_inside_gives_every_place_that_fits_and_no_other_alike(lengths: tuple[int, ...] | None) -> None:
     data = one_input(telling(6, 5), Uniform(2, lengths), (3, 2), num_rows=4000)
@@ -107,7 +97,7 @@ def test_inside_keeps_the_shares_of_a_mixture() -> None:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> mtgen.Dataset:
-    """A train split with patches of pictures, of a cube, and of rows of a store, beside a mask of the pictures' kind."""
+    """A train split with patches of pictures, of a cube, and of rows of a store, and a mask of the pictures."""
     folder = tmp_path_factory.mktemp("photos")
     for number in range(7):
         make_photo(folder / f"{number}.png", 20 + number, 31 - number, orientation=1 + number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -33,6 +34,7 @@ class RowOrderLaw:
         repeats: positions in a row that have the same row, such as windows of one picture.
         points: digest of what the rows are a part of, such as `rows @ points`; part of the settings.
         places: int64, the dataset's place of each of the law's; None where they are the same. The loader sets it.
+        joint: `rows @ points` itself, for who wants the points.
 
     Raises:
         PlanError: an order of this kind that the law cannot have.
@@ -51,6 +53,7 @@ class RowOrderLaw:
     repeats: int = 1
     points: str | None = None
     places: np.ndarray | None = None
+    joint: Dependent | None = None
 
     def __post_init__(self) -> None:
         _ = self._size
@@ -89,6 +92,16 @@ class RowOrderLaw:
         if self.points is not None:
             found |= {"points": self.points, "repeats": self.repeats}
         return found
+
+    @property
+    def points_of(self) -> Callable[[int, int], Sampler] | None:
+        """(row, position) -> the sampler of the point there, of `rows @ points`; None for rows alone."""
+        return None if self.joint is None else self._law_of_point
+
+    def _law_of_point(self, row: int, position: int) -> Sampler:
+        if self.joint is None:
+            raise PlanError(f"{self!r} is over rows alone and knows no points")
+        return self.joint.law_of(row)
 
     def held_bytes(self, num_rows: int) -> int:
         """Bytes that orders hold, at most: for the orders of two epochs, sums of blocks or rows drawn in a race."""
@@ -176,7 +189,9 @@ def _law_of_rows(sampler: Sampler) -> RowOrderLaw:
             "data.rows @ points"
         )
     points = None if law is sampler else sampler.reweighted(1.0).digest()
-    return RowOrderLaw(law, repeats=repeats, points=points)
+    # Of several products in a row the last point depends on those before, which no patch has.
+    joint = sampler if isinstance(sampler, Dependent) and sampler.rows is law else None
+    return RowOrderLaw(law, repeats=repeats, points=points, joint=joint)
 
 
 def _places(law: RowSampler, rows: np.ndarray) -> np.ndarray | None:

@@ -219,8 +219,8 @@ def test_what_is_wrong_with_an_array_names_it(tmp_path: Path) -> None:
         4: r"has axes \(9, 9, 9, 3\), expected 3 axes to cut along and then \(\), as in row 0",
         5: "holds int16, expected int32 as in row 0",
         6: "pickled Python objects",
-        7: r"no patch can be cut from the array: it is \(3, 9, 9\), too small for a patch of \(4, 3, 8\)",
-        8: r"it is \(0, 9, 9\), too small",
+        7: r"no patch can be cut from the array: it is \(3, 9, 9\), and patches are \(4, 3, 8\): .* larger than",
+        8: r"it is \(0, 9, 9\), which holds nothing",
         9: "expected a .npy, HDF5",
     }
     assert data.missing().tolist() == [row == 1 for row in range(NUM_ROWS)]
@@ -234,9 +234,11 @@ def test_what_is_wrong_with_an_array_names_it(tmp_path: Path) -> None:
         assert not batch.places["patch"][1:10].any()
         assert {one.row: one.path for one in batch.bad} == {row: str(tmp_path / f"scan{row}.npy") for row in texts}
         assert all("step 0" not in one.error for one in batch.bad)
-    with mtgen.Loader(data, 4, num_workers=2, shuffle=False) as loader:
-        with pytest.raises(StoreError, match=r"step 0, row 1, path .*scan1.npy"):
-            loader.batch(0)
+    with (
+        mtgen.Loader(data, 4, num_workers=2, shuffle=False) as loader,
+        pytest.raises(StoreError, match=r"step 0, row 1, path .*scan1.npy"),
+    ):
+        loader.batch(0)
 
 
 def test_a_refilled_slot_keeps_its_position(tmp_path: Path) -> None:
@@ -377,7 +379,7 @@ def test_what_is_wrong_with_a_picture_names_it(tmp_path: Path) -> None:
     table = pd.DataFrame({"label": range(4), "file": [f"{row}.png" for row in range(4)]})
     data = dataset(mtgen.Images("file", root=tmp_path), Uniform(2), (8, 8), table)
     texts = {
-        1: r"no patch can be cut from the picture: it is \(20, 7\), too small for a patch of \(8, 8\).*border='pad'",
+        1: r"no patch can be cut from the picture: it is \(20, 7\), and patches are \(8, 8\): .*border='pad'",
         2: "cannot be decoded",
         3: "No such file",
     }
@@ -404,9 +406,11 @@ def test_pictures_take_their_room(tmp_path: Path) -> None:
     with mtgen.Loader(data, 2, num_workers=1, memory=1 << 22) as loader:
         assert loader.forecast.picture_bytes > 1 << 20
         assert loader.batch(0).rows.shape == (2,)
-    with mtgen.Loader(data, 2, num_workers=1, memory=1 << 18) as loader:
-        with pytest.raises(PlanError, match="takes 640,000 bytes while it is decoded"):
-            loader.batch(0)
+    with (
+        mtgen.Loader(data, 2, num_workers=1, memory=1 << 18) as loader,
+        pytest.raises(PlanError, match="takes 640,000 bytes while it is decoded"),
+    ):
+        loader.batch(0)
 
 
 def test_a_manifest_is_compared(tmp_path: Path) -> None:
@@ -445,17 +449,23 @@ def test_values_are_converted_where_asked() -> None:
 @pytest.mark.parametrize(
     ("sampler", "border", "text"),
     [
-        (Always((np.nan, 0.5)), "shift", r"drew the point \(nan, 0.5\), expected shares of the array, 0 to 1"),
-        (Always((3.0, 0.5)), "pad", r"the point \(3, 0.5\), expected shares"),
-        (Always((3, 9), "pixels"), "shift", r"the point \(3, 9\), expected pixels of the array \(9, 9\)"),
-        (Always(("a", "b")), "shift", "drew points that are no numbers"),
+        (Always((np.nan, 0.5)), "shift", r"gives the point \[nan, 0.5\], which is no pixel"),
+        (
+            Always((3.0, 0.5)),
+            "pad",
+            r"centre of a patch at \[27, 4\], outside of the array \(9, 9\). Its points count shares of the array",
+        ),
+        (Always((3, 9), "pixels"), "shift", r"centre of a patch at \[3, 9\], outside .* points count pixels"),
+        (Always(("a", "b")), "shift", "only numbers can be pixels"),
     ],
 )
 def test_points_that_are_none_are_refused(sampler: Always, border: Any, text: str) -> None:
     data = dataset(telling(9, 9), sampler, (3, 3), border=border)
-    with mtgen.Loader(data, 4, shuffle=False, num_workers=1, on_error="mask") as loader:
-        with pytest.raises(PlanError, match=rf"(?s){text}.*step 0, row 0"):
-            loader.batch(0)
+    with (
+        mtgen.Loader(data, 4, shuffle=False, num_workers=1, on_error="mask") as loader,
+        pytest.raises(PlanError, match=rf"(?s){text}.*step 0, row 0"),
+    ):
+        loader.batch(0)
 
 
 @pytest.mark.parametrize(
@@ -503,7 +513,7 @@ def test_wrong_arrays_are_refused_when_bound(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="column must be the name of a table column"):
         mtgen.Volumes(3)  # type: ignore[arg-type]
     data = dataset(CUBE, Uniform(3), (25, 2, 2))
-    with pytest.raises(StoreError, match=r"it is \(20, 30, 40\), too small for a patch of \(25, 2, 2\)"):
+    with pytest.raises(StoreError, match=r"it is \(20, 30, 40\), and patches are \(25, 2, 2\)"):
         data.fetch([0])
 
 
