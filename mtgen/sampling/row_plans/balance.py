@@ -64,7 +64,9 @@ def targets_of(target: Mapping[Any, float] | None, classes: Sequence[Class], cou
     given = _by_class("target", target, classes, counts)
     for name, share in zip(classes, given, strict=True):
         if not is_number(share) or not 0 <= share <= 1:
-            raise PlanError(f"target: the share of class {name!r} must be a number from 0 to 1, received {shown(share)}")
+            raise PlanError(
+                f"target: the share of class {name!r} must be a number from 0 to 1, received {shown(share)}"
+            )
     total = float(sum(given))
     if abs(total - 1) > 1e-6:
         raise PlanError(f"target: the shares must sum to 1, received {total:.6g} from {shown(dict(target))}")
@@ -78,7 +80,9 @@ def counts_of(wanted: Mapping[Any, int], classes: Sequence[Class], counts: np.nd
         PlanError: a class without rows that should come, classes left out, no whole numbers, or nothing at all.
     """
     given = _by_class("counts", wanted, classes, counts)
-    found = np.array([check_whole(f"counts: the number of class {name!r}", one) for name, one in zip(classes, given)])
+    found = np.array(
+        [check_whole(f"counts: the number of class {name!r}", one) for name, one in zip(classes, given, strict=True)]
+    )
     if not found.sum():
         raise PlanError(f"counts must ask for one row at least, received {shown(dict(wanted))}")
     return found.astype(np.int64)

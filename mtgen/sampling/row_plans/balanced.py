@@ -99,7 +99,7 @@ def joint_classes(labels: Sequence[Any], names: Sequence[str]) -> tuple[np.ndarr
         except TypeError as error:
             raise PlanError(
                 f"column {name!r} holds lists, so its rows are of several classes at once; use data.rows.weighted("
-                f"\"max_weight(contains({name}, ...): ..., True: 1)\")"
+                f'"max_weight(contains({name}, ...): ..., True: 1)")'
             ) from error
         found = distinct.tolist()
         try:
@@ -152,9 +152,8 @@ class BalancedRows(RowSampler):
 
     @cached_property
     def _each(self) -> np.ndarray:
-        return np.divide(
-            self.expected, self.members.counts, out=np.zeros(len(self.expected)), where=self.members.counts > 0
-        )
+        counts = self.members.counts
+        return np.asarray(np.divide(self.expected, counts, out=np.zeros(len(counts)), where=counts > 0))
 
     def reach(self) -> np.ndarray | None:
         """See `RowSampler.reach`."""
