@@ -85,7 +85,8 @@ def test_shares_by_chance_are_binomial_as_in_batchflow() -> None:
     whole = law.plan(160_000, share="iid", seed=3)[:].reshape(-1, 16)
     assert abs((whole >= 20).all(1).mean() - 0.9**16) < 5 * np.sqrt(0.185 * 0.815 / 10_000)
     kept = law.plan(160_000, block=16, seed=3)[:].reshape(-1, 16)
-    assert (kept < 20).sum(1).min() == 1 and (kept < 20).sum(1).max() == 2
+    assert (kept < 20).sum(1).min() == 1
+    assert (kept < 20).sum(1).max() == 2
 
 
 def test_numbers_of_a_part_over_epochs_are_its_share() -> None:
@@ -112,7 +113,8 @@ def test_probabilities_are_the_parts_by_share(weights: list[float]) -> None:
     law = mixed(weights)
     shares = np.array(weights) / sum(weights)
     due = np.concatenate([np.full(20, shares[0] / 20), np.full(20, shares[1] / 20), shares[2] * part_of(2).prob[40:]])
-    assert np.allclose(law.prob, due, rtol=1e-12, atol=0) and abs(law.prob.sum() - 1) < 1e-12
+    assert np.allclose(law.prob, due, rtol=1e-12, atol=0)
+    assert abs(law.prob.sum() - 1) < 1e-12
     rows = np.array([[3], [25], [59], [60], [-1]])
     with np.errstate(divide="ignore"):
         assert np.allclose(law.log_prob(rows), np.log([due[3], due[25], due[59], 0, 0]), rtol=1e-12)
@@ -150,7 +152,8 @@ def test_laws_of_the_algebra() -> None:
     assert np.allclose((0.1 & (a | 3 & b) | 0.6 & c).prob[[0, 20]], [0.1 / 20, 0.3 / 20])
     with pytest.raises(EmptySupportError, match="all weights of the mixture are 0"):
         0 & a | 0 & b
-    assert isinstance(a | b, RowSampler) and not isinstance(a | S.constant(1), RowSampler)
+    assert isinstance(a | b, RowSampler)
+    assert not isinstance(a | S.constant(1), RowSampler)
 
 
 def test_conditions_on_a_mixture_change_its_shares_unless_each_part_has_them() -> None:
@@ -213,5 +216,7 @@ def test_a_part_without_replacement_refuses_a_share_that_it_has_not() -> None:
 def test_ids_above_2_to_the_53_survive() -> None:
     law = S.rows(2**60)
     rows = law.plan(seed=1)[:50]
-    assert rows.dtype == np.int64 and (rows % 2 == 1).any() and rows.max() > 2**57
+    assert rows.dtype == np.int64
+    assert (rows % 2 == 1).any()
+    assert rows.max() > 2**57
     assert law.sample(50, seed=1).dtype == np.int64

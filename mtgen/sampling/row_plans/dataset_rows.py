@@ -46,7 +46,6 @@ class DatasetRows(np.ndarray):
     """
 
     _dataset: Any
-    _array: np.ndarray
 
     def __array_finalize__(self, other: Any) -> None:
         self._dataset = None
@@ -72,7 +71,7 @@ class DatasetRows(np.ndarray):
         """A plain array."""
         return np.asarray(self).astype(dtype, *args, **options)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> Any:
         if self._dataset is None:
             return np.asarray(self).__reduce__()
         return _rows_of, (self._dataset,)
