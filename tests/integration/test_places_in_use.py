@@ -2,44 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from statistics import NormalDist
-from typing import Any
-
 import numpy as np
 import pytest
 
 from mtgen import sampling as S
 from mtgen.errors import EmptySupportError
-from mtgen.sampling.bits import Bits
 from mtgen.sampling.sampler import Sampler
 from tests.support.statistics import assert_counts_fit, assert_mean_fits
 
 CUBE = (120, 90, 60)  # inlines, crosslines, depth
 BATCH = 16
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Gaussian(Sampler):
-    """Independent normal columns."""
-
-    means: tuple[float, ...]
-    sigma: float
-
-    @property
-    def dim(self) -> int:
-        return len(self.means)
-
-    def draw(self, bits: Bits, positions: np.ndarray) -> np.ndarray:
-        quantile = np.vectorize(NormalDist(0, self.sigma).inv_cdf, otypes=[float])
-        columns = [quantile(bits.inner_uniforms(positions, column)) for column in range(self.dim)]
-        return np.stack(columns, axis=1) + self.means
-
-    def structure(self) -> tuple[Any, ...]:
-        return self.means, self.sigma
-
-    def __repr__(self) -> str:
-        return f"gaussian({self.means}, {self.sigma})"
 
 
 def horizon() -> np.ndarray:
@@ -57,7 +29,7 @@ def test_the_article(share: float) -> None:
     """A histogram of a horizon and a Gaussian over the cube, left two thirds, whole pixels, a share in every batch."""
     points = horizon()
     near = S.histogram((points + 0.5) / CUBE, bins=[24, 18, 20])
-    wide = Gaussian((0.5, 0.5, 0.5), 0.3)
+    wide = S.normal(0.5, 0.3, dim=3)
     left = (share & near | (1 - share) & wide).truncate(high=[2 / 3, 1, 1], low=0, each=True)
     law = left.to_pixels(CUBE)
     places = law.sample(BATCH * 60, seed=11, block=BATCH)
@@ -125,7 +97,7 @@ def test_depth_jitter() -> None:
     off = places[:, 2] - depth[places[:, 0].astype(int), places[:, 1].astype(int)]
     assert (abs(off) <= 4).all()
     assert_counts_fit(np.histogram(off, 8, (-4, 4))[0], np.ones(8))
-    added = S.cloud(horizon()).in_pixels() + 4 * (S.cloud([[0.0]], jitter=1) & S.constant([0, 0]))[[1, 2, 0]]
+    added = S.cloud(horizon()).in_pixels() + (S.constant([0, 0]) & S.uniform(-4, 4))
     assert (abs(added.sample(100)[:, 2] - 30) < 20).all()
     starts = law.crop((16, 16, 16), shape=CUBE).sample(100)
     assert ((starts >= 0) & (starts + 16 <= CUBE)).all()
@@ -183,7 +155,6 @@ def test_a_volume_without_the_classes_says_so() -> None:
     """MONAI #6576: the error named no volume and no class."""
     empty = np.zeros((8, 8), int)
     full = empty + 1
-    law = S.cloud([2, 3]) @ (lambda row: S.labels(full if row == 2 else empty, {1: 1.0}))
     with pytest.raises(EmptySupportError, match=r"shape \(8, 8\) holds none of the classes 1; it holds 0") as caught:
-        law.sample(20)
+        (S.cloud([2, 3]) @ (lambda row: S.labels(full if row == 2 else empty, {1: 1.0}))).sample(20)
     assert caught.value.row == 3
