@@ -185,7 +185,9 @@ def test_copies_of_a_row_come_in_passes_one_after_the_other() -> None:
     assert (of_row >= edges[:-1] - 2 * PART_POSITIONS).all() and (of_row < edges[1:] + 2 * PART_POSITIONS).all()
     whole = np.array([len(set(rows[places[k * 1_000 : (k + 1) * 1_000]].tolist())) for k in range(10)])
     assert (whole > 700).all()  # but for a part at either end, each row once
-    batches = np.array([np.bincount(rows[start : start + 64], minlength=51_000).max() for start in range(0, 59_968, 64)])
+    batches = np.array(
+        [np.bincount(rows[start : start + 64], minlength=51_000).max() for start in range(0, 59_968, 64)]
+    )
     # Random places would bring a row twice into some 50 of 937 batches; here only passes that meet in a part can.
     assert (batches > 1).sum() <= 14
 

@@ -149,7 +149,7 @@ def test_laws_of_the_algebra() -> None:
     assert (0.15 & (a | b) | 0.7 & c).weight == pytest.approx(1.0)
     assert np.allclose((0.1 & (a | 3 & b) | 0.6 & c).prob[[0, 20]], [0.1 / 20, 0.3 / 20])
     with pytest.raises(EmptySupportError, match="all weights of the mixture are 0"):
-        0 & a | 0 & b  # noqa: B018
+        0 & a | 0 & b
     assert isinstance(a | b, RowSampler) and not isinstance(a | S.constant(1), RowSampler)
 
 

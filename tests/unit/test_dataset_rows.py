@@ -101,10 +101,18 @@ def test_weights_per_row_of_the_table_or_of_the_dataset() -> None:
     train = dataset().take([70, 3, 60, 5])
     table_weights = np.zeros(100)
     table_weights[[60, 5]] = [1, 3]
-    for weights in (table_weights, table_weights.tolist(), pd.Series(table_weights), [0, 0, 1, 3], np.array([0, 0, 1, 3])):
+    for weights in (
+        table_weights,
+        table_weights.tolist(),
+        pd.Series(table_weights),
+        [0, 0, 1, 3],
+        np.array([0, 0, 1, 3]),
+    ):
         law = train.rows.weighted(weights)
         assert law.probability([60, 5, 70]).tolist() == [0.25, 0.75, 0]
-    with pytest.raises(PlanError, match=r"weights must have one entry for each of 4 rows \(or of the table's 100\), rece"):
+    with pytest.raises(
+        PlanError, match=r"weights must have one entry for each of 4 rows \(or of the table's 100\), rece"
+    ):
         train.rows.weighted([1, 2])
     with pytest.raises(PlanError, match="the index labels of weights are not the table's"):
         train.rows.weighted(pd.Series(table_weights, index=np.arange(100)[::-1]))

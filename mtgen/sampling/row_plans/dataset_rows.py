@@ -172,7 +172,9 @@ class DatasetRows(np.ndarray):
         found = parse_clause(clause)
         chosen = np.asarray(found.chosen(table, rows, source.classes), np.int64)
         if not len(chosen):
-            raise EmptySupportError(f"no row reaches the sampler of {clause!r}: none meets WHERE, or the limits leave none")
+            raise EmptySupportError(
+                f"no row reaches the sampler of {clause!r}: none meets WHERE, or the limits leave none"
+            )
         places = source.places_of(chosen)
         among = np.zeros(len(self), bool)
         among[places] = True
@@ -223,7 +225,9 @@ class DatasetRows(np.ndarray):
         source = self.source
         names = list(by) if isinstance(by, list | tuple) and all(isinstance(one, str) for one in by) else [by]
         table, rows = source.need_table("balanced")
-        if isinstance(by, np.ndarray | pd.Series) or names == [by] and isinstance(by, Sequence) and not isinstance(by, str):
+        if isinstance(by, np.ndarray | pd.Series) or (
+            names == [by] and isinstance(by, Sequence) and not isinstance(by, str)
+        ):
             labels, names = [source.aligned(by, "labels")], ["labels"]
         else:
             if not names:
@@ -231,9 +235,7 @@ class DatasetRows(np.ndarray):
             for name in names:
                 check_label("by", name)
             labels = [column(table, name, "balanced").iloc[rows] for name in names]
-        return balanced(
-            source, labels, names, target=target, over=over, under=under, counts=counts, exact=exact
-        )
+        return balanced(source, labels, names, target=target, over=over, under=under, counts=counts, exact=exact)
 
     def __matmul__(self, other: Any) -> Any:
         if as_sampler(other) is not None or (callable(other) and not isinstance(other, np.ndarray)):

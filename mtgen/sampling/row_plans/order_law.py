@@ -78,7 +78,12 @@ class RowOrderLaw:
 
     @cached_property
     def _settings(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"law": "rows", "digest": self.law.reweighted(1.0).digest(), "spread": self.spread, "size": self._size}
+        found: dict[str, Any] = {
+            "law": "rows",
+            "digest": self.law.reweighted(1.0).digest(),
+            "spread": self.spread,
+            "size": self._size,
+        }
         if isinstance(self.law, RowMixture):
             found |= {"share": self.share, "block": self.block}
         if self.points is not None:
@@ -201,4 +206,3 @@ def _places(law: RowSampler, rows: np.ndarray) -> np.ndarray | None:
             row=int(foreign[0]),
         )
     return places
-
