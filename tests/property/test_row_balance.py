@@ -90,7 +90,7 @@ def test_each_row_comes_floor_or_ceil_of_its_multiplicity(
 
 def test_the_length_is_that_of_every_epoch_and_shares_are_right_over_epochs() -> None:
     labels = np.repeat([0, 1, 2, 3], [7, 5, 3, 2])
-    law, epochs = law_of(labels, over=0.7, under=0.6), 3_000
+    law, epochs = law_of(labels, over=0.7, under=0.6), 1_000
     plans = [law.plan(epoch=epoch) for epoch in range(epochs)]
     assert {len(plan) for plan in plans} == {law.epoch_size}
     totals = np.sum([np.bincount(plan[:], minlength=len(labels)) for plan in plans], axis=0) / epochs

@@ -13,6 +13,9 @@ from mtgen import sampling as S
 from mtgen.errors import EmptySupportError, NoDensityError, PlanError
 from mtgen.sampling.row_plans.base import RowSampler
 from mtgen.sampling.row_plans.mixture import MixtureOrder, RowMixture
+from mtgen.sampling.row_plans.source import Source
+from mtgen.sampling.row_plans.weighted import WeightedRows
+from mtgen.sampling.row_plans.weights import weights_of
 
 NUM = 60
 seeds = st.integers(0, 2**32)
@@ -202,15 +205,32 @@ def test_what_cannot_be_followed_is_refused(build: Callable[[], object], message
 
 
 def test_a_part_without_replacement_refuses_a_share_that_it_has_not() -> None:
-    from mtgen.sampling.row_plans.weighted import WeightedRows
-
-    few = WeightedRows(S.rows(NUM).source, part_of(0).weights, replace=False)  # type: ignore[attr-defined]
+    few = WeightedRows(Source(NUM), weights_of((np.arange(NUM) < 20).astype(int)), replace=False)
     law = 0.5 & few | 0.5 & part_of(1)
     assert len(set(law.plan(40, block=4)[:].tolist())) == 40
     with pytest.raises(PlanError, match="there are 20 rows to draw, 30 positions were asked for"):
         law.plan(60, block=4)
     with pytest.raises(NoDensityError):
         law.prob  # noqa: B018
+
+
+@given(weight_lists, st.integers(0, 10), seeds)
+def test_defect_b19_of_batchflow_points_have_a_prefix(weights: list[float], first: int, seed: int) -> None:
+    for law in (mixed(weights), S.rows(weights=np.arange(NUM))):
+        pieces = [law.sample(first, seed=seed), law.sample(10 - first, seed=seed, start=first)]
+        assert np.array_equal(law.sample(10, seed=seed), np.concatenate(pieces))
+    raced = WeightedRows(Source(NUM), weights_of(np.arange(NUM)), replace=False)
+    assert np.array_equal(raced.sample(10, seed=seed)[first:], raced.sample(10 - first, seed=seed, start=first))
+    with pytest.raises(PlanError, match="draws without replacement: it has 59 points, asked for more"):
+        raced.sample(60)
+
+
+@pytest.mark.parametrize("weight", [-1, np.nan, np.inf, True, "1"])
+def test_defect_b14_of_batchflow_wrong_weights_are_refused_at_once(weight: object) -> None:
+    with pytest.raises((PlanError, TypeError)):
+        weight & S.rows(3)
+    with pytest.raises(PlanError, match="weights must be"):
+        S.rows(weights=[1, weight])
 
 
 def test_ids_above_2_to_the_53_survive() -> None:
