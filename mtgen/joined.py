@@ -19,6 +19,9 @@ from mtgen.dataset import Dataset, Root
 from mtgen.errors import PlanError
 from mtgen.inputs.joined import join_bound
 from mtgen.pending import Field
+from mtgen.sampling.mixture import mix
+from mtgen.sampling.row_plans.base import RowSampler
+from mtgen.sampling.sampler import check_weight
 from mtgen.settings import check_kind, check_label
 from mtgen.table import stack_tables
 
@@ -130,6 +133,39 @@ class Joined(Dataset):
         """
         owners = self._origin.owners[self.rows]
         return {name: self.rows[owners == number] for number, name in enumerate(self._origin.names)}
+
+    def mix(self, shares: Mapping[str, float]) -> RowSampler:
+        """Rows of the parts by share, those of a part all alike; in a loader the shares are kept in every batch.
+
+        For other laws inside the parts mix those: `S.mix({"real": 0.7 & data.take(data.parts["real"]).rows.weighted(
+        "age"), ...})`.
+
+        Args:
+            shares: part -> share, numbers >= 0, relative to each other; parts that are not named never come.
+
+        Raises:
+            PlanError: no such part, a share that is none, or one above 0 of a part without rows.
+            EmptySupportError: all shares are 0.
+
+        Example:
+            >>> one, other = (
+            ...     mtgen.Dataset(pd.DataFrame({"a": range(num)}), inputs={"a": mtgen.Columns("a")}) for num in (90, 10)
+            ... )
+            >>> data = mtgen.join({"real": one, "synthetic": other})
+            >>> rows = data.mix({"real": 0.5, "synthetic": 0.5}).plan(8, seed=0)[:]
+            >>> int((rows < 90).sum())
+            4
+        """
+        check_kind("shares", shares, Mapping, 'a dict of part -> share, such as {"real": 0.7, "synthetic": 0.3}')
+        parts = self.parts
+        unknown = [name for name in shares if name not in parts]
+        if unknown or not shares:
+            raise PlanError(f"shares must name parts, {list(parts)}; received {unknown or 'none'}")
+        empty = [name for name, share in shares.items() if not len(parts[name]) and check_weight(share) > 0]
+        if empty:
+            raise PlanError(f"part {empty[0]!r} has no rows here, so it cannot have a share")
+        laws = [share & self.take(parts[name]).rows.uniform() for name, share in shares.items() if len(parts[name])]
+        return cast("RowSampler", mix(*laws))
 
     def part_of(self, rows: Sequence[int] | np.ndarray) -> PartRows:
         """The part of each row, and its row there.

@@ -12,6 +12,7 @@ from mtgen.sampling.bits import Bits
 from mtgen.sampling.mixture import Mixture
 from mtgen.sampling.permutation import Permutation
 from mtgen.sampling.row_plans.base import RowSampler, Spread
+from mtgen.sampling.row_plans.moved import over_all
 from mtgen.sampling.row_plans.orders import Bounds, RowOrder
 from mtgen.sampling.row_plans.source import Source
 from mtgen.sampling.sampler import Sampler
@@ -22,10 +23,10 @@ _COUNTED_AT_ONCE = 1 << 20
 
 
 def row_mixture_of(parts: Sequence[Sampler]) -> RowSampler:
-    """The mixture of laws over the same rows, by weight.
+    """The mixture of laws over rows of one table, such as of its splits, by weight.
 
     Raises:
-        PlanError: laws over different rows.
+        PlanError: laws over rows of different tables, or of none and of different number.
         EmptySupportError: all weights are 0.
     """
     flat: list[RowSampler] = []
@@ -35,15 +36,15 @@ def row_mixture_of(parts: Sequence[Sampler]) -> RowSampler:
             flat += [one.reweighted(one.weight * scale) for one in part.laws]
         elif isinstance(part, RowSampler):
             flat.append(part)
-    first = flat[0]
-    for other in flat[1:]:
-        if not first.source.same(other.source):
-            raise PlanError(
-                "the parts of a mixture of rows must be over the same rows; received "
-                f"{first.source.num_rows} and {other.source.num_rows} rows of "
-                f"{'different lists' if first.source.num_rows == other.source.num_rows else 'different length'}: "
-                f"{first!r} and {other!r}. Use one dataset's rows, and where(...) for parts of them"
-            )
+    known = over_all(flat)
+    if known is None:
+        first, other = flat[0], next(law for law in flat if not flat[0].source.same(law.source))
+        raise PlanError(
+            "the parts of a mixture of rows must be over rows of one table; received "
+            f"{first.source.num_rows} and {other.source.num_rows} rows: {first!r} and {other!r}. Join the datasets "
+            "first: mtgen.join({'name': dataset, ...})"
+        )
+    flat = known
     flat = [part for part in flat if part.weight > 0]
     if not flat:
         raise EmptySupportError(f"all weights of the mixture are 0: {' | '.join(map(repr, parts))}")
