@@ -80,7 +80,9 @@ class StepPlan:
 
     def _rows_ahead(self, step: int) -> list[np.ndarray]:
         try:
-            return self.rows_of(range(step, step + max(1, RUN_ROWS // self.plan.batching.batch_size)))
+            # Not beyond the epoch: the order of another may cost a pass over all rows.
+            most = step - step % self.plan.batching.steps_per_epoch + self.plan.batching.steps_per_epoch
+            return self.rows_of(range(step, min(step + max(1, RUN_ROWS // self.plan.batching.batch_size), most)))
         except Exception:
             return []  # said when the step that it is about is asked for
 

@@ -13,6 +13,9 @@ from mtgen import sampling as S
 from mtgen.errors import EmptySupportError, NoDensityError, PlanError
 from mtgen.sampling.row_plans.base import RowSampler
 from mtgen.sampling.row_plans.mixture import MixtureOrder, RowMixture
+from mtgen.sampling.row_plans.source import Source
+from mtgen.sampling.row_plans.weighted import WeightedRows
+from mtgen.sampling.row_plans.weights import weights_of
 
 NUM = 60
 seeds = st.integers(0, 2**32)
@@ -85,7 +88,8 @@ def test_shares_by_chance_are_binomial_as_in_batchflow() -> None:
     whole = law.plan(160_000, share="iid", seed=3)[:].reshape(-1, 16)
     assert abs((whole >= 20).all(1).mean() - 0.9**16) < 5 * np.sqrt(0.185 * 0.815 / 10_000)
     kept = law.plan(160_000, block=16, seed=3)[:].reshape(-1, 16)
-    assert (kept < 20).sum(1).min() == 1 and (kept < 20).sum(1).max() == 2
+    assert (kept < 20).sum(1).min() == 1
+    assert (kept < 20).sum(1).max() == 2
 
 
 def test_numbers_of_a_part_over_epochs_are_its_share() -> None:
@@ -112,7 +116,8 @@ def test_probabilities_are_the_parts_by_share(weights: list[float]) -> None:
     law = mixed(weights)
     shares = np.array(weights) / sum(weights)
     due = np.concatenate([np.full(20, shares[0] / 20), np.full(20, shares[1] / 20), shares[2] * part_of(2).prob[40:]])
-    assert np.allclose(law.prob, due, rtol=1e-12, atol=0) and abs(law.prob.sum() - 1) < 1e-12
+    assert np.allclose(law.prob, due, rtol=1e-12, atol=0)
+    assert abs(law.prob.sum() - 1) < 1e-12
     rows = np.array([[3], [25], [59], [60], [-1]])
     with np.errstate(divide="ignore"):
         assert np.allclose(law.log_prob(rows), np.log([due[3], due[25], due[59], 0, 0]), rtol=1e-12)
@@ -150,7 +155,8 @@ def test_laws_of_the_algebra() -> None:
     assert np.allclose((0.1 & (a | 3 & b) | 0.6 & c).prob[[0, 20]], [0.1 / 20, 0.3 / 20])
     with pytest.raises(EmptySupportError, match="all weights of the mixture are 0"):
         0 & a | 0 & b
-    assert isinstance(a | b, RowSampler) and not isinstance(a | S.constant(1), RowSampler)
+    assert isinstance(a | b, RowSampler)
+    assert not isinstance(a | S.constant(1), RowSampler)
 
 
 def test_conditions_on_a_mixture_change_its_shares_unless_each_part_has_them() -> None:
@@ -199,9 +205,7 @@ def test_what_cannot_be_followed_is_refused(build: Callable[[], object], message
 
 
 def test_a_part_without_replacement_refuses_a_share_that_it_has_not() -> None:
-    from mtgen.sampling.row_plans.weighted import WeightedRows
-
-    few = WeightedRows(S.rows(NUM).source, part_of(0).weights, replace=False)  # type: ignore[attr-defined]
+    few = WeightedRows(Source(NUM), weights_of((np.arange(NUM) < 20).astype(int)), replace=False)
     law = 0.5 & few | 0.5 & part_of(1)
     assert len(set(law.plan(40, block=4)[:].tolist())) == 40
     with pytest.raises(PlanError, match="there are 20 rows to draw, 30 positions were asked for"):
@@ -210,8 +214,29 @@ def test_a_part_without_replacement_refuses_a_share_that_it_has_not() -> None:
         law.prob  # noqa: B018
 
 
+@given(weight_lists, st.integers(0, 10), seeds)
+def test_defect_b19_of_batchflow_points_have_a_prefix(weights: list[float], first: int, seed: int) -> None:
+    for law in (mixed(weights), S.rows(weights=np.arange(NUM))):
+        pieces = [law.sample(first, seed=seed), law.sample(10 - first, seed=seed, start=first)]
+        assert np.array_equal(law.sample(10, seed=seed), np.concatenate(pieces))
+    raced = WeightedRows(Source(NUM), weights_of(np.arange(NUM)), replace=False)
+    assert np.array_equal(raced.sample(10, seed=seed)[first:], raced.sample(10 - first, seed=seed, start=first))
+    with pytest.raises(PlanError, match="draws without replacement: it has 59 points, asked for more"):
+        raced.sample(60)
+
+
+@pytest.mark.parametrize("weight", [-1, np.nan, np.inf, True, "1"])
+def test_defect_b14_of_batchflow_wrong_weights_are_refused_at_once(weight: object) -> None:
+    with pytest.raises((PlanError, TypeError)):
+        weight & S.rows(3)
+    with pytest.raises(PlanError, match="weights must be"):
+        S.rows(weights=[1, weight])
+
+
 def test_ids_above_2_to_the_53_survive() -> None:
     law = S.rows(2**60)
     rows = law.plan(seed=1)[:50]
-    assert rows.dtype == np.int64 and (rows % 2 == 1).any() and rows.max() > 2**57
+    assert rows.dtype == np.int64
+    assert (rows % 2 == 1).any()
+    assert rows.max() > 2**57
     assert law.sample(50, seed=1).dtype == np.int64

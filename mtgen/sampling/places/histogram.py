@@ -160,7 +160,7 @@ class Histogram(Sampler):
             what = "has densities" if not self.counts else "is cut by a box"
             raise PlanError(f"{self!r} {what}, so counts of points cannot be added; update the histogram of counts")
         bins, counts, num_outside = counted(checked_points(points, self.dim), self.edges)
-        bins, masses = added([(self.bins, self.masses), (bins, counts)])
+        bins, masses = added(self.bins, self.masses, bins, counts)
         return replace(self, bins=sealed(bins), masses=sealed(masses), num_outside=self.num_outside + num_outside)
 
     def structure(self) -> tuple[Any, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,6 @@ from mtgen.sampling.row_plans.weighted import WeightedRows
 from mtgen.sampling.row_plans.weights import EvenWeights, weights_of
 from mtgen.sampling.sampler import Sampler, as_sampler, is_number
 from mtgen.settings import check_flag, check_label, check_whole, shown
-from mtgen.table import column
 
 
 class _Dataset(Protocol):
@@ -30,6 +29,7 @@ class _Dataset(Protocol):
     def table(self) -> pd.DataFrame: ...
     @property
     def classes(self) -> Mapping[str, tuple[str, ...]]: ...
+    def _column(self, name: Any, use: str) -> pd.Series: ...
 
 
 class DatasetRows(np.ndarray):
@@ -45,8 +45,7 @@ class DatasetRows(np.ndarray):
         [1, 2]
     """
 
-    _dataset: Any
-    _array: np.ndarray
+    _dataset: _Dataset | None
 
     def __array_finalize__(self, other: Any) -> None:
         self._dataset = None
@@ -72,7 +71,7 @@ class DatasetRows(np.ndarray):
         """A plain array."""
         return np.asarray(self).astype(dtype, *args, **options)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> Any:
         if self._dataset is None:
             return np.asarray(self).__reduce__()
         return _rows_of, (self._dataset,)
@@ -83,13 +82,17 @@ class DatasetRows(np.ndarray):
     # --- laws -----------------------------------------------------------------------------------------------------
 
     @property
-    def source(self) -> Source:
-        """What the laws are over."""
-        dataset = self._dataset
-        if dataset is None:
+    def _of(self) -> _Dataset:
+        if self._dataset is None:
             raise PlanError(
                 "this array was computed from a dataset's rows and is not its list of rows any more; take data.rows"
             )
+        return self._dataset
+
+    @property
+    def source(self) -> Source:
+        """What the laws are over."""
+        dataset = self._of
         return Source(len(self), np.asarray(self), dataset.table, dataset.classes)
 
     def uniform(self) -> WeightedRows:
@@ -113,7 +116,7 @@ class DatasetRows(np.ndarray):
         replace: bool = True,
         limit: int | None = None,
         percent: float | None = None,
-        weight_choice: str | None = None,
+        weight_choice: Literal["max", "sum"] | None = None,
         fill: bool = False,
     ) -> WeightedRows:
         """Rows by weight.
@@ -142,14 +145,14 @@ class DatasetRows(np.ndarray):
         law = WeightedRows(source, found, replace=check_flag("replace", replace), fill=check_flag("fill", fill))
         return law if limit is None and percent is None else law.sized(_limited(len(self), limit, percent))
 
-    def _values(self, source: Source, weights: Any, choice: str | None) -> Any:
+    def _values(self, source: Source, weights: Any, choice: Literal["max", "sum"] | None) -> Any:
         if not isinstance(weights, str):
             if choice is not None:
                 raise PlanError("weight_choice is for an expression in words, weights were given as numbers")
             return source.aligned(weights, "weights")
         table, rows = source.need_table("weights in words")
         if choice is None and weights in table.columns:
-            return column(table, weights, "weights").iloc[rows]
+            return self._of._column(weights, "weights")
         from mtgen.sampling.query import parse_weights
 
         return parse_weights(weights).values(table, rows, source.classes, choice)
@@ -224,7 +227,6 @@ class DatasetRows(np.ndarray):
         """
         source = self.source
         names = list(by) if isinstance(by, list | tuple) and all(isinstance(one, str) for one in by) else [by]
-        table, rows = source.need_table("balanced")
         if isinstance(by, np.ndarray | pd.Series) or (
             names == [by] and isinstance(by, Sequence) and not isinstance(by, str)
         ):
@@ -234,7 +236,7 @@ class DatasetRows(np.ndarray):
                 raise PlanError("balanced needs a label column, received an empty list")
             for name in names:
                 check_label("by", name)
-            labels = [column(table, name, "balanced").iloc[rows] for name in names]
+            labels = [self._of._column(name, "balanced") for name in names]
         return balanced(source, labels, names, target=target, over=over, under=under, counts=counts, exact=exact)
 
     def __matmul__(self, other: Any) -> Any:

@@ -82,7 +82,7 @@ class RowMixture(RowSampler, Mixture):
 
     def can_come(self) -> np.ndarray:
         """See `RowSampler.can_come`."""
-        return np.any([law.can_come() for law in self.laws], axis=0)
+        return np.asarray(np.any([law.can_come() for law in self.laws], axis=0))
 
     def probabilities(self, places: np.ndarray) -> np.ndarray:
         """See `RowSampler.probabilities`."""

@@ -16,7 +16,7 @@ from mtgen.sampling.order import OrderLaw
 from mtgen.sampling.row_plans.base import Evenness, RowSampler, Spread
 from mtgen.sampling.row_plans.mixture import RowMixture
 from mtgen.sampling.row_plans.orders import Bounds, RowOrder
-from mtgen.sampling.sampler import Sampler
+from mtgen.sampling.sampler import Sampler, as_sampler
 from mtgen.settings import shown
 
 
@@ -106,7 +106,7 @@ class RowOrderLaw:
     def held_bytes(self, num_rows: int) -> int:
         """Bytes that orders hold, at most: for the orders of two epochs, sums of blocks or rows drawn in a race."""
         laws = self.law.laws if isinstance(self.law, RowMixture) else (self.law,)
-        blocks = -(-self._size // (self.block or self._size or 1))
+        blocks = -(-self._size // (self.block or self._size or 1)) if len(laws) > 1 else 0
         return 2 * 8 * (blocks * len(laws) + sum(self._size for law in laws if not getattr(law, "replace", True)))
 
     def __eq__(self, other: object) -> bool:
@@ -164,8 +164,9 @@ def order_law_of(sampler: Any, rows: np.ndarray, batch_size: int) -> OrderLaw:
     Raises:
         PlanError: a law over points, a law of other rows, or nothing of the kind.
     """
-    if isinstance(sampler, Sampler):
-        sampler = _law_of_rows(sampler)
+    given = as_sampler(sampler) if isinstance(sampler, np.ndarray) else sampler
+    if isinstance(given, Sampler):
+        sampler = _law_of_rows(given)
     if isinstance(sampler, RowOrderLaw):
         found = replace(sampler, places=_places(sampler.law, rows))
         if found.block is None and isinstance(found.law, RowMixture) and found.share == "even":
