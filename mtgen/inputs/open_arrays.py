@@ -91,6 +91,8 @@ class OpenArrays:
     def _give_back(self, path: str) -> list[Store]:
         """Those to close, beyond the lock."""
         with self._turns.here:
+            if self._pid != os.getpid() or path not in self._users:  # lent before a fork; the parent closes it
+                return []
             self._users[path] -= 1
             idle = [one for one in self._stores if not self._users[one]]
             surplus = idle[: max(0, len(self._stores) - self.most)]

@@ -45,7 +45,8 @@ class Patches:
             the points that come with the loader's rows.
         size: of a patch, in array order; None takes that of a crop.
         border: `"inside"` draws only points whose patch lies in the array; `"shift"` moves a patch that leaves the
-            array back into it; `"pad"` fills up what lies outside. None is that of a crop, else `"inside"`.
+            array back into it; `"pad"` fills up what lies outside. None is that of a crop, else `"inside"`. The
+            centre itself must lie in the array: a sampler that puts it elsewhere is refused.
         pad_value: value outside the array, in the array's own units.
         dtype: None keeps that of the array; `"float32"` or `"float64"` converts. For pictures say it in `Images`.
         scale: None, or `(factor, offset)` with a dtype: delivered is `value * factor + offset`.
