@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mtgen.errors import EmptySupportError, NoDensityError
-    from mtgen.sampling.constant import constant
+    from mtgen.sampling.one_point import constant
     from mtgen.sampling.laws.choices import choice, integers
     from mtgen.sampling.laws.closed import cauchy, laplace, logistic, triangular, uniform
     from mtgen.sampling.laws.counted import binomial, geometric, hypergeometric, negative_binomial, poisson
@@ -104,7 +104,7 @@ _HOMES = {
     "chi2": "mtgen.sampling.laws.rejection",
     "choice": "mtgen.sampling.laws.choices",
     "cloud": "mtgen.sampling.places.cloud",
-    "constant": "mtgen.sampling.constant",
+    "constant": "mtgen.sampling.one_point",
     "dirichlet": "mtgen.sampling.laws.joint",
     "exponential": "mtgen.sampling.laws.exponentials",
     "f": "mtgen.sampling.laws.rejection",

@@ -178,7 +178,7 @@ def test_conditions_on_a_mixture_change_its_shares_unless_each_part_has_them() -
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: S.rows(3) | S.rows(4), "must be over the same rows; received 3 and 4 rows of different length"),
+        (lambda: S.rows(3) | S.rows(4), "must be over rows of one table; received 3 and 4 rows"),
         (lambda: S.rows(), "S.rows needs a number of rows or weights"),
         (lambda: S.rows(0), "n must be an integer >= 1, received 0"),
         (lambda: S.rows(3, weights=[1, 2]), "one weight for each of 3 rows, received 2"),
