@@ -189,7 +189,7 @@ def test_more_than_there_are_is_refused_or_clamped_where_that_was_chosen() -> No
         S.rows(5).plan(6, replace=False)
     clamping = WeightedRows(S.rows(5).source, EvenWeights(5), replace=False, clamp=True)
     assert sorted(clamping.plan(190)[:].tolist()) == [0, 1, 2, 3, 4]
-    with pytest.raises(PlanError, match='spread="iid" draws rows independently.*replace=False contradicts it'):
+    with pytest.raises(PlanError, match=r'spread="iid" draws rows independently.*replace=False contradicts it'):
         S.rows(5).plan(2, replace=False, spread="iid")
     with pytest.raises(NoDensityError, match="without replacement"):
         clamping.prob  # noqa: B018

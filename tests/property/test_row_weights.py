@@ -122,7 +122,9 @@ def test_rows_below_the_resolution_are_counted() -> None:
         ([1, 2, -3], "received -3 at place 2"),
         ([1.0, np.nan], "received nan at place 1"),
         ([np.inf, 1.0], "received inf at place 0"),
-        ([True, False], r"real numbers >= 0, received bool True \(bool\)"),
+        ([True, False], "real numbers >= 0, received (bool )?True"),
+        ([1, True], "real numbers >= 0, received True or False among them"),
+        (np.array([True, False]), r"real numbers >= 0, received bool True \(bool\)"),
         (["1", "2"], r"real numbers >= 0, received <U1 '1' \(str\)"),
         ([1 + 2j], "real numbers >= 0, received complex128"),
         ([], r"received shape \(0,\)"),
@@ -135,7 +137,7 @@ def test_rows_below_the_resolution_are_counted() -> None:
 @pytest.mark.parametrize("in_blocks", [False, True])
 def test_what_cannot_be_weights_is_refused(weights: Any, message: str, in_blocks: bool) -> None:
     if in_blocks:
-        if not isinstance(weights, list) or weights == [[1], [1, 2]]:
+        if not isinstance(weights, list) or weights in ([[1], [1, 2]], [1, True]):
             return
         weights = OnDisk(np.asarray(weights))
     with pytest.raises(PlanError, match=message):

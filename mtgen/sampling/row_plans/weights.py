@@ -234,6 +234,8 @@ def weights_of(values: Any, num_rows: int | None = None) -> Weights:
         if values.isna().any():
             raise PlanError(f"weights must be numbers >= 0; the column has {int(values.isna().sum())} missing values")
         values = values.to_numpy()
+    if isinstance(values, list | tuple) and any(isinstance(one, bool | np.bool_) for one in values):
+        raise PlanError(f"weights must be real numbers >= 0, received True or False among them: {shown(values)}")
     if not in_blocks:
         try:
             values = np.asarray(values)
@@ -310,7 +312,7 @@ class _Scale:
         values = values.astype(np.float64)
         exponent = int(np.frexp(values.max(initial=0))[1])
         # Scaled by the largest, so that the sum of huge ones is finite and that of tiny ones is not 0.
-        self._parts.append((float(np.ldexp(values, -exponent).sum()), exponent))
+        self._parts.append((float(_scaled(values, -exponent).sum()), exponent))
 
     def close(self) -> None:
         """Set the shift: None for whole weights that stay as they are.
@@ -330,7 +332,12 @@ class _Scale:
 def _ticks(values: np.ndarray, shift: int | None) -> np.ndarray:
     if shift is None:
         return values.astype(np.int64)
-    return np.rint(np.ldexp(values.astype(np.float64), shift)).astype(np.int64)
+    return np.rint(_scaled(values.astype(np.float64), shift)).astype(np.int64)
+
+
+def _scaled(values: np.ndarray, exponent: int) -> np.ndarray:
+    """Values times a power of two; as a product where the power is a float, which is several times quicker."""
+    return values * 2.0**exponent if abs(exponent) < 1_000 else np.ldexp(values, exponent)
 
 
 def _search(sums: np.ndarray, ticks: np.ndarray) -> np.ndarray:
