@@ -35,7 +35,10 @@ def mixture_of(parts: Sequence[Sampler]) -> Sampler:
     for part in parts:
         if isinstance(part, Mixture):
             scale = part.weight / sum(one.weight for one in part.parts)
-            flat += [one.reweighted(one.weight * scale) for one in part.parts]
+            names = [one.label if part.label is None else f"{part.label} {one.label or n}" for n, one in enumerate(part.parts)]
+            flat += [
+                one.reweighted(one.weight * scale).labelled(name) for one, name in zip(part.parts, names, strict=True)
+            ]
         else:
             flat.append(part)
     flat = [part for part in flat if part.weight > 0]
@@ -48,7 +51,7 @@ def mix(*parts: Sampler | Mapping[str, Sampler]) -> Sampler:
     """The mixture of all parts by their weights: `mix(a, b, c)` is `a | b | c`.
 
     Args:
-        *parts: samplers over points, or over rows; or one dict of name -> sampler.
+        *parts: samplers over points, or over rows; or dicts of name -> sampler, whose names a description shows.
 
     Raises:
         PlanError: no parts, something else than samplers, or parts of different dimension.
@@ -60,13 +63,16 @@ def mix(*parts: Sampler | Mapping[str, Sampler]) -> Sampler:
         True
     """
     given: list[Any] = []
+    names: list[str | None] = []
     for part in parts:
         given += part.values() if isinstance(part, Mapping) else [part]
+        names += [str(name) for name in part] if isinstance(part, Mapping) else [None]
     made = [as_sampler(part) for part in given]
     known = [part for part in made if part is not None]
     if not given or len(known) < len(given):
         wrong = next((value for value, one in zip(given, made, strict=True) if one is None), ())
         raise PlanError(f"mix needs samplers, mix(a, b) or mix({{'name': a, ...}}); received {shown(wrong)}")
+    known = [part if name is None else part.labelled(name) for part, name in zip(known, names, strict=True)]
     return known[0].mixture(known[1:]) if len(known) > 1 else known[0]
 
 
@@ -137,7 +143,11 @@ class Mixture(Sampler):
         total = float(masses.sum())
         if not total > 0:
             return 0.0, self
-        kept = [law.reweighted(mass) for mass, (_, law) in zip(masses.tolist(), inside, strict=True) if mass > 0]
+        kept = [
+            law.reweighted(mass).labelled(part.label)
+            for mass, part, (_, law) in zip(masses.tolist(), self.parts, inside, strict=True)
+            if mass > 0
+        ]
         return total, mixture_of(kept).reweighted(self.weight)
 
     def structure(self) -> tuple[Any, ...]:

@@ -15,7 +15,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from mtgen.errors import NoDensityError, PlanError
 from mtgen.sampling.bits import Bits
 from mtgen.sampling.structure import digest_of
 from mtgen.settings import check_whole, check_whole_or_none, shown
+
+if TYPE_CHECKING:
+    from mtgen.sampling.describing.points import PointDescription
 
 Frame = Literal["unit", "pixels"]
 """What a point's coordinates count: shares of the picture or volume, in [0, 1), or its pixels."""
@@ -36,6 +39,7 @@ class Sampler(ABC):
 
     Attributes:
         weight: share of it in a mixture, relative to the other components; finite, >= 0.
+        label: what a mixture calls it, see `mix`; decides no point and no equality.
         dim: columns of a point.
         frame: what coordinates count, or None where that is not said.
         discrete: for each column, whether its values are counted (`log_prob` is of a probability) or measured (of a
@@ -43,6 +47,7 @@ class Sampler(ABC):
     """
 
     weight: float = field(default=1.0, kw_only=True)
+    label: str | None = field(default=None, kw_only=True)
 
     # NumPy arrays and numbers leave operators to the sampler.
     __array_ufunc__ = None
@@ -146,6 +151,19 @@ class Sampler(ABC):
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(self.log_density(given), np.float64)
 
+    def describe(self, n: int = 10_000, seed: int = 0, *, epoch: int = 0, block: int | None = None) -> PointDescription:
+        """What `sample(n, seed, epoch=epoch, block=block)` draws: shares, conditions, columns; prints as a table.
+
+        Example:
+            >>> from mtgen import sampling as S
+            >>> found = S.mix({"near": 0.8 & S.uniform(0, 1), "wide": 0.2 & S.uniform(0, 9)}).describe(1000, block=10)
+            >>> found.counts[["component", "drawn"]].to_numpy().tolist()
+            [['near', 800], ['wide', 200]]
+        """
+        from mtgen.sampling.describing.points import describe_points
+
+        return describe_points(self, n, Bits(seed, epoch, block=block))
+
     # --- building -------------------------------------------------------------------------------------------------
 
     def truncate(
@@ -189,6 +207,12 @@ class Sampler(ABC):
         """The same law with another weight."""
         other = copy.copy(self)
         object.__setattr__(other, "weight", check_weight(weight))
+        return other
+
+    def labelled(self, label: str | None) -> Self:
+        """The same law under a name by which descriptions of a mixture call it."""
+        other = copy.copy(self)
+        object.__setattr__(other, "label", label)
         return other
 
     def mixture(self, others: list[Sampler]) -> Sampler:
