@@ -25,7 +25,7 @@ from mtgen.sampling.structure import digest_of
 from mtgen.settings import check_whole, check_whole_or_none, shown
 
 if TYPE_CHECKING:
-    from mtgen.sampling.describing.points import PointDescription
+    from mtgen.sampling.describing.description import Description
 
 Frame = Literal["unit", "pixels"]
 """What a point's coordinates count: shares of the picture or volume, in [0, 1), or its pixels."""
@@ -151,7 +151,9 @@ class Sampler(ABC):
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(self.log_density(given), np.float64)
 
-    def describe(self, n: int = 10_000, seed: int = 0, *, epoch: int = 0, block: int | None = None) -> PointDescription:
+    def describe(
+        self, n: int | None = None, seed: int = 0, *, epoch: int = 0, block: int | None = None
+    ) -> Description:
         """What `sample(n, seed, epoch=epoch, block=block)` draws: shares, conditions, columns; prints as a table.
 
         Example:

@@ -72,6 +72,26 @@ class RowLabels:
         codes, classes = _numbered(series, called)
         return cls(called, tuple(classes), codes, np.arange(num_rows), num_rows, False)
 
+    @classmethod
+    def joint(cls, columns: Sequence[RowLabels]) -> RowLabels:
+        """The classes that several columns make together: a tuple with a label of each.
+
+        Raises:
+            PlanError: a column with several labels per row.
+
+        Example:
+            >>> kinds, years = RowLabels.of(["b", "a", "b"], 3), RowLabels.of([0, 0, 1], 3)
+            >>> RowLabels.joint([kinds, years]).classes
+            (('a', 0), ('b', 0), ('b', 1))
+        """
+        for one in columns:
+            if one.lists:
+                raise PlanError(f"by: column {one.name!r} holds lists of labels; describe it alone: by={one.name!r}")
+        cells, codes = np.unique(np.stack([one.codes for one in columns], axis=1), axis=0, return_inverse=True)
+        classes = [tuple(one.classes[code] for one, code in zip(columns, row, strict=True)) for row in cells.tolist()]
+        name, num_rows = ", ".join(one.name for one in columns), columns[0].num_rows
+        return cls(name, tuple(classes), codes.reshape(-1).astype(np.int64), np.arange(num_rows), num_rows, False)
+
     @property
     def num_classes(self) -> int:
         """Classes, those without rows too."""

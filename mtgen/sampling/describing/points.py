@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from mtgen.sampling.bits import Bits
+from mtgen.sampling.describing.description import Description
 from mtgen.sampling.describing.heat import heat_lines
 from mtgen.sampling.describing.parts import Acceptance, Components, parts_of
-from mtgen.sampling.describing.rows import RowDescription
 from mtgen.sampling.describing.text import aligned, cut, number, percent
 from mtgen.sampling.sampler import Frame, Sampler
 from mtgen.settings import check_whole, check_whole_or_none
@@ -22,7 +22,7 @@ MOST_SHOWN = 20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PointDescription:
+class PointDescription(Description):
     """Points of a law, in numbers.
 
     `print(description)` shows tables; `counts` and `columns` are DataFrames, `as_json()` gives everything to programs.
@@ -142,48 +142,23 @@ class PointDescription:
             yield "the condition on the mixture changes its shares; truncate(..., each=True) keeps them"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class JointDescription:
-    """What `rows @ points` draws: the epoch of its rows, and its points.
-
-    Args:
-        rows: of the law over rows.
-        points: of the whole: columns of the row first.
-    """
-
-    rows: RowDescription
-    points: PointDescription
-
-    @property
-    def counts(self) -> pd.DataFrame:
-        """The classes of the rows; see `RowDescription.counts`."""
-        return self.rows.counts
-
-    def to_frame(self) -> pd.DataFrame:
-        """The columns of the points; see `PointDescription.columns`."""
-        return self.points.to_frame()
-
-    def as_json(self) -> dict[str, Any]:
-        """Both in JSON values."""
-        return {"rows": self.rows.as_json(), "points": self.points.as_json()}
-
-    def __str__(self) -> str:
-        return f"{self.rows}\n\n{self.points}"
+DRAWN = 10_000
+"""Points drawn where nothing else is asked for: shares are then known to one percent or better."""
 
 
-def describe_points(law: Sampler, n: int, bits: Bits) -> PointDescription:
+def describe_points(law: Sampler, n: int | None, bits: Bits) -> PointDescription:
     """Draw points, and say what they are; see `Sampler.describe`.
 
     Args:
         law: any sampler.
-        n: points, >= 0.
+        n: points, >= 0; None for `DRAWN`.
         bits: the words that they are drawn with.
 
     Raises:
         PlanError: no whole numbers.
         EmptySupportError: no point can be found.
     """
-    num = check_whole("n", n)
+    num = DRAWN if n is None else check_whole("n", n)
     check_whole_or_none("block", bits.block, 1)
     bits.key()  # refuses a wrong seed or epoch
     positions = np.arange(num)

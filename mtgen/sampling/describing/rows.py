@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mtgen.errors import PlanError
+from mtgen.sampling.describing.description import Description
 from mtgen.sampling.describing.labels import MISSING, NO_LABEL, RowLabels, boxed
 from mtgen.sampling.describing.text import aligned, cut, number, percent
 
@@ -41,7 +42,7 @@ class EpochFacts:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RowDescription:
+class RowDescription(Description):
     """One epoch of a law over rows, in numbers.
 
     `print(description)` shows a table; `counts` is a DataFrame, `as_json()` gives everything to programs. Immutable;
@@ -297,7 +298,9 @@ def label_text(label: Any) -> str:
     """A class, as a table names it."""
     if label is MISSING:
         return "(missing)"
-    return "(no label)" if isinstance(label, tuple) and label == NO_LABEL else str(label)
+    if isinstance(label, tuple):
+        return ", ".join(map(label_text, label)) if label != NO_LABEL else "(no label)"
+    return str(label)
 
 
 def _listed(classes: tuple[Any, ...]) -> str:
@@ -306,8 +309,8 @@ def _listed(classes: tuple[Any, ...]) -> str:
 
 
 def _plain_label(label: Any) -> Any:
-    if isinstance(label, tuple) and label == NO_LABEL:
-        return []
+    if isinstance(label, tuple):
+        return [_plain_label(one) for one in label]
     return label if label is None or isinstance(label, str | bool | int) else _number_or_text(label)
 
 
