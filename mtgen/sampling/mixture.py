@@ -35,7 +35,10 @@ def mixture_of(parts: Sequence[Sampler]) -> Sampler:
     for part in parts:
         if isinstance(part, Mixture):
             scale = part.weight / sum(one.weight for one in part.parts)
-            names = [one.label if part.label is None else f"{part.label} {one.label or n}" for n, one in enumerate(part.parts)]
+            names = [
+                one.label if part.label is None else f"{part.label} {one.label or n}"
+                for n, one in enumerate(part.parts)
+            ]
             flat += [
                 one.reweighted(one.weight * scale).labelled(name) for one, name in zip(part.parts, names, strict=True)
             ]

@@ -151,9 +151,7 @@ class Sampler(ABC):
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(self.log_density(given), np.float64)
 
-    def describe(
-        self, n: int | None = None, seed: int = 0, *, epoch: int = 0, block: int | None = None
-    ) -> Description:
+    def describe(self, n: int | None = None, seed: int = 0, *, epoch: int = 0, block: int | None = None) -> Description:
         """What `sample(n, seed, epoch=epoch, block=block)` draws: shares, conditions, columns; prints as a table.
 
         Example:

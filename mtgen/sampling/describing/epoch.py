@@ -71,7 +71,13 @@ def labels_of(source: Source, by: Any) -> RowLabels:
         table, rows = source.need_table("by=the name of a column")
         return RowLabels.of(_column(table, by).iloc[rows], source.num_rows, by)
     listed = isinstance(by, list | tuple)
-    if listed and by and source.table is not None and len(by) < source.num_rows and set(by) <= set(source.table.columns):
+    if (
+        listed
+        and by
+        and source.table is not None
+        and len(by) < source.num_rows
+        and set(by) <= set(source.table.columns)
+    ):
         return RowLabels.joint([labels_of(source, name) for name in by])
     name = getattr(by, "name", None)
     values = source.aligned(boxed(by) if listed else by, "by")
@@ -149,4 +155,3 @@ def inclusion(weights: np.ndarray, size: float) -> np.ndarray:
         arrived = float(-np.expm1(-scaled * np.exp(middle)).sum())
         low, high = (middle, high) if arrived < size else (low, middle)
     return np.asarray(-np.expm1(-scaled * np.exp(high)))
-

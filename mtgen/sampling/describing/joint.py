@@ -56,5 +56,7 @@ def describe_joint(law: Dependent, n: int | None, bits: Bits, by: Any) -> Descri
         if by is not None:
             raise PlanError(f"by says the classes of rows, and {law.rows!r} is no law over rows")
         return points
-    rows = law.rows.describe(None if n is None else -(-n // law.repeats), bits.seed, epoch=bits.epoch, block=bits.block, by=by)
+    rows = law.rows.describe(
+        None if n is None else -(-n // law.repeats), bits.seed, epoch=bits.epoch, block=bits.block, by=by
+    )
     return JointDescription(rows=rows, points=points)

@@ -165,8 +165,10 @@ def _numbered(values: pd.Series, name: str) -> tuple[np.ndarray, list[Any]]:
         try:
             codes, distinct = pd.factorize(values)
         except TypeError as error:
-            raise PlanError(f"by: {name!r} has labels that cannot be told apart ({error}); expected text, numbers, "
-                            "booleans or dates, or lists of them") from error
+            raise PlanError(
+                f"by: {name!r} has labels that cannot be told apart ({error}); expected text, numbers, "
+                "booleans or dates, or lists of them"
+            ) from error
         codes, classes = codes.astype(np.int64), pd.Index(distinct).tolist()
         order = sorted(range(len(classes)), key=lambda place: _rank(classes[place]))
         turns = np.empty(len(order), np.int64)

@@ -95,7 +95,9 @@ def _walk(
         inner = bits.independent()
         for number, (part, name) in enumerate(zip(law.parts, names, strict=True)):
             # A part's points are only those at the positions that chose it.
-            yield from _walk(part, inner.child(number), positions[chosen == number], _join(path, name), conditioned=False)
+            yield from _walk(
+                part, inner.child(number), positions[chosen == number], _join(path, name), conditioned=False
+            )
     elif isinstance(law, Rejected):
         _, attempts = law.found(bits, positions)
         yield Acceptance(repr(law), len(positions), int(attempts.sum()) + len(positions))
@@ -105,7 +107,9 @@ def _walk(
         rows = positions // law.repeats
         yield from _walk(law.rows, bits.child("rows").independent(), rows, _join(path, "rows"), conditioned=conditioned)
         if isinstance(law.points, Sampler):
-            yield from _walk(law.points, bits.child("points"), positions, _join(path, "points"), conditioned=conditioned)
+            yield from _walk(
+                law.points, bits.child("points"), positions, _join(path, "points"), conditioned=conditioned
+            )
     else:
         for inner, words, name in _inside(law, bits):
             yield from _walk(inner, words, positions, _join(path, name), conditioned=conditioned)

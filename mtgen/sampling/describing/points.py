@@ -205,6 +205,9 @@ def _columns(points: np.ndarray, discrete: tuple[bool, ...]) -> pd.DataFrame:
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [
-        {str(name): None if isinstance(value, float) and not np.isfinite(value) else value for name, value in one.items()}
+        {
+            str(name): None if isinstance(value, float) and not np.isfinite(value) else value
+            for name, value in one.items()
+        }
         for one in frame.to_dict("records")
     ]

@@ -180,7 +180,9 @@ class RowDescription(Description):
         left_out = len(self.classes) - len(shown)
         if left_out:
             middle = 1 + MOST_SHOWN // 2
-            text.insert(middle, f"... {left_out:,} classes between these left out; counts has all {len(self.classes):,}")
+            text.insert(
+                middle, f"... {left_out:,} classes between these left out; counts has all {len(self.classes):,}"
+            )
         yield from text
         if batches:
             yield f"batches of {self.facts.block:,}: {self.num_batches:,} counted"
@@ -199,7 +201,11 @@ class RowDescription(Description):
             number(line["most_repeats"]),
         ]
         if batches:
-            cells += [number(line["batch_least"]), number(float(f"{line['batch_mean']:.3g}")), number(line["batch_most"])]
+            cells += [
+                number(line["batch_least"]),
+                number(float(f"{line['batch_mean']:.3g}")),
+                number(line["batch_most"]),
+            ]
         return cells
 
 
@@ -229,7 +235,8 @@ def describe_rows(
     Example:
         >>> labels = RowLabels.of(["a", "a", "b"], 3)
         >>> drawn = np.array([2, 0, 2, 1])
-        >>> found = describe_rows(np.array([0.25, 0.25, 0.5]), drawn, EpochFacts(law="x", seed=0, epoch=0), labels=labels)
+        >>> facts = EpochFacts(law="x", seed=0, epoch=0)
+        >>> found = describe_rows(np.array([0.25, 0.25, 0.5]), drawn, facts, labels=labels)
         >>> found.counts[["rows", "expected_rows", "drawn_rows"]].to_numpy().tolist(), found.repeats
         ([[2.0, 2.0, 2.0], [1.0, 2.0, 2.0]], {0: 0, 1: 2, 2: 1})
     """

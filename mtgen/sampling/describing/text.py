@@ -9,20 +9,17 @@ MOST_NAME = 32
 """Characters of a class's or a component's name that a table shows."""
 
 
-def aligned(heads: Sequence[str], lines: Sequence[Sequence[str]], *, indent: str = "") -> list[str]:
+def aligned(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
     """Cells under their heads: the first column to the left, numbers to the right.
 
     Example:
-        >>> print("\\n".join(aligned(["class", "rows"], [["a", "12"], ["bcd", "3"]])))
-        class  rows
-        a        12
-        bcd       3
+        >>> aligned(["class", "rows"], [["a", "12"], ["bcd", "3"]])
+        ['class  rows', 'a        12', 'bcd       3']
     """
     cells = [list(heads), *map(list, lines)]
     widths = [max(len(one) for one in column) for column in zip(*cells, strict=True)]
     return [
-        indent
-        + "  ".join(
+        "  ".join(
             cell.rjust(width) if place else cell.ljust(width)
             for place, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()

@@ -64,7 +64,9 @@ def targets_of(target: Mapping[Any, float] | None, classes: Sequence[Class], cou
     given = _by_class("target", target, classes, counts)
     for name, share in zip(classes, given, strict=True):
         if not is_number(share) or not 0 <= share <= 1:
-            raise PlanError(f"target: the share of class {name!r} must be a number from 0 to 1, received {shown(share)}")
+            raise PlanError(
+                f"target: the share of class {name!r} must be a number from 0 to 1, received {shown(share)}"
+            )
     total = float(sum(given))
     if abs(total - 1) > 1e-6:
         raise PlanError(f"target: the shares must sum to 1, received {total:.6g} from {shown(dict(target))}")

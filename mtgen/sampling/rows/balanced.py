@@ -99,7 +99,7 @@ def joint_classes(labels: Sequence[Any], names: Sequence[str]) -> tuple[np.ndarr
         except TypeError as error:
             raise PlanError(
                 f"column {name!r} holds lists, so its rows are of several classes at once; use data.rows.weighted("
-                f"\"max_weight(contains({name}, ...): ..., True: 1)\")"
+                f'"max_weight(contains({name}, ...): ..., True: 1)")'
             ) from error
         found = distinct.tolist()
         try:
