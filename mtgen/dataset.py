@@ -22,6 +22,7 @@ from mtgen.inputs.rows import BoundRows
 from mtgen.pending import Field, Role
 from mtgen.promises import FILES_PART
 from mtgen.sample import fetch
+from mtgen.sampling.row_plans.dataset_rows import DatasetRows, dataset_rows
 from mtgen.settings import check_kind, shown
 from mtgen.spec import Spec
 from mtgen.table import check_complete, check_table, column, digest_values
@@ -84,11 +85,16 @@ class Dataset:
         names = [field.name for field in fields if field.role == "target"]
         fields += _weight_fields(weight, table, names)
         self._root = _Root(table=table, fields=tuple(fields))
-        self.rows = np.arange(len(table))
-        self.rows.flags.writeable = False
+        self._rows = np.arange(len(table))
+        self._rows.flags.writeable = False
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self._rows)
+
+    @property
+    def rows(self) -> DatasetRows:
+        """Places in the root table, int64 `(n,)`, read-only; the list of rows, and the laws over them."""
+        return dataset_rows(self._rows, self)
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{field.role} {field.name}: {field.spec}" for field in self.fields)
@@ -160,7 +166,7 @@ class Dataset:
         mask = np.zeros(len(self.table), bool)
         for field in self.fields:
             if isinstance(field.bound, BoundImages):
-                mask[field.bound.missing_rows(self.rows.tolist())] = True
+                mask[field.bound.missing_rows(self._rows.tolist())] = True
         return mask
 
     def take(self, rows: Iterable[int] | np.ndarray | pd.Series) -> Dataset:
@@ -213,7 +219,7 @@ class Dataset:
     def _has(self) -> np.ndarray:
         """A new array: for each row of the root table, whether this dataset has it."""
         has = np.zeros(len(self.table), bool)
-        has[self.rows] = True
+        has[self._rows] = True
         return has
 
     def split(
@@ -251,9 +257,9 @@ class Dataset:
         if by is not None:
             if stratify is not None or group is not None:
                 raise PlanError("by='column' already says which row goes where; leave out stratify and group")
-            return Splits({n: self._with_rows(r) for n, r in splits.split_by_value(self.rows, self._column(by, "by"))})
+            return Splits({n: self._with_rows(r) for n, r in splits.split_by_value(self._rows, self._column(by, "by"))})
         parts = splits.split_rows(
-            self.rows,
+            self._rows,
             {} if shares is None else shares,
             seed=seed,
             strata=None if stratify is None else self._column(stratify, "stratify").to_numpy(),
@@ -262,15 +268,15 @@ class Dataset:
         return Splits({name: self._with_rows(rows) for name, rows in parts.items()})
 
     def _column(self, name: str, use: str) -> pd.Series:
-        values = column(self.table, name, use).iloc[self.rows]
+        values = column(self.table, name, use).iloc[self._rows]
         check_complete(values, use)
         return values
 
     def _with_rows(self, rows: np.ndarray) -> Dataset:
         other = object.__new__(type(self))
         other._root = self._root
-        other.rows = rows.copy()
-        other.rows.flags.writeable = False
+        other._rows = np.array(rows)
+        other._rows.flags.writeable = False
         return other
 
     @cached_property
@@ -281,7 +287,7 @@ class Dataset:
         bytes of pictures are not read. An input with a manifest adds a part of its own, `files of` and its role and
         name: what the manifest says of its files.
         """
-        return {"rows": digest_values(pd.Index(self.rows)), **self._root.digests}
+        return {"rows": digest_values(pd.Index(self._rows)), **self._root.digests}
 
 
 class Splits(Sequence[Dataset]):

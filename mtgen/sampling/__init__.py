@@ -12,22 +12,34 @@ if TYPE_CHECKING:
     from mtgen.errors import EmptySupportError, NoDensityError
     from mtgen.sampling.constant import constant
     from mtgen.sampling.mixture import mix
+    from mtgen.sampling.row_plans.base import RowSampler
+    from mtgen.sampling.row_plans.order_law import RowOrderLaw
+    from mtgen.sampling.row_plans.plan import RowPlan
+    from mtgen.sampling.row_plans.weighted import rows
     from mtgen.sampling.sampler import Sampler
 
 __all__ = [
     "EmptySupportError",
     "NoDensityError",
+    "RowOrderLaw",
+    "RowPlan",
+    "RowSampler",
     "Sampler",
     "constant",
     "mix",
+    "rows",
 ]
 
 _HOMES = {
     "EmptySupportError": "mtgen.errors",
     "NoDensityError": "mtgen.errors",
+    "RowOrderLaw": "mtgen.sampling.row_plans.order_law",
+    "RowPlan": "mtgen.sampling.row_plans.plan",
+    "RowSampler": "mtgen.sampling.row_plans.base",
     "Sampler": "mtgen.sampling.sampler",
     "constant": "mtgen.sampling.constant",
     "mix": "mtgen.sampling.mixture",
+    "rows": "mtgen.sampling.row_plans.weighted",
 }
 
 

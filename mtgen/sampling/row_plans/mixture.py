@@ -11,9 +11,9 @@ from mtgen.errors import EmptySupportError, PlanError
 from mtgen.sampling.bits import Bits
 from mtgen.sampling.mixture import Mixture
 from mtgen.sampling.permutation import Permutation
-from mtgen.sampling.rows.base import RowSampler, Spread
-from mtgen.sampling.rows.orders import Bounds, RowOrder
-from mtgen.sampling.rows.source import Source
+from mtgen.sampling.row_plans.base import RowSampler, Spread
+from mtgen.sampling.row_plans.orders import Bounds, RowOrder
+from mtgen.sampling.row_plans.source import Source
 from mtgen.sampling.sampler import Sampler
 from mtgen.sampling.shares import MOST_BLOCK, Shares, components
 
@@ -79,6 +79,10 @@ class RowMixture(RowSampler, Mixture):
                 return None
             found |= one
         return found
+
+    def can_come(self) -> np.ndarray:
+        """See `RowSampler.can_come`."""
+        return np.any([law.can_come() for law in self.laws], axis=0)
 
     def probabilities(self, places: np.ndarray) -> np.ndarray:
         """See `RowSampler.probabilities`."""

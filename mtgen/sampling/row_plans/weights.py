@@ -297,8 +297,8 @@ class _Scale:
         self._whole = self._whole and values.dtype.kind in "iu"
         if self._whole:
             # In halves, so that no sum of 64-bit numbers wraps around.
-            high, low = values >> 31, values & 0x7FFFFFFF
-            self._sum += (int(high.sum(dtype=np.uint64)) << 31) + int(low.sum(dtype=np.uint64))
+            words = values.astype(np.uint64)
+            self._sum += (int((words >> np.uint64(32)).sum()) << 32) + int((words & np.uint64(0xFFFFFFFF)).sum())
         values = values.astype(np.float64)
         exponent = int(np.frexp(values.max(initial=0))[1])
         # Scaled by the largest, so that the sum of huge ones is finite and that of tiny ones is not 0.

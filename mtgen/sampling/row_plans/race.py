@@ -14,8 +14,8 @@ import numpy as np
 
 from mtgen.sampling.bits import Bits
 from mtgen.sampling.permutation import Permutation
-from mtgen.sampling.rows.orders import Bounds
-from mtgen.sampling.rows.weights import EvenWeights, Weights
+from mtgen.sampling.row_plans.orders import Bounds
+from mtgen.sampling.row_plans.weights import EvenWeights, Weights
 
 _ERROR = 2.0**-40
 """Far more than the relative error of a platform's logarithm."""
@@ -36,7 +36,7 @@ class RaceOrder:
         among: bool `(num_rows,)`, rows that there are; None for all.
 
     Example:
-        >>> from mtgen.sampling.rows.weights import weights_of
+        >>> from mtgen.sampling.row_plans.weights import weights_of
         >>> sorted(RaceOrder(weights_of([1, 0, 3]), 2, Bits(0)).at(np.arange(2)).tolist())
         [0, 2]
     """

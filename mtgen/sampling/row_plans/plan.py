@@ -8,8 +8,8 @@ from typing import Any, overload
 import numpy as np
 
 from mtgen.errors import PlanError
-from mtgen.sampling.rows.orders import RowOrder
-from mtgen.sampling.rows.source import Source
+from mtgen.sampling.row_plans.orders import RowOrder
+from mtgen.sampling.row_plans.source import Source
 from mtgen.settings import shown
 
 ITERATED_AT_ONCE = 1 << 16

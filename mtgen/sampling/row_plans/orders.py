@@ -19,8 +19,8 @@ import numpy as np
 
 from mtgen.sampling.bits import Bits
 from mtgen.sampling.permutation import SMALL, Permutation
-from mtgen.sampling.rows.weights import Weights
-from mtgen.sampling.rows.whole import Line, below, shares_of
+from mtgen.sampling.row_plans.weights import Weights
+from mtgen.sampling.row_plans.whole import Line, below, shares_of
 
 Bounds = tuple[np.ndarray, np.ndarray]
 """Least and most often that each row comes in an epoch, int64 `(num_rows,)` each."""
@@ -51,7 +51,7 @@ class EvenOrder:
         bits: where the random words come from.
 
     Example:
-        >>> from mtgen.sampling.rows.weights import weights_of
+        >>> from mtgen.sampling.row_plans.weights import weights_of
         >>> order = EvenOrder(weights_of([1, 0, 3]), 8, Bits(0))
         >>> np.bincount(order.at(np.arange(8))).tolist()
         [2, 0, 6]
@@ -89,7 +89,7 @@ class IndependentOrder:
         bits: where the random words come from.
 
     Example:
-        >>> from mtgen.sampling.rows.weights import weights_of
+        >>> from mtgen.sampling.row_plans.weights import weights_of
         >>> set(IndependentOrder(weights_of([0, 1, 1]), 99, Bits(0)).at(np.arange(99)).tolist())
         {1, 2}
     """

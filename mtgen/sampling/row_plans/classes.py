@@ -13,7 +13,7 @@ import numpy as np
 from mtgen import seeds
 from mtgen.sampling.bits import Bits
 from mtgen.sampling.permutation import permuted
-from mtgen.sampling.rows.orders import Bounds
+from mtgen.sampling.row_plans.orders import Bounds
 
 PART_POSITIONS = 4_096
 """Positions in a part: as short as 2**20 sums for all parts and classes allow."""

@@ -11,12 +11,12 @@ import numpy as np
 
 from mtgen.errors import EmptySupportError, NoDensityError, PlanError
 from mtgen.sampling.bits import Bits
-from mtgen.sampling.rows.base import RowSampler, Spread
-from mtgen.sampling.rows.orders import EvenOrder, IndependentOrder, RowOrder
-from mtgen.sampling.rows.race import RaceOrder
-from mtgen.sampling.rows.source import Source
-from mtgen.sampling.rows.weights import EvenWeights, HeldWeights, Weights, weights_of
-from mtgen.sampling.rows.whole import below
+from mtgen.sampling.row_plans.base import RowSampler, Spread
+from mtgen.sampling.row_plans.orders import EvenOrder, IndependentOrder, RowOrder
+from mtgen.sampling.row_plans.race import RaceOrder
+from mtgen.sampling.row_plans.source import Source
+from mtgen.sampling.row_plans.weights import EvenWeights, HeldWeights, Weights, weights_of
+from mtgen.sampling.row_plans.whole import below
 from mtgen.settings import check_whole
 
 
@@ -83,6 +83,12 @@ class WeightedRows(RowSampler):
     def reach(self) -> np.ndarray | None:
         """See `RowSampler.reach`."""
         return self.among
+
+    def can_come(self) -> np.ndarray:
+        """See `RowSampler.can_come`."""
+        if self.fill:
+            return np.ones(self.over.num_rows, bool) if self.among is None else self.among
+        return self.weights.ticks(np.arange(self.over.num_rows)) > 0
 
     def probabilities(self, places: np.ndarray) -> np.ndarray:
         """See `RowSampler.probabilities`."""

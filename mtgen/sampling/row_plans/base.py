@@ -11,9 +11,9 @@ import numpy as np
 
 from mtgen.errors import EmptySupportError, PlanError
 from mtgen.sampling.bits import Bits
-from mtgen.sampling.rows.orders import RowOrder
-from mtgen.sampling.rows.plan import RowPlan
-from mtgen.sampling.rows.source import Source
+from mtgen.sampling.row_plans.orders import RowOrder
+from mtgen.sampling.row_plans.plan import RowPlan
+from mtgen.sampling.row_plans.source import Source
 from mtgen.sampling.sampler import Sampler
 from mtgen.sampling.shares import MOST_BLOCK
 from mtgen.sampling.truncation import Rejected
@@ -96,6 +96,10 @@ class RowSampler(Sampler):
     @abstractmethod
     def reach(self) -> np.ndarray | None:
         """Which places it can take or was asked about, bool `(num_rows,)`; None for all."""
+
+    @abstractmethod
+    def can_come(self) -> np.ndarray:
+        """Which places an order can hold, bool `(num_rows,)`."""
 
     @abstractmethod
     def probabilities(self, places: np.ndarray) -> np.ndarray:
@@ -187,7 +191,7 @@ class RowSampler(Sampler):
 
     def mixture(self, others: list[Sampler]) -> Sampler:
         """See `Sampler.mixture`: with other laws over rows, a law over rows."""
-        from mtgen.sampling.rows.mixture import row_mixture_of
+        from mtgen.sampling.row_plans.mixture import row_mixture_of
 
         if all(isinstance(other, RowSampler) for other in others):
             return row_mixture_of([self, *others])

@@ -12,11 +12,11 @@ import pandas as pd
 
 from mtgen.errors import EmptySupportError, PlanError
 from mtgen.sampling.bits import Bits
-from mtgen.sampling.rows import balance
-from mtgen.sampling.rows.base import RowSampler, Spread
-from mtgen.sampling.rows.classes import ClassOrder, Members
-from mtgen.sampling.rows.orders import Bounds, RowOrder
-from mtgen.sampling.rows.source import Source
+from mtgen.sampling.row_plans import balance
+from mtgen.sampling.row_plans.base import RowSampler, Spread
+from mtgen.sampling.row_plans.classes import ClassOrder, Members
+from mtgen.sampling.row_plans.orders import Bounds, RowOrder
+from mtgen.sampling.row_plans.source import Source
 from mtgen.sampling.sampler import is_number
 from mtgen.settings import check_flag, shown
 
@@ -39,7 +39,7 @@ def balanced(
         labels: one list, array or Series per label column, with an entry for each row.
         names: what the columns are called, for messages.
         target: class -> share.
-        over: see `mtgen.sampling.rows.balance.multiplicities`.
+        over: see `mtgen.sampling.row_plans.balance.multiplicities`.
         under: the same.
         counts: class -> positions.
         exact: the largest subset with the wanted shares.
@@ -158,7 +158,11 @@ class BalancedRows(RowSampler):
 
     def reach(self) -> np.ndarray | None:
         """See `RowSampler.reach`."""
-        return self.members.each(self._each) > 0
+        return self.can_come()
+
+    def can_come(self) -> np.ndarray:
+        """See `RowSampler.can_come`."""
+        return np.asarray(self.members.each(self._each) > 0)
 
     def probabilities(self, places: np.ndarray) -> np.ndarray:
         """See `RowSampler.probabilities`."""
