@@ -10,7 +10,7 @@ from mtgen.sampling.describing.rows import RowDescription, label_text
 from mtgen.sampling.describing.text import cut, number, percent
 from mtgen.view.figures import BEFORE, COLOURS, FAINT, INK, SMALL, TITLE, new_figure, plain
 
-MOST_CLASSES = 24
+MOST_CLASSES = 16
 """Classes with bars: so many of the largest and the smallest together."""
 
 MOST_TIMES = 12

@@ -11,10 +11,10 @@ import pandas as pd
 from mtgen.errors import NoDensityError, TableError
 from mtgen.sampling.describing.labels import RowLabels, boxed
 from mtgen.sampling.describing.rows import EpochFacts, RowDescription, describe_rows
-from mtgen.sampling.rows.base import Evenness, RowSampler
-from mtgen.sampling.rows.mixture import RowMixture
-from mtgen.sampling.rows.source import Source
-from mtgen.sampling.rows.weighted import WeightedRows
+from mtgen.sampling.row_plans.base import Evenness, RowSampler
+from mtgen.sampling.row_plans.mixture import RowMixture
+from mtgen.sampling.row_plans.source import Source
+from mtgen.sampling.row_plans.weighted import WeightedRows
 from mtgen.settings import shown
 
 NOTE = "without replacement the expected rows are approximate (Rosén), to 1 in the number of rows"

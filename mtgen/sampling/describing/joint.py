@@ -13,7 +13,7 @@ from mtgen.sampling.dependent import Dependent
 from mtgen.sampling.describing.description import Description
 from mtgen.sampling.describing.points import PointDescription, describe_points
 from mtgen.sampling.describing.rows import RowDescription
-from mtgen.sampling.rows.base import RowSampler
+from mtgen.sampling.row_plans.base import RowSampler
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
