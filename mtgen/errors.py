@@ -112,6 +112,8 @@ class EmptySupportError(PlanError):
 
 class NoDensityError(PlanError):
     """A sampler whose density is not known, so that there is no `log_prob`."""
+
+
 class QueryError(PlanError):
     """A `sample by` text that cannot be read, or does not fit the table; the message marks the place in the text."""
 
