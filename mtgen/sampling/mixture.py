@@ -11,6 +11,7 @@ import numpy as np
 
 from mtgen.errors import EmptySupportError, PlanError
 from mtgen.sampling.bits import Bits
+from mtgen.sampling.places.windows import check_windows
 from mtgen.sampling.sampler import Frame, Sampler, as_sampler, common_frame
 from mtgen.sampling.shares import components
 from mtgen.sampling.values import joined
@@ -31,6 +32,7 @@ def mixture_of(parts: Sequence[Sampler]) -> Sampler:
             f"{' | '.join(map(repr, parts))}"
         )
     common_frame(list(parts), "a mixture")
+    check_windows(parts)
     flat: list[Sampler] = []
     for part in parts:
         if isinstance(part, Mixture):

@@ -21,6 +21,7 @@ import numpy as np
 
 from mtgen.errors import NoDensityError, PlanError
 from mtgen.sampling.bits import Bits
+from mtgen.sampling.places.methods import PlaceMethods
 from mtgen.sampling.structure import digest_of
 from mtgen.settings import check_whole, check_whole_or_none, shown
 
@@ -32,7 +33,7 @@ Frame = Literal["unit", "pixels"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Sampler(ABC):
+class Sampler(PlaceMethods, ABC):
     """An immutable law over points of `dim` numbers, with a weight.
 
     Any thread. Equal by structure, hashable; picklable if its functions are.
