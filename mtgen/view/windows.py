@@ -9,8 +9,12 @@ import numpy as np
 
 from mtgen.errors import PlanError
 from mtgen.sampling.describing.text import number, percent
+from mtgen.sampling.sampler import Sampler
 from mtgen.settings import check_whole, shown
 from mtgen.view.figures import COLOURS, FAINT, HEAT, INK, SMALL, TITLE, new_figure, plain
+
+DRAWN = 1_000
+"""Windows that are drawn of a law; `starts_of` draws other numbers."""
 
 MOST_OUTLINES = 60
 """Windows that are outlined: the first ones; all count in the coverage."""
@@ -52,8 +56,27 @@ def coverage(shape: Sequence[int], starts: Any, size: Sequence[int]) -> np.ndarr
     return steps[tuple(slice(side) for side in shape)].copy()
 
 
+def starts_of(
+    law: Sampler, shape: Sequence[int], n: int, seed: int = 0, *, epoch: int = 0
+) -> tuple[Any, Sequence[int]]:
+    """Windows that a law draws in a picture or volume: starts int64 `(n, dim)`, and their size.
+
+    Raises:
+        PlanError: a law whose points are no windows, such as one without `crop`.
+
+    Example:
+        >>> from mtgen import sampling as S
+        >>> starts_of(S.constant([0.5, 0.5]).crop(4), (20, 30), 1)[0].tolist()
+        [[8, 13]]
+    """
+    size = law.window
+    if size is None:
+        raise PlanError(f"{law!r} gives places, not windows: say how large they are, points.crop(size)")
+    return law.bound(shape).sample(n, seed, epoch=epoch), size
+
+
 def draw_windows(
-    picture: Any, starts: Any, size: Sequence[int], *, axis: int | None = None, at: int | None = None
+    picture: Any, starts: Any, size: Sequence[int] | None = None, *, axis: int | None = None, at: int | None = None
 ) -> Any:
     """Outlines of windows over a picture, and how often each pixel is inside one.
 
@@ -61,8 +84,8 @@ def draw_windows(
 
     Args:
         picture: `(height, width)` or `(height, width, 1, 3 or 4)`; with `axis` a volume of three axes.
-        starts: integers `(n, dim)`, first pixel of each window.
-        size: of the windows, in pixels.
+        starts: integers `(n, dim)`, first pixel of each window; or a law of windows, of which `DRAWN` are drawn.
+        size: of the windows, in pixels; left out for a law, which knows it.
         axis: of a volume: the axis that is cut.
         at: of a volume: which slice; windows that do not reach it are left out.
 
@@ -78,6 +101,10 @@ def draw_windows(
         ['2 windows of 8 x 8', '79.67% of the pixels in none, 2 windows at most']
     """
     pixels = np.asarray(picture)
+    if isinstance(starts, Sampler):
+        starts, size = starts_of(starts, pixels.shape[: 2 if axis is None else 3], DRAWN)
+    elif size is None:
+        raise PlanError("starts of windows need their size: draw_windows(picture, starts, (64, 64))")
     if axis is not None:
         pixels, starts, size, cut_text = _slice(pixels, starts, size, axis, at)
     else:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mtgen.errors import NoDensityError, TableError
+from mtgen.errors import TableError
 from mtgen.sampling.describing.labels import RowLabels, boxed
 from mtgen.sampling.describing.rows import EpochFacts, RowDescription, describe_rows
 from mtgen.sampling.row_plans.base import Evenness, RowSampler
@@ -17,7 +17,8 @@ from mtgen.sampling.row_plans.source import Source
 from mtgen.sampling.row_plans.weighted import WeightedRows
 from mtgen.settings import shown
 
-NOTE = "without replacement the expected rows are approximate (Rosén), to 1 in the number of rows"
+NOTE = "without replacement, by weight: the expected rows are an approximation for many rows"
+"""Said where `inclusion` is not exact."""
 
 MOST_COMPARED = 2_000
 """Columns that a wrong name is compared with."""
@@ -46,11 +47,12 @@ def describe_epoch(
     plan = law.plan(size, replace, spread, seed=seed, epoch=epoch, block=block)
     source = law.source
     drawn = source.places_of(plan[:])
-    weights, known = weights_of_law(law, replace)
+    weights = weights_of_law(law)
+    exact = _is_exact(law, len(plan), replace)
     return describe_rows(
         weights,
         drawn,
-        EpochFacts(law=repr(law), seed=seed, epoch=epoch, block=block, note="" if known else NOTE),
+        EpochFacts(law=repr(law), seed=seed, epoch=epoch, block=block, note="" if exact else NOTE),
         labels=None if by is None else labels_of(source, by),
         expected=expected_rows(law, len(plan), replace),
     )
@@ -78,7 +80,8 @@ def labels_of(source: Source, by: Any) -> RowLabels:
         and len(by) < source.num_rows
         and set(by) <= set(source.table.columns)
     ):
-        return RowLabels.joint([labels_of(source, name) for name in by])
+        columns = [labels_of(source, name) for name in by]
+        return RowLabels.joint(columns) if len(columns) > 1 else columns[0]
     name = getattr(by, "name", None)
     values = source.aligned(boxed(by) if listed else by, "by")
     return RowLabels.of(values, source.num_rows, None if name is None else str(name))
@@ -92,19 +95,28 @@ def _column(table: pd.DataFrame, name: str) -> pd.Series:
     raise TableError(f"by: the table has no column {name!r}, or several. {hint}")
 
 
-def weights_of_law(law: RowSampler, replace: bool | None = None) -> tuple[np.ndarray, bool]:
-    """The weights of all rows, summing to 1, float64 `(num_rows,)`, and whether they are the shares of an epoch too."""
-    try:
-        return law.prob, not (replace is False and isinstance(law, WeightedRows))
-    except NoDensityError:
-        if isinstance(law, WeightedRows):
-            return law.weights.ticks(np.arange(law.source.num_rows)) / law.weights.total, False
-        if not isinstance(law, RowMixture):
-            raise
-    total = np.zeros(law.source.num_rows)
-    for share, part in zip(law.shares.tolist(), law.laws, strict=True):
-        total += share * weights_of_law(part, replace)[0]
-    return total, False
+def weights_of_law(law: RowSampler) -> np.ndarray:
+    """The weights of all rows, summing to 1, float64 `(num_rows,)`."""
+    if isinstance(law, RowMixture):
+        total = np.zeros(law.source.num_rows)
+        for share, part in zip(law.shares.tolist(), law.laws, strict=True):
+            total += share * weights_of_law(part)
+        return total
+    if isinstance(law, WeightedRows):  # without replacement it has weights too, but no share of the positions
+        return np.asarray(law.weights.ticks(np.arange(law.source.num_rows)) / law.weights.total)
+    return law.prob
+
+
+def _is_exact(law: RowSampler, size: float, replace: bool | None) -> bool:
+    """Whether `expected_rows` is the mean over epochs, and not near it."""
+    if isinstance(law, RowMixture):
+        shares = zip(law.shares.tolist(), law.laws, strict=True)
+        return all(_is_exact(part, share * size, replace) for share, part in shares)
+    if not isinstance(law, WeightedRows) or (law.replace if replace is None else replace):
+        return True
+    ticks = law.weights.ticks(np.arange(law.source.num_rows))
+    positive = ticks[ticks > 0]
+    return size >= len(positive) or int(positive.min()) == int(positive.max())
 
 
 def expected_rows(law: RowSampler, size: float, replace: bool | None = None) -> np.ndarray:
@@ -114,7 +126,7 @@ def expected_rows(law: RowSampler, size: float, replace: bool | None = None) -> 
         for share, part in zip(law.shares.tolist(), law.laws, strict=True):
             total += expected_rows(part, share * size, replace)
         return total
-    weights, _ = weights_of_law(law)
+    weights = weights_of_law(law)
     if not isinstance(law, WeightedRows) or (law.replace if replace is None else replace):
         return weights * size
     found = inclusion(weights, min(size, law.weights.num_positive))

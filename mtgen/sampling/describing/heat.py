@@ -9,8 +9,8 @@ from mtgen.sampling.describing.text import number
 SHADES = " .:-=+*#%@"
 """From no point to the most in a cell; any point at all is a dot at least."""
 
-ROWS, COLUMNS = 16, 48
-"""Cells down and across; a character is about twice as high as wide, and pictures are mostly wider than high."""
+SIDES = (16, 48)
+"""Cells down and across, fewer where few whole numbers are counted; a character is twice as high as wide."""
 
 
 def heat_lines(points: np.ndarray) -> tuple[str, ...]:
@@ -20,8 +20,8 @@ def heat_lines(points: np.ndarray) -> tuple[str, ...]:
         A frame with the ranges under it; nothing where there are no finite points, or columns that are no numbers.
 
     Example:
-        >>> print(heat_lines(np.array([[0, 0], [1, 1], [1, 1]]))[1][:4])
-        |+
+        >>> heat_lines(np.array([[0, 0], [1, 1], [1, 1]]))[2][22:30]
+        '   @@@@@'
     """
     if points.dtype.kind not in "biuf" or not len(points):
         return ()
@@ -29,14 +29,20 @@ def heat_lines(points: np.ndarray) -> tuple[str, ...]:
     if not len(finite):
         return ()
     low, high = finite.min(axis=0), finite.max(axis=0)
-    with np.errstate(over="ignore"):
-        width = np.where(high > low, high - low, 1.0)
-    if not np.isfinite(width).all():
+    # In halves, so that the width of all floats is finite.
+    widths = 2 * (high / 2 - low / 2)
+    if not np.isfinite(widths).all():
         return ()
-    cells = np.minimum(((finite - low) / width * [ROWS, COLUMNS]).astype(np.int64), [ROWS - 1, COLUMNS - 1])
-    counts = np.bincount(cells[:, 0] * COLUMNS + cells[:, 1], minlength=ROWS * COLUMNS).reshape(ROWS, COLUMNS)
+    whole = bool((finite == np.floor(finite)).all())
+    down, across = (
+        int(width) + 1 if whole and width < most else most for width, most in zip(widths.tolist(), SIDES, strict=True)
+    )
+    steps = np.where(widths > 0, widths + whole, 1.0)
+    cells = np.minimum(((finite - low) / steps * [down, across]).astype(np.int64), [down - 1, across - 1])
+    counts = np.bincount(cells[:, 0] * across + cells[:, 1], minlength=down * across).reshape(down, across)
     shades = np.ceil(counts * (len(SHADES) - 1) / counts.max()).astype(np.int64)
-    edge = "+" + "-" * COLUMNS + "+"
+    shades = np.repeat(shades, SIDES[1] // across, axis=1)
+    edge = "+" + "-" * shades.shape[1] + "+"
     lines = ["|" + "".join(SHADES[shade] for shade in row) + "|" for row in shades.tolist()]
     ranges = [f"{number(float(one))} to {number(float(other))}" for one, other in zip(low, high, strict=True)]
     return edge, *lines, edge, f"column 0 down: {ranges[0]}; column 1 across: {ranges[1]}"

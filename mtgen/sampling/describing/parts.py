@@ -16,6 +16,9 @@ from mtgen.sampling.arithmetic import Applied, Arithmetic
 from mtgen.sampling.bits import Bits
 from mtgen.sampling.dependent import Dependent
 from mtgen.sampling.mixture import Mixture
+from mtgen.sampling.places.crop import Crop
+from mtgen.sampling.places.labels import Labels
+from mtgen.sampling.places.pixels import Declared, Pixels
 from mtgen.sampling.product import Columns, Product
 from mtgen.sampling.sampler import Sampler
 from mtgen.sampling.shares import components
@@ -117,8 +120,10 @@ def _walk(
 
 def _inside(law: Sampler, bits: Bits) -> Iterator[tuple[Sampler, Bits, str]]:
     """Laws that a law draws at the same positions, with their words, and what they are called."""
-    if isinstance(law, Conditioned | Columns | Applied):
+    if isinstance(law, Conditioned | Columns | Applied | Pixels | Declared):
         yield law.inner, bits, ""
+    elif isinstance(law, Crop):
+        yield law.centres, bits, ""
     elif isinstance(law, Arithmetic):
         sides: list[tuple[str, Any]] = [("left", law.left), ("right", law.right)]
         known = [(name, one) for name, one in sides if isinstance(one, Sampler)]
@@ -131,7 +136,9 @@ def _inside(law: Sampler, bits: Bits) -> Iterator[tuple[Sampler, Bits, str]]:
 
 
 def component_names(law: Mixture) -> tuple[str, ...]:
-    """Names of a mixture's components: those given to `mix`, else the laws themselves."""
+    """Names of a mixture's components: those given to `mix`, the classes of labels, else the laws themselves."""
+    if isinstance(law, Labels):
+        return tuple(f"class {one}" for one in law.classes)
     return tuple(part.label or repr(part) for part in law.parts)
 
 
