@@ -98,25 +98,24 @@ def draw_windows(
     Example:
         >>> figure = draw_windows(np.zeros((20, 30)), [[0, 0], [5, 9]], (8, 8))
         >>> [axes.get_title(loc="left") for axes in figure.axes[:2]]
-        ['2 windows of 8 x 8', '79.67% of the pixels in none, 2 windows at most']
+        ['2 windows of 8 x 8', '78.67% of the pixels in none, others in up to 1']
     """
     pixels = np.asarray(picture)
     if isinstance(starts, Sampler):
         starts, size = starts_of(starts, pixels.shape[: 2 if axis is None else 3], DRAWN)
     elif size is None:
         raise PlanError("starts of windows need their size: draw_windows(picture, starts, (64, 64))")
+    cut_text = ""
     if axis is not None:
         pixels, starts, size, cut_text = _slice(pixels, starts, size, axis, at)
-    else:
-        cut_text = ""
-        if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4)):
-            raise PlanError(
-                f"windows are drawn over a picture (height, width) or (height, width, channels), received shape "
-                f"{pixels.shape}; of a volume say which slice: axis=0, at=10"
-            )
+    elif pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4)):
+        raise PlanError(
+            f"windows are drawn over a picture (height, width) or (height, width, channels), received shape "
+            f"{pixels.shape}; of a volume say which slice: axis=0, at=10"
+        )
     shape = pixels.shape[:2]
     places, lengths = _checked(shape, starts, size)
-    counts = coverage(shape, places, lengths)
+    counts = coverage(shape, places, size)
     low, high = _limits(shape, places[:MOST_OUTLINES], lengths)
     tall, across = (high - low).tolist()
     stacked = across > 1.6 * tall
@@ -128,7 +127,7 @@ def draw_windows(
     image = right.imshow(np.ma.masked_equal(counts, 0), cmap=HEAT, vmin=0, interpolation="nearest")
     right.set_facecolor(NONE)
     none = percent(float((counts == 0).mean())) if counts.size else "-"
-    plain(right, title=f"{none} of the pixels in none, {number(counts.max(initial=0))} windows at most")
+    plain(right, title=f"{none} of the pixels in none, others in up to {number(counts.max(initial=0))}")
     for axes in (left, right):
         axes.set(xlim=(low[1], high[1]), ylim=(high[0], low[0]))
     bar = figure.colorbar(image, ax=right, shrink=0.8, aspect=30, pad=0.02)
@@ -161,7 +160,7 @@ def _limits(shape: Sequence[int], places: np.ndarray, lengths: np.ndarray) -> tu
 
 def _slice(
     volume: np.ndarray, starts: Any, size: Sequence[int], axis: int, at: int | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
+) -> tuple[np.ndarray, np.ndarray, tuple[int, ...], str]:
     """The slice, and the windows that reach it, with two axes left."""
     if volume.ndim != 3 or axis not in (0, 1, 2):
         raise PlanError(f"axis cuts a volume of three axes, 0 to 2; received axis={axis!r} and shape {volume.shape}")
@@ -172,7 +171,7 @@ def _slice(
     reach = (places[:, axis] <= where) & (where < places[:, axis] + lengths[axis])
     kept = [one for one in range(3) if one != axis]
     text = f", of {len(places):,}, across slice {where} of axis {axis}"
-    return np.take(volume, where, axis=axis), places[reach][:, kept], lengths[kept], text
+    return np.take(volume, where, axis=axis), places[reach][:, kept], tuple(lengths[kept].tolist()), text
 
 
 def _checked(shape: Sequence[int], starts: Any, size: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:

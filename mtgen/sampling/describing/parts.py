@@ -95,12 +95,13 @@ def _walk(
         chosen = components(law.shares, bits.key("component"), positions, bits.block)
         names = component_names(law)
         yield Components(path, names, law.shares, conditioned, chosen)
-        inner = bits.independent()
+        order = np.argsort(chosen, kind="stable")
+        edges = np.searchsorted(chosen[order], np.arange(len(names) + 1))
         for number, (part, name) in enumerate(zip(law.parts, names, strict=True)):
             # A part's points are only those at the positions that chose it.
-            yield from _walk(
-                part, inner.child(number), positions[chosen == number], _join(path, name), conditioned=False
-            )
+            here = positions[order[edges[number] : edges[number + 1]]]
+            words = bits.independent().child(number)
+            yield from _walk(part, words, here, _join(path, name), conditioned=False)
     elif isinstance(law, Rejected):
         _, attempts = law.found(bits, positions)
         yield Acceptance(repr(law), len(positions), int(attempts.sum()) + len(positions))
@@ -114,8 +115,8 @@ def _walk(
                 law.points, bits.child("points"), positions, _join(path, "points"), conditioned=conditioned
             )
     else:
-        for inner, words, name in _inside(law, bits):
-            yield from _walk(inner, words, positions, _join(path, name), conditioned=conditioned)
+        for one, words, name in _inside(law, bits):
+            yield from _walk(one, words, positions, _join(path, name), conditioned=conditioned)
 
 
 def _inside(law: Sampler, bits: Bits) -> Iterator[tuple[Sampler, Bits, str]]:
