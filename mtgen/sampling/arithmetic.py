@@ -134,13 +134,13 @@ class Arithmetic(Sampler):
         measured = ~np.array(inner.discrete)
         return inner.log_density((points - shift) / factor) - np.log(np.abs(factor))[measured].sum()
 
-    def condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
-        """See `Sampler.condition`: the bounds taken back through a factor and a shift."""
+    def log_condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
+        """See `Sampler.log_condition`: the bounds taken back through a factor and a shift."""
         if self._affine is None:
             return None
         inner, factor, shift = self._affine
         edges = [(low - shift) / factor, (high - shift) / factor]
-        found = inner.condition(np.minimum(*edges), np.maximum(*edges))
+        found = inner.log_condition(np.minimum(*edges), np.maximum(*edges))
         if found is None:
             return None
         mass, law = found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import EmptySupportError, PlanError
-from mtgen.sampling.bits import Bits
+from mtgen.sampling.bits import Bits, StackedBits
 from mtgen.sampling.places.windows import check_windows
 from mtgen.sampling.sampler import Frame, Sampler, as_sampler, common_frame
 from mtgen.sampling.shares import components
@@ -112,21 +112,50 @@ class Mixture(Sampler):
         weights /= weights.max()  # so that sums neither overflow nor vanish
         return weights / weights.sum()
 
+    @cached_property
+    def _groups(self) -> list[list[int]]:
+        """Numbers of the parts that one call draws together."""
+        groups: dict[Hashable, list[int]] = {}
+        for number, part in enumerate(self.parts):
+            key = part.stack_key
+            groups.setdefault(number if key is None else (part.dim, key), []).append(number)
+        return list(groups.values())
+
+    @cached_property
+    def _ranks(self) -> tuple[np.ndarray, np.ndarray]:
+        """The group of each part, and its place there; int64 `(k,)`."""
+        found = np.empty((2, len(self.parts)), np.int64)
+        for group, numbers in enumerate(self._groups):
+            found[:, numbers] = np.full(len(numbers), group), np.arange(len(numbers))
+        return found[0], found[1]
+
     def draw(self, bits: Bits, positions: np.ndarray) -> np.ndarray:
-        """See `Sampler.draw`."""
+        """See `Sampler.draw`; parts of one kind are drawn together, which changes no point."""
         chosen = components(self.shares, bits.key("component"), positions, bits.block)
-        order = np.argsort(chosen, kind="stable")
-        edges = np.searchsorted(chosen[order], np.arange(len(self.parts) + 1))
+        group_of, place_of = self._ranks
+        groups = group_of[chosen]
+        order = np.argsort(groups, kind="stable")
+        edges = np.searchsorted(groups[order], np.arange(len(self._groups) + 1))
         inner = bits.independent()
         drawn, places = [], []
-        for number, part in enumerate(self.parts):
-            here = order[edges[number] : edges[number + 1]]
+        for group, numbers in enumerate(self._groups):
+            here = order[edges[group] : edges[group + 1]]
             if len(here):
-                drawn.append(part.draw(inner.child(number), positions[here]))
+                drawn.append(self._drawn(numbers, place_of[chosen[here]], inner, positions[here]))
                 places.append(here)
         if not drawn:
             return self.parts[0].draw(inner.child(0), positions)
         return joined(drawn, places, len(positions))
+
+    def _drawn(self, numbers: list[int], which: np.ndarray, bits: Bits, positions: np.ndarray) -> np.ndarray:
+        """Points of one group at positions, `which` of its parts at each."""
+        present, which = np.unique(which, return_inverse=True)
+        numbers = [numbers[place] for place in present.tolist()]
+        laws, nodes = [self.parts[number] for number in numbers], [bits.child(number) for number in numbers]
+        if len(laws) == 1:
+            return laws[0].draw(nodes[0], positions)
+        stacked = StackedBits(bits.seed, bits.epoch, nodes=tuple(nodes), which=which)
+        return type(laws[0]).draw_stacked(laws, stacked, positions)
 
     def log_density(self, points: np.ndarray) -> np.ndarray:
         """See `Sampler.log_density`."""
@@ -138,22 +167,24 @@ class Mixture(Sampler):
         finite = np.where(np.isfinite(most), most, 0)
         return np.asarray(finite + np.log(np.exp(terms - finite).sum(axis=0)))
 
-    def condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
-        """See `Sampler.condition`: each part under the condition, by its share times its probability."""
-        found = [part.condition(low, high) for part in self.parts]
+    def log_condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
+        """See `Sampler.log_condition`: each part under the condition, by its share times its probability."""
+        found = [part.log_condition(low, high) for part in self.parts]
         inside = [one for one in found if one is not None]
         if len(inside) < len(found):
             return None
-        masses = self.shares * [mass for mass, _ in inside]
-        total = float(masses.sum())
-        if not total > 0:
-            return 0.0, self
+        with np.errstate(divide="ignore"):
+            masses = np.log(self.shares) + [mass for mass, _ in inside]
+        most = float(masses.max())
+        if most == -np.inf:
+            return most, self
+        shares = np.exp(masses - most)
         kept = [
-            law.reweighted(mass).labelled(part.label)
-            for mass, part, (_, law) in zip(masses.tolist(), self.parts, inside, strict=True)
-            if mass > 0
+            law.reweighted(share).labelled(part.label)
+            for share, part, (_, law) in zip(shares.tolist(), self.parts, inside, strict=True)
+            if share > 0
         ]
-        return total, mixture_of(kept).reweighted(self.weight)
+        return most + float(np.log(shares.sum())), mixture_of(kept).reweighted(self.weight)
 
     def structure(self) -> tuple[Any, ...]:
         """See `Sampler.structure`."""

@@ -12,28 +12,27 @@ position) alone, whoever asks, in whatever pieces. The operators, with Python's 
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from mtgen.errors import NoDensityError, PlanError
-from mtgen.sampling.bits import Bits
+from mtgen.sampling.bits import Bits, StackedBits
+from mtgen.sampling.describing.methods import DescribeMethods
 from mtgen.sampling.places.methods import PlaceMethods
 from mtgen.sampling.structure import digest_of
 from mtgen.settings import check_whole, check_whole_or_none, shown
-
-if TYPE_CHECKING:
-    from mtgen.sampling.describing.description import Description
 
 Frame = Literal["unit", "pixels"]
 """What a point's coordinates count: shares of the picture or volume, in [0, 1), or its pixels."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Sampler(PlaceMethods, ABC):
+class Sampler(PlaceMethods, DescribeMethods, ABC):
     """An immutable law over points of `dim` numbers, with a weight.
 
     Any thread. Equal by structure, hashable; picklable if its functions are.
@@ -83,12 +82,36 @@ class Sampler(PlaceMethods, ABC):
         """Natural logarithm of the density at `(n, dim)` points, float64 `(n,)`; see `log_prob`."""
         raise NoDensityError(f"the density of {self!r} is not known, so there is no log_prob")
 
+    @property
+    def stack_key(self) -> Hashable | None:
+        """Samplers of equal keys can be drawn by one call of `draw_stacked`; None where that is not known."""
+        return None
+
+    @classmethod
+    def draw_stacked(cls, laws: Sequence[Sampler], bits: StackedBits, positions: np.ndarray) -> np.ndarray:
+        """The points of several samplers of one key: at each position exactly that of `laws[which]`, drawn alone.
+
+        Args:
+            laws: the samplers.
+            bits: their words; `bits.which` says whose each position is.
+            positions: int64 `(n,)`.
+        """
+        raise TypeError(f"{cls.__name__} has no stack_key, so its points are drawn one sampler at a time")
+
     def condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
         """The probability of `low <= x <= high`, and the law inside; None if only rejection can tell.
 
-        The law may be anything where the probability is 0.
+        The law may be anything where the probability is 0. A law implements this or `log_condition`.
         """
-        return None
+        if type(self).log_condition is Sampler.log_condition:
+            return None
+        found = self.log_condition(low, high)
+        return None if found is None else (math.exp(found[0]), found[1])
+
+    def log_condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
+        """`condition` with the natural logarithm of the probability, which may be below all of float64."""
+        found = self.condition(low, high)
+        return None if found is None else (math.log(found[0]) if found[0] > 0 else -math.inf, found[1])
 
     # --- drawing --------------------------------------------------------------------------------------------------
 
@@ -152,19 +175,6 @@ class Sampler(PlaceMethods, ABC):
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(self.log_density(given), np.float64)
 
-    def describe(self, n: int | None = None, seed: int = 0, *, epoch: int = 0, block: int | None = None) -> Description:
-        """What `sample(n, seed, epoch=epoch, block=block)` draws: shares, conditions, columns; prints as a table.
-
-        Example:
-            >>> from mtgen import sampling as S
-            >>> found = S.mix({"near": 0.8 & S.uniform(0, 1), "wide": 0.2 & S.uniform(0, 9)}).describe(1000, block=10)
-            >>> found.counts[["component", "drawn"]].to_numpy().tolist()
-            [['near', 800], ['wide', 200]]
-        """
-        from mtgen.sampling.describing.points import describe_points
-
-        return describe_points(self, n, Bits(seed, epoch, block=block))
-
     # --- building -------------------------------------------------------------------------------------------------
 
     def truncate(
@@ -208,12 +218,6 @@ class Sampler(PlaceMethods, ABC):
         """The same law with another weight."""
         other = copy.copy(self)
         object.__setattr__(other, "weight", check_weight(weight))
-        return other
-
-    def labelled(self, label: str | None) -> Self:
-        """The same law under a name by which descriptions of a mixture call it."""
-        other = copy.copy(self)
-        object.__setattr__(other, "label", label)
         return other
 
     def mixture(self, others: list[Sampler]) -> Sampler:

@@ -70,10 +70,10 @@ def truncate(
     if (lows > highs).any():
         raise PlanError(f"low must not be above high; received low={shown(low)} and high={shown(high)}")
     if expr is None:
-        found = sampler.condition(lows, highs)
+        found = sampler.log_condition(lows, highs)
         if found is not None:
             mass, law = found
-            if not mass > 0:
+            if not mass > -np.inf:
                 raise EmptySupportError(f"no point of {sampler!r} lies in {lows.tolist()} to {highs.tolist()}")
             return Conditioned(law, lows, highs, weight=sampler.weight)
     bounded = low is not None or high is not None
@@ -131,12 +131,12 @@ class Conditioned(Sampler):
         inside = ((points >= self.low) & (points <= self.high)).all(axis=1)
         return np.where(inside, self.inner.log_density(points), -np.inf)
 
-    def condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
-        """See `Sampler.condition`: two conditions are their intersection."""
+    def log_condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
+        """See `Sampler.log_condition`: two conditions are their intersection."""
         low, high = np.maximum(low, self.low), np.minimum(high, self.high)
         if (low > high).any():
-            return 0.0, self
-        found = self.inner.condition(low, high)
+            return -np.inf, self
+        found = self.inner.log_condition(low, high)
         return None if found is None else (found[0], Conditioned(found[1], low, high, weight=self.weight))
 
     def structure(self) -> tuple[Any, ...]:
