@@ -29,8 +29,8 @@ def heat_lines(points: np.ndarray) -> tuple[str, ...]:
     if not len(finite):
         return ()
     low, high = finite.min(axis=0), finite.max(axis=0)
-    # In halves, so that the width of all floats is finite.
-    widths = 2 * (high / 2 - low / 2)
+    with np.errstate(over="ignore"):
+        widths = high - low
     if not np.isfinite(widths).all():
         return ()
     whole = bool((finite == np.floor(finite)).all())

@@ -274,7 +274,7 @@ def _classes(
     rows, came = labels.sums(np.ones(num_rows)), labels.sums(times)
     due = labels.sums(expected)
     columns: dict[str, Any] = {
-        "class": boxed(labels.classes),
+        "class": pd.Series(boxed(labels.classes), dtype=object),
         "rows": rows.astype(np.int64),
         "share": rows / max(num_rows, 1),
         "expected_rows": due,
