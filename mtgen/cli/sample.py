@@ -115,7 +115,7 @@ def sample(
         epoch.seed,
         epoch=epoch.epoch,
         block=epoch.batch_size,
-        by=by or law.balanced or None,
+        by=_one_or_all(by or law.balanced),
         replace=replace,
     )
     typer.echo(str(found))
@@ -156,12 +156,16 @@ def law_of(table: pd.DataFrame, law: Law) -> RowSampler:
                 settings[name] = _by_class(f"--{name}", getattr(law, name), table, law.balanced)
         if settings.get("counts") is not None:
             settings["counts"] = {one: _whole(one, number) for one, number in settings["counts"].items()}
-        by = law.balanced[0] if len(law.balanced) == 1 else law.balanced
-        return rows.balanced(by, exact=law.exact, **settings)
+        return rows.balanced(_one_or_all(law.balanced), exact=law.exact, **settings)
     if law.weighted is not None:
         return rows.weighted(law.weighted, replace=law.replace is not False, weight_choice=law.weight_choice)
     uniform = rows.uniform()
     return uniform if law.replace is None else dataclasses.replace(uniform, replace=law.replace)
+
+
+def _one_or_all(names: list[str] | None) -> str | list[str] | None:
+    """One column by its name, which has labels of its own; several together, which have tuples."""
+    return names[0] if names and len(names) == 1 else names or None
 
 
 @dataclass(frozen=True)

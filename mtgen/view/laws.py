@@ -194,8 +194,8 @@ class _Drawing:
         scale = 1 / (len(self.points) * (1 if counted else float(edges[1] - edges[0])))
         self._histogram(axes, place, edges, across=False, scale=scale)
         label = ("share of points" if counted else "density") if ylabel is None else ylabel
-        values = self.points[:, place]
-        title = f"mean {number(float(np.nanmean(values)))}, std {number(float(np.nanstd(values)))}"
+        values = self.points[np.isfinite(self.points[:, place]), place]
+        title = f"mean {number(float(values.mean()))}, std {number(float(values.std()))}" if len(values) else "no number"
         plain(axes, title=title, xlabel=self.names[place], ylabel=label)
         if not density or (self.counted[place] and not counted):
             return
