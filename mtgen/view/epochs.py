@@ -53,6 +53,7 @@ def draw_epoch(description: RowDescription) -> Any:
     left, right = figure.subplots(1, 2, width_ratios=(2, 1))
     _classes(left, description, shown)
     _repeats(right, description)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=3, fontsize=SMALL, frameon=False)
     return figure
 
 
@@ -98,7 +99,6 @@ def _classes(axes: Any, description: RowDescription, shown: np.ndarray) -> None:
         ylabel=cut(description.by or ""),
     )
     axes.xaxis.set_major_formatter(lambda value, place: number(value))
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3, fontsize=SMALL, frameon=False)
 
 
 def _repeats(axes: Any, description: RowDescription) -> None:

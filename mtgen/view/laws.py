@@ -36,7 +36,13 @@ MOST_COMPONENTS = 7
 
 
 def draw_law(
-    law: Sampler, n: int | None = None, seed: int = 0, *, epoch: int = 0, names: Sequence[str] | None = None
+    law: Sampler,
+    n: int | None = None,
+    seed: int = 0,
+    *,
+    epoch: int = 0,
+    names: Sequence[str] | None = None,
+    title: str | None = None,
 ) -> Any:
     """Draw points, and show where they fall: histogram and density, heat map with margins, three projections.
 
@@ -49,6 +55,7 @@ def draw_law(
         seed: integer >= 0.
         epoch: integer >= 0.
         names: of the columns; None for `column 0`, ...
+        title: what the law is; None for its expression.
 
     Returns:
         A Matplotlib figure; `save_figure(figure, "law.png")` writes it.
@@ -76,10 +83,11 @@ def draw_law(
     groups = _Groups.of(parts, num)
     drawing = _Drawing(law, numbers, [called[place] for place in kept], [law.discrete[place] for place in kept], groups)
     figure = drawing.figure(whole=len(kept) == law.dim)
-    title = _title(law, num, seed, epoch, parts, most=int(LETTERS * figure.get_figwidth()))
+    first = cut(repr(law) if title is None else title, int(LETTERS * figure.get_figwidth()))
+    second = _facts(num, seed, epoch, parts)
     if len(kept) == 3 and groups.names:
-        title += f"; {', '.join(groups.names)}"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=TITLE, color=INK)
+        second += f"; {', '.join(groups.names)}"
+    figure.suptitle(f"{first}\n{second}", x=0.01, ha="left", fontsize=TITLE, color=INK)
     return figure
 
 
@@ -87,12 +95,10 @@ def _is_numbers(values: np.ndarray) -> bool:
     return values.dtype.kind in "biuf" or not any(isinstance(one, str | bytes) for one in values.tolist())
 
 
-def _title(law: Sampler, num: int, seed: int, epoch: int, parts: Sequence[Components | Acceptance], most: int) -> str:
-    lines = [cut(repr(law), most), f"{num:,} points (seed {seed}, epoch {epoch})"]
+def _facts(num: int, seed: int, epoch: int, parts: Sequence[Components | Acceptance]) -> str:
+    text = f"{num:,} points (seed {seed}, epoch {epoch})"
     shares = [one.share for one in parts if isinstance(one, Acceptance)]
-    if shares:
-        lines[1] += f", {' and '.join(map(percent, shares))} of all draws accepted"
-    return "\n".join(lines)
+    return text + (f", {' and '.join(map(percent, shares))} of all draws accepted" if shares else "")
 
 
 class _Groups:
@@ -195,7 +201,9 @@ class _Drawing:
         self._histogram(axes, place, edges, across=False, scale=scale)
         label = ("share of points" if counted else "density") if ylabel is None else ylabel
         values = self.points[np.isfinite(self.points[:, place]), place]
-        title = f"mean {number(float(values.mean()))}, std {number(float(values.std()))}" if len(values) else "no number"
+        title = (
+            f"mean {number(float(values.mean()))}, std {number(float(values.std()))}" if len(values) else "no number"
+        )
         plain(axes, title=title, xlabel=self.names[place], ylabel=label)
         if not density or (self.counted[place] and not counted):
             return

@@ -50,7 +50,7 @@ def test_bars_of_classes_are_the_counts() -> None:
     want = [*counts["rows"], *counts["expected_rows"], *counts["drawn_rows"]]
     assert widths(left) == pytest.approx(want)
     assert [one.get_text() for one in left.get_yticklabels()] == ["a", "b", "c"]
-    assert [one.get_text() for one in left.get_legend().get_texts()] == ["before", "expected", "drawn"]
+    assert [one.get_text() for one in figure.legends[0].get_texts()] == ["before", "expected", "drawn"]
     for name, drawn in zip(counts["class"], counts["drawn_rows"], strict=True):
         assert f"{drawn} drawn" in texts(figure), name
     # Bars of repeats: 0, 1, ... times; then the two that mark what never came, and what has weight 0.
@@ -176,6 +176,12 @@ def test_more_numbers_have_a_histogram_each_and_text_none() -> None:
 )
 def test_any_law_can_be_drawn(law: Sampler) -> None:
     assert png_of(view.draw_law(law, 200)).startswith(b"\x89PNG")
+
+
+def test_a_title_takes_the_place_of_the_expression() -> None:
+    text = texts(view.draw_law(NEAR, 100, title="my law"))
+    assert "my law\n100 points (seed 0, epoch 0)" in text
+    assert "uniform(" not in text
 
 
 def test_wrong_arguments_are_refused() -> None:
