@@ -35,6 +35,7 @@ from mtgen.quarantine import Quarantine
 from mtgen.room import Room
 from mtgen.sampling.order import Blocks, Exact, OrderLaw, Sequential
 from mtgen.sampling.permutation import order_bytes
+from mtgen.sampling.row_plans.dataset_rows import DatasetRows
 from mtgen.sampling.row_plans.order_law import held_bytes, order_law_of
 from mtgen.sampling.sampler import Sampler
 from mtgen.settings import check_flag, check_kind, check_whole
@@ -85,7 +86,7 @@ class Loader(Doors):
         dataset: Dataset,
         batch_size: int,
         *,
-        sampler: Sampler | OrderLaw | None = None,
+        sampler: Sampler | DatasetRows | OrderLaw | None = None,
         seed: int = 0,
         shuffle: Literal["exact", "blocks", False] = "exact",
         drop_last: bool = False,

@@ -52,11 +52,12 @@ def mixture_of(parts: Sequence[Sampler]) -> Sampler:
     return flat[0] if len(flat) == 1 else Mixture(tuple(flat), weight=sum(part.weight for part in flat))
 
 
-def mix(*parts: Sampler | Mapping[str, Sampler]) -> Sampler:
+def mix(*parts: Sampler | np.ndarray | Mapping[str, Any]) -> Sampler:
     """The mixture of all parts by their weights: `mix(a, b, c)` is `a | b | c`.
 
     Args:
-        *parts: samplers over points, or over rows; or dicts of name -> sampler, whose names a description shows.
+        *parts: samplers over points, or over rows, or `data.rows`; or dicts of name -> sampler, whose names a description
+            shows.
 
     Raises:
         PlanError: no parts, something else than samplers, or parts of different dimension.

@@ -168,6 +168,8 @@ class Sampler(PlaceMethods, DescribeMethods, ABC):
             [-0.693, -inf]
         """
         given = np.asarray(points)
+        if given.dtype.kind in "US" and not isinstance(points, np.ndarray):
+            given = np.array(points, object)  # numbers beside text stay numbers
         if given.ndim == 1 and (self.dim > 1 or len(given) == 1):
             given = given[None, :]
         if given.ndim != 2 or given.shape[1] != self.dim:

@@ -75,6 +75,8 @@ def truncate(
             mass, law = found
             if not mass > -np.inf:
                 raise EmptySupportError(f"no point of {sampler!r} lies in {lows.tolist()} to {highs.tolist()}")
+            if isinstance(law, Conditioned) and (law.low >= lows).all() and (law.high <= highs).all():
+                return law.reweighted(sampler.weight)  # two conditions are one
             return Conditioned(law, lows, highs, weight=sampler.weight)
     bounded = low is not None or high is not None
     return Rejected(

@@ -14,10 +14,10 @@ from mtgen import sampling as S
 from mtgen.errors import NoDensityError, PlanError
 from mtgen.sampling.bits import Bits
 from mtgen.sampling.permutation import SMALL, Permutation, permuted
-from mtgen.sampling.row_plans.orders import EvenOrder, IndependentOrder
+from mtgen.sampling.row_plans.orders import EvenOrder, IndependentOrder, RowOrder
 from mtgen.sampling.row_plans.race import RaceOrder, logarithms
 from mtgen.sampling.row_plans.weighted import WeightedRows
-from mtgen.sampling.row_plans.weights import EvenWeights, weights_of
+from mtgen.sampling.row_plans.weights import EvenWeights, Weights, weights_of
 
 whole_weights = st.lists(st.integers(0, 6), min_size=1, max_size=25).filter(any)
 real_weights = st.lists(st.one_of(st.just(0.0), st.floats(1e-3, 1e3)), min_size=1, max_size=25).filter(any)
@@ -39,7 +39,8 @@ def test_each_row_comes_floor_or_ceil_of_its_share(weights: list[float], size: i
     assert (counts >= np.floor(shares + 1e-9) - (shares - np.floor(shares) < 1e-9)).all()
     assert (abs(counts - shares) < 1 + 1e-9).all()
     low, high = order.bounds()
-    assert ((counts >= low) & (counts <= high)).all() and (high - low <= 1).all()
+    assert ((counts >= low) & (counts <= high)).all()
+    assert (high - low <= 1).all()
 
 
 @given(whole_weights, st.integers(1, 100), seeds)
@@ -51,7 +52,7 @@ def test_whole_shares_are_exact(weights: list[int], times: int, seed: int) -> No
 
 @given(st.integers(1, 300), st.integers(1, 4), seeds, st.booleans())
 def test_even_weights_are_a_shuffle_as_often_as_asked(num: int, times: int, seed: int, real: bool) -> None:
-    weights = weights_of(np.full(num, 0.1)) if real else EvenWeights(num)
+    weights: Weights = weights_of(np.full(num, 0.1)) if real else EvenWeights(num)
     order = EvenOrder(weights, num * times, Bits(seed))
     assert (counts_of(order.at(np.arange(num * times)), num) == times).all()
 
@@ -62,8 +63,9 @@ def test_any_position_alone_is_the_same_as_in_the_whole(
 ) -> None:
     asked = np.array(data.draw(st.lists(st.integers(0, size - 1), min_size=1, max_size=20)))
     found = weights_of(weights)
-    kinds = [EvenOrder(found, size, Bits(seed)), IndependentOrder(found, size, Bits(seed))]
-    for order in [*kinds, RaceOrder(found, min(size, found.num_positive), Bits(seed))]:
+    race = RaceOrder(found, min(size, found.num_positive), Bits(seed))
+    orders: list[RowOrder] = [EvenOrder(found, size, Bits(seed)), IndependentOrder(found, size, Bits(seed)), race]
+    for order in orders:
         some = asked[asked < order.size]
         assert np.array_equal(order.at(some), order.at(np.arange(order.size))[some])
 
@@ -127,7 +129,8 @@ def test_a_race_takes_no_row_twice_and_none_of_weight_0(weights: list[float], se
     found = weights_of(weights)
     size = data.draw(st.integers(0, found.num_positive))
     rows = RaceOrder(found, size, Bits(seed)).at(np.arange(size))
-    assert len(set(rows.tolist())) == size and all(weights[row] > 0 for row in rows)
+    assert len(set(rows.tolist())) == size
+    assert all(weights[row] > 0 for row in rows)
 
 
 @given(real_weights, seeds)
@@ -136,7 +139,9 @@ def test_a_shorter_race_is_the_beginning_of_a_longer_one(weights: list[float], s
     whole = RaceOrder(found, found.num_positive, Bits(seed))._order
     for size in range(found.num_positive):
         part = RaceOrder(found, size, Bits(seed))._order
-        assert whole is not None and part is not None and np.array_equal(part, whole[:size])
+        assert whole is not None
+        assert part is not None
+        assert np.array_equal(part, whole[:size])
 
 
 def test_the_first_row_is_by_weight_and_inclusion_is_that_of_successive_draws() -> None:
@@ -170,7 +175,8 @@ def test_rows_of_weight_0_fill_up_only_when_asked_and_are_counted() -> None:
     filling = WeightedRows(S.rows(6).source, weights_of(weights), replace=False, fill=True)
     with pytest.warns(UserWarning, match="4 of 6 positions hold rows of weight 0, because only 2 rows have another"):
         rows = filling.plan(6)[:]
-    assert sorted(rows[:2].tolist()) == [2, 3] and sorted(rows.tolist()) == list(range(6))
+    assert sorted(rows[:2].tolist()) == [2, 3]
+    assert sorted(rows.tolist()) == list(range(6))
     with pytest.warns(UserWarning, match="4 of 6 positions"):
         orders = {tuple(filling.plan(6, seed=seed)[2:].tolist()) for seed in range(10)}
     assert len(orders) > 5
@@ -183,7 +189,7 @@ def test_more_than_there_are_is_refused_or_clamped_where_that_was_chosen() -> No
         S.rows(5).plan(6, replace=False)
     clamping = WeightedRows(S.rows(5).source, EvenWeights(5), replace=False, clamp=True)
     assert sorted(clamping.plan(190)[:].tolist()) == [0, 1, 2, 3, 4]
-    with pytest.raises(PlanError, match="spread=\"iid\" draws rows independently.*replace=False contradicts it"):
+    with pytest.raises(PlanError, match='spread="iid" draws rows independently.*replace=False contradicts it'):
         S.rows(5).plan(2, replace=False, spread="iid")
     with pytest.raises(NoDensityError, match="without replacement"):
         clamping.prob  # noqa: B018
@@ -191,7 +197,8 @@ def test_more_than_there_are_is_refused_or_clamped_where_that_was_chosen() -> No
 
 def test_no_row_twice_of_even_weights_is_a_part_of_a_shuffle() -> None:
     rows = S.rows(10**12).plan(1_000, replace=False, seed=3)[:]
-    assert len(set(rows.tolist())) == 1_000 and rows.max() > 10**11
+    assert len(set(rows.tolist())) == 1_000
+    assert rows.max() > 10**11
 
 
 # --- many permutations at once ----------------------------------------------------------------------------------------
@@ -210,7 +217,9 @@ def test_permutations_of_several_sizes_at_once_are_exact(kinds: list[tuple[int, 
 def test_permutations_of_huge_sizes_stay_inside_and_apart(size: int) -> None:
     values = np.concatenate([np.arange(500), size - 1 - np.arange(500)])
     found = permuted(values, np.full(1_000, size), np.full(1_000, 9, np.uint64))
-    assert found.min() >= 0 and found.max() < size and len(set(found.tolist())) == 1_000
+    assert found.min() >= 0
+    assert found.max() < size
+    assert len(set(found.tolist())) == 1_000
     # With an even number of bits on either side it is the network of Permutation itself.
     assert np.array_equal(found, Permutation(size, 9).at(values))
 

@@ -14,17 +14,30 @@ _SHIFT = 16
 
 def stirling_error(n: np.ndarray) -> np.ndarray:
     """log(n!) less Stirling's formula, for real n > 0."""
-    small = n < _SHIFT
-    total = np.zeros_like(n)
-    if small.any():
-        # error(n) - error(n + 1) = (n + 1/2) log(1 + 1/n) - 1, summed up to where the series holds.
-        for step in range(_SHIFT):
-            m = np.where(small, n + step, _SHIFT)
-            total = np.where(small, total + ((m + 0.5) * np.log1p(1 / m) - 1), 0)
-        n = np.where(small, n + _SHIFT, n)
     s = 1 / (n * n)
-    series = 1 / 12 - s * (1 / 360 - s * (1 / 1260 - s * (1 / 1680 - s * (1 / 1188 - s * 691 / 360360))))
-    return total + series / n
+    series = (1 / 12 - s * (1 / 360 - s * (1 / 1260 - s * (1 / 1680 - s * (1 / 1188 - s * 691 / 360360))))) / n
+    small = n < _SHIFT
+    if not small.any():
+        return series
+    whole = n == np.floor(n)
+    out = np.where(small, _OF_WHOLE[np.where(small & whole, n, 0).astype(np.int64)], series)
+    between = small & ~whole
+    if between.any():
+        out[between] = _summed(n[between])
+    return out
+
+
+def _summed(n: np.ndarray) -> np.ndarray:
+    """The same for n < 16, by its differences up to where the series holds."""
+    total = np.zeros_like(n)
+    for step in range(_SHIFT):
+        m = n + step
+        total += (m + 0.5) * np.log1p(1 / m) - 1
+    return total + stirling_error(n + _SHIFT)
+
+
+_OF_WHOLE = np.concatenate([[0.0], _summed(np.arange(1.0, _SHIFT))])
+"""Of 1 to 15, at their own place."""
 
 
 def deviance(x: np.ndarray, mean: np.ndarray) -> np.ndarray:

@@ -160,7 +160,7 @@ class ScipyQuantile(Sampler):
         """See `Sampler.log_density`."""
         x = as_numbers(points, self)
         logs = self.frozen.logpmf(x) if self.discrete[0] else self.frozen.logpdf(x)
-        return np.asarray(np.broadcast_to(logs, x.shape).sum(axis=1))
+        return np.where(np.isfinite(x).all(axis=1), np.broadcast_to(logs, x.shape).sum(axis=1), -np.inf)
 
     def log_condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
         """See `Sampler.log_condition`; not known where a probability is below all of float64."""

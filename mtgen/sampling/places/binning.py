@@ -102,22 +102,42 @@ def counted(points: Any, edges: Edges) -> tuple[np.ndarray, np.ndarray, int]:
         num_outside += int((found < 0).sum())
         waiting.append(np.unique(found[found >= 0], return_counts=True))
         num_waiting += len(waiting[-1][0])
-        if num_waiting > max(len(bins), 4 * BLOCK):
-            bins, counts = added([(bins, counts), *waiting])
+        if num_waiting > max(len(bins) // 8, BLOCK):  # few at a time for memory, not too few for time
+            bins, counts = added(bins, counts, *_sorted(waiting))
             waiting, num_waiting = [], 0
-    bins, counts = added([(bins, counts), *waiting])
+    if waiting:
+        bins, counts = added(bins, counts, *_sorted(waiting))
     return bins, counts, num_outside
 
 
-def added(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+def _sorted(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     """Masses of bins summed over parts: bins ascending, each once, and their masses."""
     bins, masses = (np.concatenate([part[column] for part in parts]) for column in (0, 1))
-    if not len(bins):
+    if len(parts) == 1 or not len(bins):
         return bins, masses
     order = np.argsort(bins, kind="stable")
     bins, masses = bins[order], masses[order]
     firsts = np.flatnonzero(np.diff(bins, prepend=-1))
     return bins[firsts], np.add.reduceat(masses, firsts)
+
+
+def added(
+    bins: np.ndarray, masses: np.ndarray, more: np.ndarray, more_masses: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bins and masses, with more put in; both ascending, each bin once. New arrays; `masses` is used up if writable.
+
+    Example:
+        >>> [part.tolist() for part in added(*np.array([[2, 5], [1, 1], [0, 5], [7, 7]]))]
+        [[0, 2, 5], [7, 1, 8]]
+    """
+    place = np.searchsorted(bins, more)
+    same = np.zeros(len(more), bool)
+    known = place < len(bins)
+    same[known] = bins[place[known]] == more[known]
+    sums = masses if masses.flags.writeable else masses.copy()
+    sums[place[same]] += more_masses[same]
+    fresh = ~same
+    return np.insert(bins, place[fresh], more[fresh]), np.insert(sums, place[fresh], more_masses[fresh])
 
 
 def used(counts: np.ndarray, edges: Edges) -> tuple[np.ndarray, np.ndarray]:

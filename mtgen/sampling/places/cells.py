@@ -107,6 +107,12 @@ def frozen(array: Any, dtype: Any = None) -> np.ndarray:
     return made
 
 
+def sealed(array: np.ndarray) -> np.ndarray:
+    """An array that nobody else has, made read-only as it is."""
+    array.flags.writeable = False
+    return array
+
+
 def whole_tuple(name: str, value: Any, dim: int | None = None, least: int = 1) -> tuple[int, ...]:
     """One whole number per axis as a tuple of ints; a single number is for all axes.
 

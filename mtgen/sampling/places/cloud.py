@@ -10,7 +10,7 @@ import numpy as np
 
 from mtgen.errors import PlanError
 from mtgen.sampling.bits import Bits
-from mtgen.sampling.places.cells import Cells, frozen
+from mtgen.sampling.places.cells import Cells, frozen, sealed
 from mtgen.sampling.sampler import Sampler
 from mtgen.settings import shown
 
@@ -107,8 +107,8 @@ class Cloud(Sampler):
             return 0.0, self
         kept = masses > 0
         inside = Cloud(
-            frozen(self.points[kept]),
-            None if self.weights is None else frozen(self.weights[kept]),
+            sealed(self.points[kept]),
+            None if self.weights is None else sealed(self.weights[kept]),
             self.jitter,
             None if self.jitter is None else low,
             None if self.jitter is None else high,

@@ -134,8 +134,8 @@ class Crop(Windows):
         if (low > high).any():
             return 0.0, self
         found = self.centres.condition(low + self._half, high + self._half)
-        if found is None:
-            return None
+        if found is None or not found[0] > 0:
+            return None if found is None else (0.0, self)
         return found[0], replace(self, points=found[1].reweighted(1.0))
 
     def structure(self) -> tuple[Any, ...]:

@@ -25,7 +25,7 @@ from mtgen.sampling.places.binning import (
     shape_of_bins,
     used,
 )
-from mtgen.sampling.places.cells import Cells, frozen
+from mtgen.sampling.places.cells import Cells, sealed
 from mtgen.sampling.sampler import Sampler
 from mtgen.settings import check_flag, shown
 
@@ -100,6 +100,8 @@ class Histogram(Sampler):
 
     def draw(self, bits: Bits, positions: np.ndarray) -> np.ndarray:
         """See `Sampler.draw`."""
+        if not len(positions):
+            return np.empty((0, self.dim))
         if not len(self.bins):
             raise EmptySupportError(
                 f"{self!r} is empty, {self.num_outside} points lay outside its edges: add points with .updated(points)"
@@ -136,7 +138,7 @@ class Histogram(Sampler):
         kept = inside._parts() > 0
         if not kept.any():
             return 0.0, self
-        inside = replace(inside, bins=frozen(self.bins[kept]), masses=frozen(self.masses[kept]))
+        inside = replace(inside, bins=sealed(self.bins[kept]), masses=sealed(self.masses[kept]))
         return min(float(inside.total / self.total), 1.0), inside
 
     def updated(self, points: Any) -> Histogram:
@@ -158,8 +160,8 @@ class Histogram(Sampler):
             what = "has densities" if not self.counts else "is cut by a box"
             raise PlanError(f"{self!r} {what}, so counts of points cannot be added; update the histogram of counts")
         bins, counts, num_outside = counted(checked_points(points, self.dim), self.edges)
-        bins, masses = added([(self.bins, self.masses), (bins, counts)])
-        return replace(self, bins=frozen(bins), masses=frozen(masses), num_outside=self.num_outside + num_outside)
+        bins, masses = added(self.bins, self.masses, bins, counts)
+        return replace(self, bins=sealed(bins), masses=sealed(masses), num_outside=self.num_outside + num_outside)
 
     def structure(self) -> tuple[Any, ...]:
         """See `Sampler.structure`."""
@@ -230,21 +232,21 @@ def histogram(
             )
         if density:
             masses = masses * volumes(places, checked)
-        return Histogram(checked, frozen(places), frozen(masses), counts=not density)
+        return Histogram(checked, sealed(places), sealed(masses), counts=not density)
     if density:
         raise PlanError("density=True is for counts that are densities; points have none")
     if points is None:
         if edges is None:
             raise PlanError(f"histogram(bins={shown(bins)}) needs points; an empty one needs edges")
         checked = checked_edges(edges)
-        return Histogram(checked, frozen(np.empty(0, np.int64)), frozen(np.empty(0, np.int64)))
+        return Histogram(checked, sealed(np.empty(0, np.int64)), sealed(np.empty(0, np.int64)))
     given = checked_points(points)
     numbers = None if edges is not None else checked_bins(bins, given.shape[1])
     checked = checked_edges(layout) if numbers is None else edges_around(given, numbers)
     if len(checked) != given.shape[1]:
         raise PlanError(f"histogram: edges of {len(checked)} axes do not fit points of shape {tuple(given.shape)}")
     places, found, num_outside = counted(given, checked)
-    return Histogram(checked, frozen(places), frozen(found), num_outside)
+    return Histogram(checked, sealed(places), sealed(found), num_outside)
 
 
 def _are_counts(data: Any, layout: Any) -> bool:

@@ -49,7 +49,9 @@ class Labels(Mixture):
                 f"array of shape {self.array_shape}"
             )
         parts = [one[1].reweighted(self.parts[number].weight) for number in kept if (one := found[number]) is not None]
-        lost = tuple((self.classes[number], self.parts[number].weight) for number in set(range(len(found))) - set(kept))
+        lost = tuple(
+            (self.classes[number], part.weight) for number, part in enumerate(self.parts) if number not in kept
+        )
         return replace(
             self,
             parts=tuple(parts),

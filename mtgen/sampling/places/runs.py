@@ -165,5 +165,14 @@ def joined_runs(shape: Iterable[int], parts: Sequence[tuple[np.ndarray, np.ndarr
     if not parts:
         return packed(shape, np.empty(0, np.int64), np.empty(0, np.int64), None)
     firsts, lengths = (np.concatenate([part[column] for part in parts]) for column in (0, 1))
-    weights = [part[2] for part in parts if part[2] is not None]
-    return packed(shape, firsts, lengths, np.concatenate(weights) if weights else None)
+    known = [part[2] for part in parts if part[2] is not None]
+    weights = np.concatenate(known) if known else None
+    shape = tuple(shape)
+    if len(shape) == 1 and len(firsts):  # the one row may have come in parts
+        apart = np.append(True, firsts[1:] != firsts[:-1] + lengths[:-1])
+        if weights is not None:
+            apart[1:] |= weights[1:] != weights[:-1]
+        begin = np.flatnonzero(apart)
+        firsts, lengths = firsts[begin], np.add.reduceat(lengths, begin)
+        weights = None if weights is None else weights[begin]
+    return packed(shape, firsts, lengths, weights)

@@ -94,7 +94,9 @@ def touching(mask: Any, crop: Any, at_least: float | None = None, *, at_most: fl
     size = whole_tuple("crop", crop, len(shape))
     check_fits(size, shape, "inside")
     volume = math.prod(size)
-    low = _pixels("at_least", 1 if at_least is None and at_most is None else at_least or 0, volume)
+    if at_least is None:
+        at_least = 1 if at_most is None else 0
+    low = _pixels("at_least", at_least, volume)
     high = _pixels("at_most", volume if at_most is None else at_most, volume, down=True)
     if low > high:
         raise PlanError(f"at_least={at_least} is above at_most={at_most}, in windows of {size}")

@@ -12,7 +12,7 @@ from mtgen.sampling.query import nodes
 from mtgen.sampling.query.globs import MOST_GLOB, EscapeError, has_wildcard, read_text
 from mtgen.sampling.query.grammar import MOST_BRACKETS, parse, too_deep
 from mtgen.sampling.query.nodes import Node
-from mtgen.sampling.query.places import Place, near, refusal
+from mtgen.sampling.query.places import Place, near, quoted, refusal
 
 FUNCTIONS = {
     "contains": (2, "contains(column, 'x')"),
@@ -180,9 +180,10 @@ class _Builder:
         return nodes.Between(term, low, high, len(str(token).split()) == 2, place=place)
 
     def _chain(self, parts: list[Any], place: Place) -> Node:
-        first, rest = parts[0], tuple(zip(map(str, parts[1::2]), parts[2::2], strict=True))
+        first: Node = parts[0]
+        rest: tuple[tuple[str, Node], ...] = tuple(zip(map(str, parts[1::2]), parts[2::2], strict=True))
         if isinstance(first, nodes.Chain) and _LEVEL[first.rest[0][0]] == _LEVEL[rest[0][0]]:
-            first, rest = first.first, (*first.rest, *rest)  # (a - b) - c says what a - b - c says
+            rest, first = (*first.rest, *rest), first.first  # (a - b) - c says what a - b - c says
         return nodes.Chain(first, rest, place=place)
 
     def _minus(self, parts: list[Any], place: Place) -> Node:
@@ -219,7 +220,7 @@ class _Builder:
             )
         if name not in FUNCTIONS:
             hint = near(name, [*FUNCTIONS, *CHOICES], "the functions are")
-            raise self.refuse(where, f"there is no function {name!r}. {_TOLD.get(name, hint)}")
+            raise self.refuse(where, f"there is no function {quoted(name)}. {_TOLD.get(name, hint)}")
         wanted, example = FUNCTIONS[name]
         if len(arguments) != wanted:
             told = _TOLD["random"] if name == "random" else f"such as {example}"
@@ -243,7 +244,7 @@ class _Builder:
         name = str(token).lower()
         if name not in CHOICES:
             told = "pairs of condition and weight stand in max_weight(...) or sum_weight(...)"
-            raise self.refuse((token.start_pos, token.end_pos), f"{name!r} takes no pairs; {told}")
+            raise self.refuse((token.start_pos, token.end_pos), f"{quoted(name)} takes no pairs; {told}")
         return self._sorted(CHOICES[name], pairs, place)
 
     def _pair(self, parts: list[Any], place: Place) -> tuple[Node, Node]:

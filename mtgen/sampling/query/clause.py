@@ -158,8 +158,11 @@ def _ranks(
     parts = [_sortable(evaluation, key.root, evaluation.value(key.root), part) for part in evaluation.blocks(rows)]
     values = np.concatenate([part for part, _ in parts])
     missing = np.concatenate([mark for _, mark in parts])
-    _, ranks = np.unique(values, return_inverse=True)
-    ranks = -ranks.astype(np.int64) if falling else ranks.astype(np.int64)
+    if values.dtype == object:  # NumPy's own texts would all be as long as the longest
+        ranks = np.asarray(pd.factorize(values, sort=True)[0], np.int64)
+    else:
+        ranks = np.unique(values, return_inverse=True)[1].astype(np.int64)
+    ranks = -ranks if falling else ranks
     ranks[missing] = np.iinfo(np.int64).max
     return ranks
 
@@ -171,7 +174,7 @@ def _sortable(evaluation: Evaluation, node: Node, value: Value, part: slice) -> 
         raise evaluation.scope.refuse(node.place, "ORDER BY takes one value in each row, received a list")
     missing = np.zeros(1, bool) if value.missing is None else value.missing
     if isinstance(value, Texts):
-        values = value.codes if value.ordered else value.strings().astype(str) if size else np.empty(0, str)
+        values = value.codes if value.ordered else value.strings()
     elif isinstance(value, Times):
         values = value.values.asi8
     elif isinstance(value, Nothing):

@@ -37,7 +37,7 @@ class Column:
     """
 
     def __init__(self, series: pd.Series[Any], name: str, classes: Sequence[str] | None) -> None:
-        self.name, self.dtype = name, str(series.dtype)
+        self.name, self.dtype = name, short_dtype(series.dtype)
         self.classes = None if classes is None else tuple(map(str, classes))
         self._array: Any = series.to_numpy() if isinstance(series.dtype, np.dtype) else series.array
 
@@ -58,6 +58,8 @@ class Column:
             raise CellError(f"lists are nested deeper than {MOST_LEVELS} levels")
         if isinstance(cells, pd.Categorical):
             return self._categorical(cells, levels)
+        if isinstance(cells.dtype, pd.SparseDtype):
+            return self._value(np.asarray(cells), levels)
         if isinstance(cells.dtype, pd.ArrowDtype) and cells.dtype.type is list:
             listed = pd.Series(cells)
             missing = np.asarray(cells.isna(), bool)
@@ -69,8 +71,8 @@ class Column:
         missing = np.asarray(cells.isna(), bool)
         if kind == "M":
             return Times(_times(cells))
-        if kind in "iuf":
-            plain = cells.to_numpy(dtype=_numpy_dtype(cells.dtype), na_value=0 if kind != "f" else np.nan)
+        if kind in "iuf" and hasattr(cells.dtype, "numpy_dtype"):
+            plain = cells.to_numpy(dtype=np.dtype(cells.dtype.numpy_dtype), na_value=0 if kind != "f" else np.nan)
             return self._plain(plain, missing if kind != "f" else missing | np.isnan(plain))
         if kind == "b":
             return Truths(cells.to_numpy(dtype=bool, na_value=False), missing if missing.any() else None)
@@ -147,6 +149,12 @@ class Column:
         return Lists(lengths, self._value(flat, levels - 1), missing if missing.any() else None)
 
 
+def short_dtype(dtype: object) -> str:
+    """A dtype for a message; those of Arrow can be as long as a page."""
+    text = str(dtype)
+    return text if len(text) <= 60 else text[:60] + "..."
+
+
 def _flat(held: np.ndarray, total: int) -> np.ndarray:
     """The elements of all lists behind each other."""
     if total and set(map(type, held)) == {np.ndarray}:
@@ -179,11 +187,6 @@ def _times(cells: Any) -> Any:
         return pd.Series(pd.to_datetime(pd.Series(cells))).array
     except (ValueError, TypeError, OverflowError) as error:
         raise CellError(f"pandas cannot read its dates: {error}") from None
-
-
-def _numpy_dtype(dtype: Any) -> np.dtype[Any]:
-    """NumPy's type of the same width, of a nullable or Arrow type."""
-    return np.dtype(dtype.numpy_dtype)
 
 
 def _odd(cells: np.ndarray) -> int | None:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from mtgen.errors import QueryError
 from mtgen.sampling.query import nodes
-from mtgen.sampling.query.globs import of_codes
+from mtgen.sampling.query.globs import of_codes, same
 from mtgen.sampling.query.lists import lifted
 from mtgen.sampling.query.matching import class_numbers
 from mtgen.sampling.query.scope import Scope
@@ -65,7 +65,9 @@ def _compared(scope: Scope, node: nodes.Compare, left: Value, right: Value) -> n
     if isinstance(left, Truths | Numbers) and isinstance(right, Truths | Numbers) and node.op in ("=", "!="):
         return do(left.values, right.values)  # 0 and 1, as CSV files have them
     if isinstance(left, Times) and isinstance(right, Times):
-        return _moments(scope, node, lambda: do(left.values, right.values))
+        if (left.values.tz is None) != (right.values.tz is None):  # pandas would call them all unequal
+            raise scope.refuse(node.place, "times with and without a zone cannot be compared; give both a zone")
+        return np.asarray(do(left.values, right.values), bool)
     if isinstance(left, Texts) and isinstance(right, Texts):
         if (left.ordered or right.ordered) and node.op not in ("=", "!="):
             return _ordered(scope, node, left, right)
@@ -107,12 +109,12 @@ def _with_literal(scope: Scope, node: nodes.Compare, left: Value, asked: nodes.T
     do = _OPERATORS[node.op]
     if isinstance(left, Texts):
         if node.op in ("=", "!="):
-            hit = np.asarray(left.names == asked.text, bool) if len(left.names) else np.zeros(0, bool)
+            hit = same(left.names, asked.text)
             scope.met(left, asked, bool(hit.any()))
             equal = of_codes(hit, left.codes)
             return equal if node.op == "=" else ~equal
         if left.ordered:
-            place = np.flatnonzero(left.names == asked.text)
+            place = np.flatnonzero(same(left.names, asked.text))
             if not len(place):
                 raise scope.unknown(asked, scope.said(node.left, left), list(left.names))
             return do(left.codes, place[0])
@@ -120,12 +122,11 @@ def _with_literal(scope: Scope, node: nodes.Compare, left: Value, asked: nodes.T
     if isinstance(left, Numbers) and left.classes is not None:
         if node.op not in ("=", "!="):
             raise scope.refuse(node.place, f"class names have no order; compare the numbers, such as {node.op} 3")
-        hit = np.array(left.classes, object) == asked.text
+        hit = same(np.array(left.classes, object), asked.text)
         equal = np.isin(left.values, class_numbers(scope, left, node.left, asked, hit))
         return equal if node.op == "=" else ~equal
     if isinstance(left, Times):
-        moment = _moment(scope, left, asked)
-        return _moments(scope, node, lambda: do(left.values, moment))
+        return np.asarray(do(left.values, _moment(scope, left, asked)), bool)
     raise mismatch(scope, node, left, Texts(np.zeros(1, np.int64), np.array([asked.text], object), literal=asked))
 
 
@@ -144,13 +145,6 @@ def _moment(scope: Scope, times: Times, asked: nodes.Text) -> pd.Timestamp:
     if moment.tz is not None and times.values.tz is None:
         raise scope.refuse(asked.place, "the column's times have no zone; write the time without one")
     return moment
-
-
-def _moments(scope: Scope, node: nodes.Compare, do: Callable[[], Any]) -> np.ndarray:
-    try:
-        return np.asarray(do(), bool)
-    except TypeError:
-        raise scope.refuse(node.place, "times with and without a zone cannot be compared; give both a zone") from None
 
 
 def _ordered(scope: Scope, node: nodes.Compare, left: Texts, right: Texts) -> np.ndarray:
@@ -193,7 +187,7 @@ def is_in(scope: Scope, node: nodes.In, value: Value) -> Value:
         if value.classes is not None:
             names = np.array(value.classes, object)
             for text in texts:
-                plain.extend(class_numbers(scope, value, node.term, text, _same(names, text)).tolist())
+                plain.extend(class_numbers(scope, value, node.term, text, same(names, text.text)).tolist())
             texts = []
         if not texts:
             return Truths(_among(value, plain) & present(value))
@@ -203,11 +197,6 @@ def is_in(scope: Scope, node: nodes.In, value: Value) -> Value:
         found = compare(scope, single, value, scope.literal(item))
         result |= found.values if isinstance(found, Truths) else False
     return Truths(result)
-
-
-def _same(names: np.ndarray, item: nodes.Text) -> np.ndarray:
-    """Which names are the text itself: in IN and after `=` a `*` is a star."""
-    return np.asarray(names == item.text, bool)
 
 
 def _among(value: Numbers, wanted: list[int | float]) -> np.ndarray:

@@ -124,10 +124,17 @@ def _matches(text: str, pieces: list[re.Pattern[str]], lengths: list[int]) -> bo
     return True
 
 
+def same(names: np.ndarray, text: str) -> np.ndarray:
+    """Which of the distinct texts is this one, bool. In a box, because NumPy cuts a bare text at its last NUL."""
+    boxed = np.empty((), object)
+    boxed[()] = text
+    return np.asarray(names == boxed, bool)
+
+
 def hits(names: np.ndarray, asked: Text, *, whole: bool = True, any_case: bool = False) -> np.ndarray:
     """Which of the distinct texts a glob takes, bool."""
     if whole and not any_case and not has_wildcard(asked.glob):
-        return np.asarray(names == asked.text, bool) if len(names) else np.zeros(0, bool)
+        return same(names, asked.text)
     matches = matcher(asked.glob, whole=whole, any_case=any_case)
     return np.fromiter(map(matches, names), bool, len(names))
 

@@ -18,7 +18,7 @@ from mtgen.settings import shown
 if TYPE_CHECKING:
     from lark import Lark, Token, Tree
 
-MOST_CHARACTERS = 32_000
+MOST_CHARACTERS = 20_000
 """Longest text: parsing it takes some tenths of a second. A longer one is a list of names: make a column of it."""
 MOST_BRACKETS = 60
 """Deepest nesting of brackets."""
@@ -203,13 +203,17 @@ _BRACKETS = re.compile(r"""'(?:[^'\\]|\\.)*'?|"(?:[^"\\]|\\.)*"?|`[^`]*`?|[()\[\
 def _check_brackets(query: str) -> None:
     """Refuses nesting that no reader could follow, before anything is built."""
     opened: list[int] = []
+    closed, in_a_row = -1, 0  # a[0][0][0] is a list in a list in a list
     for match in _BRACKETS.finditer(query):
-        if match[0] in "([":
-            opened.append(match.start())
-        elif match[0] in ")]" and opened:
+        at = match.start()
+        if match[0] in ("(", "["):
+            opened.append(at)
+            in_a_row = in_a_row + 1 if match[0] == "[" and closed >= 0 and not query[closed:at].strip() else 0
+        elif match[0] in (")", "]") and opened:
             opened.pop()
-        if len(opened) > MOST_BRACKETS:
-            raise too_deep(query, (opened[-1], opened[-1] + 1))
+        closed = match.end() if match[0] == "]" else -1
+        if len(opened) > MOST_BRACKETS or in_a_row > MOST_BRACKETS:
+            raise too_deep(query, (at, at + 1))
 
 
 def too_deep(query: str, place: tuple[int, int]) -> QueryError:
@@ -267,7 +271,8 @@ def _hint(query: str, place: int, received: str, start: str) -> str:
     if upper in _WORDS:
         return f"a column of the name {word[0] if word else upper} is written in backticks"
     if received[:1] in ("=", "<", ">") or query[place : place + 2] in ("!=", "<>"):
-        return "comparisons do not chain: write a < b AND b < c"
+        told = "; || joins texts, for or write OR" if "||" in query[:place] else ""
+        return f"comparisons do not chain: write a < b AND b < c{told}"
     if upper and start == "clause" and not query[:place].strip():
         return "a clause begins with SELECT *, WHERE, ORDER BY, LIMIT or SAMPLE BY"
     if upper.isalpha():

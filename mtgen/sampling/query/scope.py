@@ -12,9 +12,9 @@ import pandas as pd
 from mtgen.errors import QueryError
 from mtgen.sampling.query import nodes
 from mtgen.sampling.query.columns import CellError, Column
-from mtgen.sampling.query.globs import hits
+from mtgen.sampling.query.globs import hits, same
 from mtgen.sampling.query.nodes import Node
-from mtgen.sampling.query.places import Place, near, refusal
+from mtgen.sampling.query.places import Place, near, quoted, refusal
 from mtgen.sampling.query.values import Lists, Nothing, Numbers, Texts, Truths, Value, constant_text
 
 BLOCK_ROWS = 65_536
@@ -34,7 +34,7 @@ class _Met:
     def among(self, names: np.ndarray) -> bool:
         """Whether it is one of these."""
         if self.exact:
-            return bool(np.any(names == self.asked.text)) if len(names) else False
+            return bool(same(names, self.asked.text).any())
         return bool(hits(names, self.asked).any())
 
 
@@ -86,13 +86,13 @@ class Scope:
             labels = [label for label in self.table.columns if str(label) == node.name]
             if len(labels) > 1:
                 raise self.refuse(
-                    node.place, f"the table has {len(labels)} columns named {node.name!r}; rename the others"
+                    node.place, f"the table has {len(labels)} columns named {quoted(node.name)}; rename the others"
                 )
             if not labels:
                 hint = near(node.name, map(str, self.table.columns), "the columns are")
                 if node.name in ("nan", "NaN", "None", "null"):
                     hint = "A missing value is found with IS NULL"
-                raise self.refuse(node.place, f"the table has no column {node.name!r}. {hint}")
+                raise self.refuse(node.place, f"the table has no column {quoted(node.name)}. {hint}")
             self._columns[node.name] = Column(self.table[labels[0]], node.name, self.classes.get(labels[0]))
         return self._columns[node.name]
 
@@ -173,7 +173,7 @@ class Scope:
         """The error for a text that a column or its classes do not have."""
         where = f"the column {column.name!r} ({column.dtype})" if isinstance(column, Column) else column
         hint = near(asked.text, names, "it has")
-        return self.refuse(asked.place, f"{where} never has the value {asked.text!r}. {hint}".rstrip())
+        return self.refuse(asked.place, f"{where} never has the value {quoted(asked.text)}. {hint}".rstrip())
 
     # --- messages
 

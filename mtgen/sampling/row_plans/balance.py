@@ -80,7 +80,9 @@ def counts_of(wanted: Mapping[Any, int], classes: Sequence[Class], counts: np.nd
         PlanError: a class without rows that should come, classes left out, no whole numbers, or nothing at all.
     """
     given = _by_class("counts", wanted, classes, counts)
-    found = np.array([check_whole(f"counts: the number of class {name!r}", one) for name, one in zip(classes, given)])
+    found = np.array(
+        [check_whole(f"counts: the number of class {name!r}", one) for name, one in zip(classes, given, strict=True)]
+    )
     if not found.sum():
         raise PlanError(f"counts must ask for one row at least, received {shown(dict(wanted))}")
     return found.astype(np.int64)

@@ -152,9 +152,8 @@ class BalancedRows(RowSampler):
 
     @cached_property
     def _each(self) -> np.ndarray:
-        return np.divide(
-            self.expected, self.members.counts, out=np.zeros(len(self.expected)), where=self.members.counts > 0
-        )
+        counts = self.members.counts
+        return np.asarray(np.divide(self.expected, counts, out=np.zeros(len(counts)), where=counts > 0))
 
     def reach(self) -> np.ndarray | None:
         """See `RowSampler.reach`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 
@@ -171,7 +171,7 @@ class RowSampler(Sampler):
         *,
         each: bool = False,
         tries: int = 1 << 20,
-    ) -> Sampler:
+    ) -> RowSampler:
         """The law among rows with `low <= row <= high`, or as `expr` says of rows `(n, 1)`; exact, nothing is rejected.
 
         Example:
@@ -196,6 +196,27 @@ class RowSampler(Sampler):
         if all(isinstance(other, RowSampler) for other in others):
             return row_mixture_of([self, *others])
         return super().mixture(others)
+
+    @overload
+    def __or__(self, other: RowSampler) -> RowSampler: ...
+    @overload
+    def __or__(self, other: Any) -> Sampler: ...
+    def __or__(self, other: Any) -> Sampler:
+        return super().__or__(other)
+
+    @overload
+    def __and__(self, other: float) -> Self: ...
+    @overload
+    def __and__(self, other: Any) -> Sampler: ...
+    def __and__(self, other: Any) -> Sampler:
+        return super().__and__(other)
+
+    @overload
+    def __rand__(self, other: float) -> Self: ...
+    @overload
+    def __rand__(self, other: Any) -> Sampler: ...
+    def __rand__(self, other: Any) -> Sampler:
+        return super().__rand__(other)
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
@@ -258,7 +279,7 @@ class RowSampler(Sampler):
         """See `Sampler.log_density`."""
         rows = points[:, 0]
         whole = rows if rows.dtype.kind in "iu" else np.where(rows == np.floor(rows), rows, -1)
-        return np.log(self.probability(whole.astype(np.int64)))
+        return np.asarray(np.log(self.probability(whole.astype(np.int64))))
 
     def condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
         """See `Sampler.condition`."""

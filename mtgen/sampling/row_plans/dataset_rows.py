@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
-from mtgen.errors import PlanError
+from mtgen.errors import EmptySupportError, PlanError
 from mtgen.sampling.dependent import dependent_of
 from mtgen.sampling.row_plans.balanced import BalancedRows, balanced
 from mtgen.sampling.row_plans.base import RowSampler
@@ -45,7 +46,6 @@ class DatasetRows(np.ndarray):
     """
 
     _dataset: Any
-    _array: np.ndarray
 
     def __array_finalize__(self, other: Any) -> None:
         self._dataset = None
@@ -71,7 +71,7 @@ class DatasetRows(np.ndarray):
         """A plain array."""
         return np.asarray(self).astype(dtype, *args, **options)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> Any:
         if self._dataset is None:
             return np.asarray(self).__reduce__()
         return _rows_of, (self._dataset,)
@@ -170,6 +170,10 @@ class DatasetRows(np.ndarray):
         table, rows = source.need_table("a clause")
         found = parse_clause(clause)
         chosen = np.asarray(found.chosen(table, rows, source.classes), np.int64)
+        if not len(chosen):
+            raise EmptySupportError(
+                f"no row reaches the sampler of {clause!r}: none meets WHERE, or the limits leave none"
+            )
         places = source.places_of(chosen)
         among = np.zeros(len(self), bool)
         among[places] = True
@@ -220,7 +224,9 @@ class DatasetRows(np.ndarray):
         source = self.source
         names = list(by) if isinstance(by, list | tuple) and all(isinstance(one, str) for one in by) else [by]
         table, rows = source.need_table("balanced")
-        if isinstance(by, np.ndarray | pd.Series) or names == [by] and isinstance(by, Sequence) and not isinstance(by, str):
+        if isinstance(by, np.ndarray | pd.Series) or (
+            names == [by] and isinstance(by, Sequence) and not isinstance(by, str)
+        ):
             labels, names = [source.aligned(by, "labels")], ["labels"]
         else:
             if not names:
@@ -228,9 +234,7 @@ class DatasetRows(np.ndarray):
             for name in names:
                 check_label("by", name)
             labels = [column(table, name, "balanced").iloc[rows] for name in names]
-        return balanced(
-            source, labels, names, target=target, over=over, under=under, counts=counts, exact=exact
-        )
+        return balanced(source, labels, names, target=target, over=over, under=under, counts=counts, exact=exact)
 
     def __matmul__(self, other: Any) -> Any:
         if as_sampler(other) is not None or (callable(other) and not isinstance(other, np.ndarray)):
@@ -266,7 +270,8 @@ def _limited(num: int, limit: int | None, percent: float | None) -> int:
         return check_whole("limit", limit, 1)
     if percent is None or not is_number(percent) or not 0 < percent < np.inf:
         raise PlanError(f"percent must be a number > 0, received {shown(percent)}")
-    size = int(num * percent / 100)
+    # The number as it is written: 0.1 is no float.
+    size = int(Fraction(str(percent)) * num / 100)
     if not size:
         raise PlanError(f"percent={percent!r} of {num} rows is less than a row")
     return size

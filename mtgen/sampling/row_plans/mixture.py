@@ -82,7 +82,7 @@ class RowMixture(RowSampler, Mixture):
 
     def can_come(self) -> np.ndarray:
         """See `RowSampler.can_come`."""
-        return np.any([law.can_come() for law in self.laws], axis=0)
+        return np.asarray(np.any([law.can_come() for law in self.laws], axis=0))
 
     def probabilities(self, places: np.ndarray) -> np.ndarray:
         """See `RowSampler.probabilities`."""
@@ -144,7 +144,8 @@ class MixtureOrder:
     def __init__(self, law: RowMixture, size: int, how: Spread, bits: Bits) -> None:
         self.size = size
         key, shares = bits.key("component"), law.shares
-        block = min(how.block or size, max(size, 1)) if how.share == "even" else max(size, 1)
+        most = max(size, 1)
+        block = min(how.block or most, most) if how.share == "even" else most
         if block > MOST_BLOCK:
             raise PlanError(f"a mixture of {size} positions needs block=, at most {MOST_BLOCK}")
         whole = size // block

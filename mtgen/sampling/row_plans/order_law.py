@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -15,7 +16,7 @@ from mtgen.sampling.order import OrderLaw
 from mtgen.sampling.row_plans.base import Evenness, RowSampler, Spread
 from mtgen.sampling.row_plans.mixture import RowMixture
 from mtgen.sampling.row_plans.orders import Bounds, RowOrder
-from mtgen.sampling.sampler import Sampler
+from mtgen.sampling.sampler import Sampler, as_sampler
 from mtgen.settings import shown
 
 
@@ -33,6 +34,7 @@ class RowOrderLaw:
         repeats: positions in a row that have the same row, such as windows of one picture.
         points: digest of what the rows are a part of, such as `rows @ points`; part of the settings.
         places: int64, the dataset's place of each of the law's; None where they are the same. The loader sets it.
+        joint: `rows @ points` itself, for who wants the points.
 
     Raises:
         PlanError: an order of this kind that the law cannot have.
@@ -51,6 +53,7 @@ class RowOrderLaw:
     repeats: int = 1
     points: str | None = None
     places: np.ndarray | None = None
+    joint: Dependent | None = None
 
     def __post_init__(self) -> None:
         _ = self._size
@@ -78,17 +81,32 @@ class RowOrderLaw:
 
     @cached_property
     def _settings(self) -> dict[str, Any]:
-        found: dict[str, Any] = {"law": "rows", "digest": self.law.reweighted(1.0).digest(), "spread": self.spread, "size": self._size}
+        found: dict[str, Any] = {
+            "law": "rows",
+            "digest": self.law.reweighted(1.0).digest(),
+            "spread": self.spread,
+            "size": self._size,
+        }
         if isinstance(self.law, RowMixture):
             found |= {"share": self.share, "block": self.block}
         if self.points is not None:
             found |= {"points": self.points, "repeats": self.repeats}
         return found
 
+    @property
+    def points_of(self) -> Callable[[int, int], Sampler] | None:
+        """(row, position) -> the sampler of the point there, of `rows @ points`; None for rows alone."""
+        return None if self.joint is None else self._law_of_point
+
+    def _law_of_point(self, row: int, position: int) -> Sampler:
+        if self.joint is None:
+            raise PlanError(f"{self!r} is over rows alone and knows no points")
+        return self.joint.law_of(row)
+
     def held_bytes(self, num_rows: int) -> int:
         """Bytes that orders hold, at most: for the orders of two epochs, sums of blocks or rows drawn in a race."""
         laws = self.law.laws if isinstance(self.law, RowMixture) else (self.law,)
-        blocks = -(-self._size // (self.block or self._size or 1))
+        blocks = -(-self._size // (self.block or self._size or 1)) if len(laws) > 1 else 0
         return 2 * 8 * (blocks * len(laws) + sum(self._size for law in laws if not getattr(law, "replace", True)))
 
     def __eq__(self, other: object) -> bool:
@@ -146,8 +164,9 @@ def order_law_of(sampler: Any, rows: np.ndarray, batch_size: int) -> OrderLaw:
     Raises:
         PlanError: a law over points, a law of other rows, or nothing of the kind.
     """
-    if isinstance(sampler, Sampler):
-        sampler = _law_of_rows(sampler)
+    given = as_sampler(sampler) if isinstance(sampler, np.ndarray) else sampler
+    if isinstance(given, Sampler):
+        sampler = _law_of_rows(given)
     if isinstance(sampler, RowOrderLaw):
         found = replace(sampler, places=_places(sampler.law, rows))
         if found.block is None and isinstance(found.law, RowMixture) and found.share == "even":
@@ -171,7 +190,9 @@ def _law_of_rows(sampler: Sampler) -> RowOrderLaw:
             "data.rows @ points"
         )
     points = None if law is sampler else sampler.reweighted(1.0).digest()
-    return RowOrderLaw(law, repeats=repeats, points=points)
+    # Of several products in a row the last point depends on those before, which no patch has.
+    joint = sampler if isinstance(sampler, Dependent) and sampler.rows is law else None
+    return RowOrderLaw(law, repeats=repeats, points=points, joint=joint)
 
 
 def _places(law: RowSampler, rows: np.ndarray) -> np.ndarray | None:
@@ -201,4 +222,3 @@ def _places(law: RowSampler, rows: np.ndarray) -> np.ndarray | None:
             row=int(foreign[0]),
         )
     return places
-

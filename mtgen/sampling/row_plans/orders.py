@@ -29,7 +29,10 @@ Bounds = tuple[np.ndarray, np.ndarray]
 class RowOrder(Protocol):
     """The places of one epoch, in sequence, with random access. Immutable; any thread."""
 
-    size: int
+    @property
+    def size(self) -> int:
+        """Positions."""
+        ...
 
     def at(self, positions: np.ndarray) -> np.ndarray:
         """Places, int64 `(n,)`, at int64 `(n,)` positions in [0, size)."""

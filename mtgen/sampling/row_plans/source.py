@@ -112,9 +112,9 @@ class Source:
             PlanError: text without a table, or values that are not True and False.
         """
         if isinstance(condition, str):
+            table, rows = self.need_table("a condition in words")
             from mtgen.sampling.query import parse_condition
 
-            table, rows = self.need_table("a condition in words")
             return np.asarray(parse_condition(condition).mask(table, rows, self.classes), bool)
         values = self.aligned(condition, "a condition")
         if isinstance(values, pd.Series):

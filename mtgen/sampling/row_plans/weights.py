@@ -34,19 +34,27 @@ _SORTED_SEARCH = 4_096
 
 
 class Weights(Protocol):
-    """Weights of rows in ticks. Immutable; any thread.
+    """Weights of rows in ticks. Immutable; any thread."""
 
-    Attributes:
-        num_rows: rows, those of weight 0 too.
-        num_positive: rows that can come.
-        total: ticks of all rows, >= 1, below 2**62.
-        num_lost: rows of positive weight that is less than half a tick; they cannot come.
-    """
+    @property
+    def num_rows(self) -> int:
+        """Rows, those of weight 0 too."""
+        ...
 
-    num_rows: int
-    num_positive: int
-    total: int
-    num_lost: int
+    @property
+    def num_positive(self) -> int:
+        """Rows that can come."""
+        ...
+
+    @property
+    def total(self) -> int:
+        """Ticks of all rows, >= 1, below 2**62."""
+        ...
+
+    @property
+    def num_lost(self) -> int:
+        """Rows of positive weight that is less than half a tick; they cannot come."""
+        ...
 
     def find(self, ticks: np.ndarray) -> np.ndarray:
         """The place of the row that each tick belongs to: int64 `(n,)` in [0, total) -> int64 `(n,)`."""
@@ -270,7 +278,7 @@ def checked(values: np.ndarray, start: int = 0) -> np.ndarray:
         PlanError: see `weights_of`.
     """
     if values.dtype.kind not in "iuf":
-        one = shown(values.ravel()[0].item()) if values.size and values.dtype.kind in "bOU" else ""
+        one = shown(values.ravel().tolist()[0]) if values.size and values.dtype.kind in "bOU" else ""
         raise PlanError(f"weights must be real numbers >= 0, received {values.dtype} {one}".rstrip())
     good = values >= 0
     if values.dtype.kind == "f":

@@ -315,7 +315,7 @@ PYTHON = [
 
 @pytest.mark.parametrize("text", PYTHON)
 def test_precedence_agrees_with_python_where_both_have_the_operator(text: str) -> None:
-    value = eval(text.replace("/", "//"))  # noqa: S307
+    value = eval(text.replace("/", "//"))
     if isinstance(value, bool):
         assert chosen(text) == (ROWS.tolist() if value else [])
     else:
