@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from mtgen import __version__
-from mtgen.cli import audit, bench, doctor, info, pack, selftest, show, train, verify
+from mtgen.cli import audit, bench, doctor, info, pack, sample, selftest, show, train, verify
 from mtgen.cli.options import expanded, plain_errors
 
 
@@ -55,6 +55,7 @@ for _name, _command in (
     ("verify", verify.verify),
     ("pack", pack.pack),
     ("doctor", doctor.doctor),
+    ("sample", sample.sample),
 ):
     app.command(_name)(plain_errors(expanded(_command)))
 

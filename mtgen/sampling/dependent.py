@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from mtgen.sampling.bits import Bits
 from mtgen.sampling.sampler import Frame, Sampler, as_sampler
 from mtgen.sampling.values import beside, joined
 from mtgen.settings import check_whole, shown
+
+if TYPE_CHECKING:
+    from mtgen.sampling.describing.description import Description
 
 KEPT_LAWS = 256
 """Laws of single rows that are kept, as a mask of a picture may take a megabyte."""
@@ -145,6 +148,14 @@ class Dependent(Sampler):
             drawn.append(law.draw(bits.independent(), positions[here]))
             places.append(here)
         return joined(drawn, places, len(positions))
+
+    def describe(
+        self, n: int | None = None, seed: int = 0, *, epoch: int = 0, block: int | None = None, by: Any = None
+    ) -> Description:
+        """See `Sampler.describe`; of laws over rows also their epoch, by the classes of `by`: `RowSampler.describe`."""
+        from mtgen.sampling.describing.joint import describe_joint
+
+        return describe_joint(self, n, Bits(seed, epoch, block=block), by)
 
     def log_density(self, points: np.ndarray) -> np.ndarray:
         """See `Sampler.log_density`."""

@@ -37,7 +37,13 @@ def mixture_of(parts: Sequence[Sampler]) -> Sampler:
     for part in parts:
         if isinstance(part, Mixture):
             scale = part.weight / sum(one.weight for one in part.parts)
-            flat += [one.reweighted(one.weight * scale) for one in part.parts]
+            names = [
+                one.label if part.label is None else f"{part.label} {one.label or n}"
+                for n, one in enumerate(part.parts)
+            ]
+            flat += [
+                one.reweighted(one.weight * scale).labelled(name) for one, name in zip(part.parts, names, strict=True)
+            ]
         else:
             flat.append(part)
     flat = [part for part in flat if part.weight > 0]
@@ -50,7 +56,8 @@ def mix(*parts: Sampler | np.ndarray | Mapping[str, Any]) -> Sampler:
     """The mixture of all parts by their weights: `mix(a, b, c)` is `a | b | c`.
 
     Args:
-        *parts: samplers over points, or over rows, or `data.rows`; or one dict of name -> sampler.
+        *parts: samplers over points, or over rows, or `data.rows`; or dicts of name -> sampler, whose names a description
+            shows.
 
     Raises:
         PlanError: no parts, something else than samplers, or parts of different dimension.
@@ -62,13 +69,16 @@ def mix(*parts: Sampler | np.ndarray | Mapping[str, Any]) -> Sampler:
         True
     """
     given: list[Any] = []
+    names: list[str | None] = []
     for part in parts:
         given += part.values() if isinstance(part, Mapping) else [part]
+        names += [str(name) for name in part] if isinstance(part, Mapping) else [None]
     made = [as_sampler(part) for part in given]
     known = [part for part in made if part is not None]
     if not given or len(known) < len(given):
         wrong = next((value for value, one in zip(given, made, strict=True) if one is None), ())
         raise PlanError(f"mix needs samplers, mix(a, b) or mix({{'name': a, ...}}); received {shown(wrong)}")
+    known = [part if name is None else part.labelled(name) for part, name in zip(known, names, strict=True)]
     return known[0].mixture(known[1:]) if len(known) > 1 else known[0]
 
 
@@ -170,7 +180,11 @@ class Mixture(Sampler):
         if most == -np.inf:
             return most, self
         shares = np.exp(masses - most)
-        kept = [law.reweighted(share) for share, (_, law) in zip(shares.tolist(), inside, strict=True) if share > 0]
+        kept = [
+            law.reweighted(share).labelled(part.label)
+            for share, part, (_, law) in zip(shares.tolist(), self.parts, inside, strict=True)
+            if share > 0
+        ]
         return most + float(np.log(shares.sum())), mixture_of(kept).reweighted(self.weight)
 
     def structure(self) -> tuple[Any, ...]:

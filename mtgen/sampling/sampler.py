@@ -22,6 +22,7 @@ import numpy as np
 
 from mtgen.errors import NoDensityError, PlanError
 from mtgen.sampling.bits import Bits, StackedBits
+from mtgen.sampling.describing.methods import DescribeMethods
 from mtgen.sampling.places.methods import PlaceMethods
 from mtgen.sampling.structure import digest_of
 from mtgen.settings import check_whole, check_whole_or_none, shown
@@ -31,13 +32,14 @@ Frame = Literal["unit", "pixels"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Sampler(PlaceMethods, ABC):
+class Sampler(PlaceMethods, DescribeMethods, ABC):
     """An immutable law over points of `dim` numbers, with a weight.
 
     Any thread. Equal by structure, hashable; picklable if its functions are.
 
     Attributes:
         weight: share of it in a mixture, relative to the other components; finite, >= 0.
+        label: what a mixture calls it, see `mix`; decides no point and no equality.
         dim: columns of a point.
         frame: what coordinates count, or None where that is not said.
         discrete: for each column, whether its values are counted (`log_prob` is of a probability) or measured (of a
@@ -45,6 +47,7 @@ class Sampler(PlaceMethods, ABC):
     """
 
     weight: float = field(default=1.0, kw_only=True)
+    label: str | None = field(default=None, kw_only=True)
 
     # NumPy arrays and numbers leave operators to the sampler.
     __array_ufunc__ = None

@@ -57,7 +57,8 @@ def truncate(
     tries = check_whole("tries", tries, 1)
     if check_flag("each", each) and isinstance(sampler, Mixture):
         parts = [
-            truncate(one, high, low, expr, prob, each=True, tries=tries).reweighted(one.weight) for one in sampler.parts
+            truncate(one, high, low, expr, prob, each=True, tries=tries).reweighted(one.weight).labelled(one.label)
+            for one in sampler.parts
         ]
         return mixture_of(parts).reweighted(sampler.weight)
     if expr is not None and not callable(expr):
@@ -180,6 +181,11 @@ class Rejected(Sampler):
         Raises:
             EmptySupportError: `tries` draws without success, for all positions or for one.
         """
+        return self.found(bits, positions)[0]
+
+    def found(self, bits: Bits, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The points, and which attempt each is, 0 the first, int64 `(n,)`; see `draw`."""
+        which = np.zeros(len(positions), np.int64)
         attempts = bits.words(positions, "attempts").view(np.int64)
         inner = bits.child("inner").independent()
         out = self.inner.draw(inner, positions[:0])
@@ -201,14 +207,16 @@ class Rejected(Sampler):
                     out = out.astype(
                         np.result_type(out, points) if "O" not in (out.dtype.char, points.dtype.char) else object
                     )
-                out[part[here]] = points.reshape(*counters.shape, self.dim)[here, kept[here].argmax(axis=1)]
+                winners = kept[here].argmax(axis=1)
+                out[part[here]] = points.reshape(*counters.shape, self.dim)[here, winners]
+                which[part[here]] = first + winners
                 found[start : start + ROUND] = here
                 num_drawn, num_found = num_drawn + kept.size, num_found + int(here.sum())
             open_slots, first = open_slots[~found], first + per_slot
             if len(open_slots) and (first >= self.tries or (not num_found and num_drawn >= self.tries)):
                 raise EmptySupportError(self._empty(num_found, num_drawn))
             per_slot *= 4
-        return out
+        return out, which
 
     def _empty(self, num_found: int, num_drawn: int) -> str:
         # With no success in n draws, the probability is below 3 / n at 95 percent: 0.95 = 1 - (1 - p)**n.

@@ -82,6 +82,7 @@ def test_help_lists_commands_and_options() -> None:
         "verify",
         "pack",
         "doctor",
+        "sample",
         "bench",
     ]
     text = run("train", "--help").stdout

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from mtgen.sampling.shares import MOST_BLOCK
 from mtgen.sampling.truncation import Rejected
 from mtgen.sampling.truncation import truncate as truncate_points
 from mtgen.settings import check_whole, check_whole_or_none, shown
+
+if TYPE_CHECKING:
+    from mtgen.sampling.describing.rows import RowDescription
 
 Evenness = Literal["even", "iid"]
 """`"even"`: as near to the expected numbers as whole numbers allow; `"iid"`: independent draws."""
@@ -285,6 +288,41 @@ class RowSampler(Sampler):
             return self.restricted((rows >= low[0]) & (rows <= high[0]), each=False)
         except EmptySupportError:
             return 0.0, self
+
+    def describe(
+        self,
+        n: int | None = None,
+        seed: int = 0,
+        *,
+        epoch: int = 0,
+        block: int | None = None,
+        by: Any = None,
+        replace: bool | None = None,
+        spread: Evenness = "even",
+    ) -> RowDescription:
+        """What `plan(n, replace, spread, seed=seed, epoch=epoch, block=block)` gives: rows and classes, before and after.
+
+        Args:
+            n: positions of the epoch; None as the law says.
+            seed: integer >= 0.
+            epoch: integer >= 0.
+            block: batch size; counts each class in each batch, and keeps the shares of a mixture in it.
+            by: name of a column, or of several, for laws of a dataset; or one label, or list of labels, per row.
+            replace: see `plan`.
+            spread: see `plan`.
+
+        Raises:
+            PlanError: what no plan can follow, or labels of another number of rows.
+            TableError: no such column.
+
+        Example:
+            >>> from mtgen import sampling as S
+            >>> S.rows(weights=[3, 1, 0]).describe(8, by=["a", "b", "b"]).counts[["rows", "drawn_rows"]].to_numpy().tolist()
+            [[1, 6], [2, 2]]
+        """
+        from mtgen.sampling.describing.epoch import describe_epoch
+
+        return describe_epoch(self, n, seed, epoch=epoch, block=block, by=by, replace=replace, spread=spread)
 
     # --- drawing --------------------------------------------------------------------------------------------------
 
