@@ -12,8 +12,13 @@ import numpy as np
 
 from mtgen.errors import PlanError
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 """2**64 / golden ratio, the increment of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
+
+_ONE = np.uint64(1)
+_SHIFTS = np.uint64(30), np.uint64(27), np.uint64(31)
+_FACTORS = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+"""The mixing of SplitMix64: David Stafford's variant 13 of the finaliser of MurmurHash3."""
 
 
 def key(seed: int, stream: str, epoch: int = 0) -> int:
@@ -59,8 +64,38 @@ def words(key: int | np.ndarray, counters: np.ndarray) -> np.ndarray:
         >>> words(7, np.array([0, 1, 0])).tolist()[0] == words(7, np.array([0])).tolist()[0]
         True
     """
-    with np.errstate(over="ignore"):
-        word = np.uint64(key) + (counters.astype(np.uint64) + np.uint64(1)) * _GOLDEN
-        word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        word = (word ^ (word >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return word ^ (word >> np.uint64(31))
+    word = np.array(counters, np.uint64)
+    if word.ndim == 0:
+        return words(key, word[None])[0]  # numbers would warn of what arrays do by design: wrap around
+    word += _ONE
+    word *= GOLDEN
+    word += np.uint64(key) if isinstance(key, int) else key
+    return mix(word, np.empty_like(word))
+
+
+def mix(word: np.ndarray, spare: np.ndarray) -> np.ndarray:
+    """The mixing of SplitMix64, in place.
+
+    Pure but for the arrays, which the caller owns. `words` is `mix((counter + 1) * GOLDEN + key)`.
+
+    Args:
+        word: uint64 array, overwritten with the result.
+        spare: of the same shape and dtype, overwritten.
+
+    Returns:
+        `word`.
+
+    Example:
+        >>> word = np.array([5], np.uint64)
+        >>> mix(word, np.empty_like(word)) is word
+        True
+    """
+    np.right_shift(word, _SHIFTS[0], out=spare)
+    word ^= spare
+    word *= _FACTORS[0]
+    np.right_shift(word, _SHIFTS[1], out=spare)
+    word ^= spare
+    word *= _FACTORS[1]
+    np.right_shift(word, _SHIFTS[2], out=spare)
+    word ^= spare
+    return word

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mtgen.errors import EmptySupportError, NoDensityError
-    from mtgen.sampling.one_point import constant
     from mtgen.sampling.laws.choices import choice, integers
     from mtgen.sampling.laws.closed import cauchy, laplace, logistic, triangular, uniform
     from mtgen.sampling.laws.counted import binomial, geometric, hypergeometric, negative_binomial, poisson
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from mtgen.sampling.laws.rejection import beta, chi2, f, gamma, standard_t, wald
     from mtgen.sampling.laws.scipy_laws import scipy
     from mtgen.sampling.mixture import mix
+    from mtgen.sampling.one_point import constant
     from mtgen.sampling.places.cloud import cloud
     from mtgen.sampling.places.crop import Crop
     from mtgen.sampling.places.grid import Grid, grid
