@@ -40,10 +40,8 @@ def arithmetic_of(symbol: str, left: Any, right: Any) -> Sampler:
     dim = max(one.dim for one in known if one is not None)
     for one in known:
         if one is not None and one.dim not in (1, dim):
-            raise PlanError(
-                f"{symbol} needs points of one dimension, received {known[0]!r} of {known[0] and known[0].dim} and "
-                f"{known[1]!r} of {known[1] and known[1].dim}"
-            )
+            both = " and ".join(f"{each!r} of {each.dim}" for each in known if each is not None)
+            raise PlanError(f"{symbol} needs points of one dimension, received {both}")
     operands = [_constant(given, dim) if one is None else one for given, one in zip((left, right), known, strict=True)]
     weight = 1.0
     for one in known:
@@ -111,7 +109,7 @@ class Arithmetic(Sampler):
             raise PlanError(f"{self!r} cannot be computed: {error}") from error
 
     @cached_property
-    def _affine(self) -> tuple[Sampler, np.ndarray] | None:
+    def _step(self) -> tuple[Sampler, np.ndarray] | None:
         """The sampler x and the numbers c where this is x + c, x - c, c - x, x * c or x / c and can be taken back."""
         if isinstance(self.left, Sampler) and isinstance(self.right, np.ndarray):
             inner, constant, known = self.left, self.right, "+-*/"
@@ -122,55 +120,80 @@ class Arithmetic(Sampler):
         usable = np.isfinite(constant).all() and (self.symbol in "+-" or (constant != 0).all())
         return (inner, constant) if self.symbol in known and usable else None
 
-    def _ahead(self, x: np.ndarray, constant: np.ndarray) -> np.ndarray:
-        return np.asarray(
-            OPERATIONS[self.symbol](*((x, constant) if isinstance(self.left, Sampler) else (constant, x)))
-        )
+    @cached_property
+    def _chain(self) -> list[Arithmetic]:
+        """This and the steps inside it that can be taken back, the outermost first."""
+        if self._step is None:
+            return []
+        inner = self._step[0]
+        return [self, *(inner._chain if isinstance(inner, Arithmetic) else [])]
 
-    def _back(self, points: np.ndarray, constant: np.ndarray) -> np.ndarray:
-        """The x of points, but for a rounding."""
+    @property
+    def _base(self) -> Sampler:
+        """What the innermost step of the chain is done to."""
+        step = self._chain[-1]._step
+        return self if step is None else step[0]
+
+    def _ahead(self, x: np.ndarray) -> np.ndarray:
+        """Points of the base's."""
+        for one in reversed(self._chain):
+            _, constant = one._step or (self, x)
+            x = np.asarray(OPERATIONS[one.symbol](*((x, constant) if isinstance(one.left, Sampler) else (constant, x))))
+        return x
+
+    def _back(self, points: np.ndarray) -> np.ndarray:
+        """The base's points of these, but for roundings."""
         inverse = {"+": operator.sub, "*": operator.truediv, "/": operator.mul}
-        if self.symbol == "-":
-            return constant - points if isinstance(self.right, Sampler) else points + constant
-        return np.asarray(inverse[self.symbol](points, constant))
+        for one in self._chain:
+            _, constant = one._step or (self, points)
+            if one.symbol == "-":
+                points = constant - points if isinstance(one.right, Sampler) else points + constant
+            else:
+                points = np.asarray(inverse[one.symbol](points, constant))
+        return points
 
-    def _slope(self, constant: np.ndarray) -> np.ndarray:
-        """Absolute value of the factor of x."""
-        return np.abs({"*": constant, "/": 1 / constant}[self.symbol] if self.symbol in "*/" else np.ones(self.dim))
+    def _log_slope(self) -> np.ndarray:
+        """Logarithm of the absolute factor of each column."""
+        total = np.zeros(self.dim)
+        for one in self._chain:
+            if one._step is not None and one.symbol in "*/":
+                total = total + {"*": 1, "/": -1}[one.symbol] * np.log(np.abs(one._step[1]))
+        return total
 
     def log_density(self, points: np.ndarray) -> np.ndarray:
-        """See `Sampler.log_density`: known for a factor and a shift."""
-        if self._affine is None:
+        """See `Sampler.log_density`: known for factors and shifts."""
+        if not self._chain:
             return super().log_density(points)
-        inner, constant = self._affine
-        counted = np.array(inner.discrete)
-        back = self._back(points, constant)
+        counted = np.array(self._base.discrete)
+        back = self._back(points)
         if counted.any() and back.dtype.kind == "f":
             whole = np.rint(back)  # 3 * 0.1 / 0.1 is not 3
-            back = np.where(counted & (self._ahead(whole, constant) == points), whole, back)
-        return inner.log_density(back) - np.log(self._slope(constant))[~counted].sum()
+            back = np.where(counted & (self._ahead(whole) == points), whole, back)
+        return self._base.log_density(back) - self._log_slope()[~counted].sum()
 
     def log_condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
-        """See `Sampler.log_condition`: the bounds taken back through a factor and a shift."""
-        if self._affine is None:
+        """See `Sampler.log_condition`: the bounds taken back through factors and shifts."""
+        if not self._chain:
             return None
-        inner, constant = self._affine
-        edges = np.sort([self._back(low, constant), self._back(high, constant)], axis=0).astype(np.float64)
+        edges = np.sort([self._back(low), self._back(high)], axis=0).astype(np.float64)
         whole = np.rint(edges)
         with np.errstate(invalid="ignore"):
-            near = np.array(inner.discrete) & (np.abs(edges - whole) <= 1e-9 * np.maximum(np.abs(whole), 1))
-            image = self._ahead(whole, constant)
+            near = np.array(self._base.discrete) & (np.abs(edges - whole) <= 1e-9 * np.maximum(np.abs(whole), 1))
+            image = self._ahead(whole)
         # A whole number at a bound is inside if its image is, whatever the rounding of the bound says.
         inside = np.where((image >= low) & (image <= high), whole, np.nextafter(whole, [[np.inf], [-np.inf]]))
         lows, highs = np.where(near, inside, edges)
         if (lows > highs).any():
             return -np.inf, self
-        found = inner.log_condition(lows, highs)
-        if found is None:
-            return None
-        mass, law = found
-        sides = [law if one is inner else one for one in (self.left, self.right)]
-        return mass, Arithmetic(self.symbol, sides[0], sides[1], weight=self.weight)
+        found = self._base.log_condition(lows, highs)
+        return None if found is None else (found[0], self._of(found[1]).reweighted(self.weight))
+
+    def _of(self, law: Sampler) -> Sampler:
+        """The same steps, done to another base."""
+        for one in reversed(self._chain):
+            left, right = (law if isinstance(side, Sampler) else side for side in (one.left, one.right))
+            law = Arithmetic(one.symbol, left, right)
+        return law
 
     def structure(self) -> tuple[Any, ...]:
         """See `Sampler.structure`."""

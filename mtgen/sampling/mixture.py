@@ -56,8 +56,8 @@ def mix(*parts: Sampler | np.ndarray | Mapping[str, Any]) -> Sampler:
     """The mixture of all parts by their weights: `mix(a, b, c)` is `a | b | c`.
 
     Args:
-        *parts: samplers over points, or over rows, or `data.rows`; or dicts of name -> sampler, whose names a description
-            shows.
+        *parts: samplers over points, or over rows, or `data.rows`; or dicts of name -> sampler, with the names that a
+            description shows.
 
     Raises:
         PlanError: no parts, something else than samplers, or parts of different dimension.

@@ -88,9 +88,12 @@ def _bound(name: str, value: Any, free: float, dim: int | None) -> np.ndarray:
     if value is None:
         return np.full(dim or 1, free)
     try:
-        array = np.asarray(value, np.float64)
-    except (TypeError, ValueError) as error:
+        array = np.asarray(value)
+        kind, array = array.dtype.kind, array.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
         raise PlanError(f"{name} must be a number or one number per column, received {shown(value)}") from error
+    if kind not in "iufO":  # text and bools have values in float64 too
+        raise PlanError(f"{name} must be a number or one number per column, received {shown(value)}")
     if array.ndim > 1 or np.isnan(array).any() or (dim is not None and array.shape not in ((), (1,), (dim,))):
         raise PlanError(
             f"{name} needs one number, or one for each of {dim} columns, and no NaN; received {shown(value)}"

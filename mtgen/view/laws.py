@@ -25,6 +25,9 @@ BINS, CELLS = 60, 64
 FEW_VALUES = 40
 """Counted values with a bar each."""
 
+MOST_COUNTED = 1 << 53
+"""Counted values beyond it are not told apart by floats."""
+
 MOST_COLUMNS = 12
 """Columns of a law with many that are drawn."""
 
@@ -172,17 +175,18 @@ class _Drawing:
     def _picture_like(self) -> bool:
         return self.law.frame is not None
 
-    def _edges(self, place: int) -> np.ndarray:
-        """Edges of the bins of a column: a bin per value where few are counted."""
+    def _edges(self, place: int, most: int = BINS) -> np.ndarray:
+        """Edges of the bins of a column; of counted values each bin has equally many, one where few are counted."""
         values = self.points[np.isfinite(self.points[:, place]), place]
         if not len(values):
             return np.array([0.0, 1.0])
         low, high = float(values.min()), float(values.max())
-        if self.counted[place] and high - low < FEW_VALUES and (values == np.floor(values)).all():
-            return np.arange(low, high + 2) - 0.5
+        if self.counted[place] and high - low < MOST_COUNTED and (values == np.floor(values)).all():
+            width = 1 if high - low < FEW_VALUES else -(-int(high - low + 1) // most)
+            return np.arange(low, high + 1 + width, width) - 0.5
         if low == high:
             return np.array([low - 0.5, low + 0.5])
-        return np.linspace(low, high, BINS + 1)
+        return np.linspace(low, high, most + 1)
 
     def _histogram(self, axes: Any, place: int, edges: np.ndarray, *, across: bool, scale: float = 1.0) -> None:
         """Bars of each component on those of the one before."""
@@ -218,7 +222,7 @@ class _Drawing:
     def _heat(self, figure: Any, axes: Any, first: int, second: int, title: str = "") -> Any:
         """A heat map: `first` down and `second` to the right in the frame of a picture, else to the right and up."""
         down, right = (first, second) if self._picture_like() else (second, first)
-        edges = [self._cells(down), self._cells(right)]
+        edges = [self._edges(down, CELLS), self._edges(right, CELLS)]
         counts = np.histogram2d(self.points[:, down], self.points[:, right], edges)[0]
         mesh = axes.pcolormesh(edges[1], edges[0], np.ma.masked_equal(counts, 0), cmap=HEAT, vmin=0, rasterized=True)
         if self._picture_like():
@@ -229,10 +233,6 @@ class _Drawing:
         bar.ax.tick_params(labelsize=SMALL - 1, colors=FAINT)
         bar.outline.set_visible(False)
         return edges
-
-    def _cells(self, place: int) -> np.ndarray:
-        edges = self._edges(place)
-        return edges if len(edges) < BINS else np.linspace(edges[0], edges[-1], CELLS + 1)
 
     def _two(self, figure: Any) -> None:
         grid = figure.add_gridspec(2, 2, width_ratios=(4, 1), height_ratios=(1, 4), wspace=0.02, hspace=0.02)

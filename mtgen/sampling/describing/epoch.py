@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 
 from mtgen.errors import TableError
+from mtgen.sampling.describing.components import components_frame
 from mtgen.sampling.describing.labels import RowLabels, boxed
+from mtgen.sampling.describing.parts import component_names
 from mtgen.sampling.describing.rows import EpochFacts, RowDescription, describe_rows
 from mtgen.sampling.row_plans.base import Evenness, RowSampler
-from mtgen.sampling.row_plans.mixture import RowMixture
+from mtgen.sampling.row_plans.mixture import MixtureOrder, RowMixture
 from mtgen.sampling.row_plans.source import Source
 from mtgen.sampling.row_plans.weighted import WeightedRows
 from mtgen.settings import shown
@@ -48,6 +50,10 @@ def describe_epoch(
     plan = law.plan(size, replace, spread, seed=seed, epoch=epoch, block=block)
     source = law.source
     drawn = source.places_of(plan[:])
+    components = None
+    if isinstance(law, RowMixture) and isinstance(plan.order, MixtureOrder):
+        chosen, _ = plan.order.ranks(np.arange(plan.size))
+        components = components_frame(component_names(law), law.shares, chosen, block)
     weights = weights_of_law(law)
     exact = _is_exact(law, len(plan), replace)
     return describe_rows(
@@ -56,6 +62,7 @@ def describe_epoch(
         EpochFacts(law=repr(law), seed=seed, epoch=epoch, block=block, note="" if exact else NOTE),
         labels=None if by is None else labels_of(source, by),
         expected=expected_rows(law, len(plan), replace),
+        components=components,
     )
 
 

@@ -150,7 +150,7 @@ def boxed(values: Sequence[Any]) -> np.ndarray:
 
 def _flat(entries: list[Any]) -> tuple[pd.Series, np.ndarray]:
     rows = [
-        (list(one) if len(one) else [NO_LABEL]) if isinstance(one, _LISTS) and getattr(one, "ndim", 1) else [one]
+        (list(one) or [NO_LABEL]) if isinstance(one, list | tuple | np.ndarray) else [one]
         for one in (sorted(one, key=repr) if isinstance(one, set | frozenset) else one for one in entries)
     ]
     flat = list(chain.from_iterable(rows))

@@ -128,8 +128,8 @@ def _inside(law: Sampler, bits: Bits) -> Iterator[tuple[Sampler, Bits, str]]:
     elif isinstance(law, Arithmetic):
         sides: list[tuple[str, Any]] = [("left", law.left), ("right", law.right)]
         known = [(name, one) for name, one in sides if isinstance(one, Sampler)]
-        for name, one in known:
-            yield one, bits.child(name), name if len(known) > 1 else ""
+        for name, one in known:  # one beside a number draws as it would alone
+            yield (one, bits.child(name), name) if len(known) > 1 else (one, bits, "")
     elif isinstance(law, Product):
         for number, part in enumerate(law.parts):
             first, last = law.edges[number], law.edges[number + 1] - 1

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mtgen.errors import PlanError
+from mtgen.sampling.describing.components import component_lines
 from mtgen.sampling.describing.description import Description
 from mtgen.sampling.describing.labels import MISSING, NO_LABEL, RowLabels, boxed
 from mtgen.sampling.describing.text import aligned, cut, number, percent
@@ -59,7 +60,9 @@ class RowDescription(Description):
             vary as much.
         repeats: times -> number of rows that came so often, ascending, from 0.
         num_batches: whole batches that were counted.
-        classes: what is known of each class, a column for each of `CLASS_COLUMNS`.
+        classes: what is known of each class; see `counts`.
+        components: of a mixture of laws over rows, a line for each: `component`, `share` by weight, `expected` and
+            `drawn` positions, `drawn_share`, with `block` also `batch_least` and `batch_most`; no lines for others.
     """
 
     facts: EpochFacts
@@ -72,6 +75,7 @@ class RowDescription(Description):
     repeats: dict[int, int]
     num_batches: int
     classes: pd.DataFrame
+    components: pd.DataFrame
 
     @property
     def counts(self) -> pd.DataFrame:
@@ -139,6 +143,7 @@ class RowDescription(Description):
             "block": self.facts.block,
             "num_batches": self.num_batches,
             "classes": [_plain(line) for line in self.classes.to_dict("records")],
+            "components": [_plain(line) for line in self.components.to_dict("records")],
             "empty": [_plain_label(one) for one in self.empty],
             "not_drawn": [_plain_label(one) for one in self.not_drawn],
         }
@@ -158,6 +163,9 @@ class RowDescription(Description):
         yield f"  effective   {number(round(self.effective, 1))} rows of equal weight would vary as much ({share})"
         if facts.note:
             yield f"  note        {facts.note}"
+        if len(self.components):
+            yield ""
+            yield from component_lines(self.components)
         if self.by is None:
             return
         yield ""
@@ -216,6 +224,7 @@ def describe_rows(
     *,
     labels: RowLabels | None = None,
     expected: np.ndarray | None = None,
+    components: pd.DataFrame | None = None,
 ) -> RowDescription:
     """Count an epoch.
 
@@ -228,6 +237,7 @@ def describe_rows(
         labels: the classes of the rows.
         expected: float64 `(num_rows,)`, how often each row comes in an epoch on average; None for `size` times the
             probability.
+        components: see `RowDescription`.
 
     Raises:
         PlanError: lengths that differ, or a place that there is not.
@@ -262,6 +272,7 @@ def describe_rows(
         repeats={0: int(often[0])} | {int(one): int(often[one]) for one in np.flatnonzero(often).tolist()},
         num_batches=num_batches,
         classes=_classes(labels, expected, times, drawn, facts.block),
+        components=pd.DataFrame() if components is None else components,
     )
 
 

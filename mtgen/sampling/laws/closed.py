@@ -23,7 +23,7 @@ class Uniform(Continuous):
     def _check(self) -> None:
         low, high = self.params
         self._refuse(low >= high, "low must be below high (for one value there is constant)")
-        self._refuse(~np.isfinite(high - low), "low and high must not be so far apart")
+        self._refuse(high / 2 - low / 2 > np.finfo(float).max / 2, "low and high must not be so far apart")
 
     @classmethod
     def quantile(cls, u: np.ndarray, *params: np.ndarray) -> np.ndarray:

@@ -190,7 +190,8 @@ class Binomial(Counted):
         return np.minimum(np.floor((n + 1) * p), n)
 
 
-def _log_geometric(k: np.ndarray, p: np.ndarray) -> np.ndarray:
+def log_geometric(k: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Logarithm of the probability that success k is the first."""
     fits = (k >= 1) & (k == np.floor(k)) & (k < np.inf)
     with np.errstate(all="ignore"):
         tail = np.where(k == 1, 0, (k - 1) * np.log1p(-p))
@@ -203,7 +204,7 @@ class Geometric(Counted):
     name = "geometric"
     kinds: ClassVar[Mapping[str, Kind]] = {"p": CHANCE_ABOVE_ZERO}
 
-    log_mass = staticmethod(_log_geometric)
+    log_mass = staticmethod(log_geometric)
 
     @staticmethod
     def mode(*params: np.ndarray) -> np.ndarray:

@@ -296,11 +296,8 @@ def _structure(frozen: Any) -> tuple[Any, ...]:
     """What decides a frozen law: its name and parameters, or the plain values it holds."""
     if hasattr(frozen, "args") and hasattr(frozen, "kwds"):
         own = type(frozen.dist)
-        held = (
-            _plain(vars(frozen.dist))
-            if not own.__module__.startswith("scipy.") or own.__name__ == "rv_histogram"
-            else {}
-        )
+        given = not own.__module__.startswith("scipy.") or own.__name__ in ("rv_histogram", "rv_sample")
+        held = _plain(vars(frozen.dist)) if given else {}
         return f"{own.__module__}.{own.__qualname__}", frozen.args, dict(frozen.kwds), held
     return f"{type(frozen).__module__}.{type(frozen).__qualname__}", _plain(vars(frozen))
 

@@ -300,7 +300,7 @@ class RowSampler(Sampler):
         replace: bool | None = None,
         spread: Evenness = "even",
     ) -> RowDescription:
-        """What `plan(n, replace, spread, seed=seed, epoch=epoch, block=block)` gives: rows and classes, before and after.
+        """What `plan(n, replace, spread, ...)` gives in an epoch: rows and classes, before, expected and drawn.
 
         Args:
             n: positions of the epoch; None as the law says.
@@ -317,8 +317,8 @@ class RowSampler(Sampler):
 
         Example:
             >>> from mtgen import sampling as S
-            >>> S.rows(weights=[3, 1, 0]).describe(8, by=["a", "b", "b"]).counts[["rows", "drawn_rows"]].to_numpy().tolist()
-            [[1, 6], [2, 2]]
+            >>> S.rows(weights=[3, 1, 0]).describe(8, by=["a", "b", "b"]).counts["drawn_rows"].tolist()
+            [6, 2]
         """
         from mtgen.sampling.describing.epoch import describe_epoch
 

@@ -36,6 +36,11 @@ class RowPlan:
             whole, rest = divmod(self.size, block)
             self._num = len(range(index, whole, count)) * block + (rest if whole % count == index else 0)
 
+    @property
+    def order(self) -> RowOrder:
+        """Places at the positions of all shards together."""
+        return self._order
+
     def positions(self, places: np.ndarray) -> np.ndarray:
         """Positions in the epoch of all shards of this shard's places `(n,)` in [0, len)."""
         index, count = self.shard

@@ -238,7 +238,7 @@ def test_scipy_laws_by_quantile_and_by_generators() -> None:
 def test_scipy_laws_differ_by_what_they_hold() -> None:
     assert S.scipy("gamma", 2) != S.scipy("gamma", 3)
     assert S.scipy("gamma", 2, dim=2) != S.scipy("gamma", 2)
-    one, two = (S.scipy(stats.rv_histogram((np.array(counts), np.arange(4.0)))) for counts in ([1, 2, 3], [3, 2, 1]))
+    one, two = (S.scipy(stats.rv_histogram((np.array(counts), np.arange(4.0)))()) for counts in ([1, 2, 3], [3, 2, 1]))
     assert one != two
     values = [S.scipy(stats.rv_discrete(values=([0, 1], p))()) for p in ([0.5, 0.5], [0.9, 0.1])]
     assert values[0] != values[1]

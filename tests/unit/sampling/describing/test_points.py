@@ -32,7 +32,7 @@ LOW, MIDDLE, HIGH = S.uniform(0, 1), S.uniform(10, 11), S.uniform(20, 21)
 
 def which(points: np.ndarray) -> np.ndarray:
     """The component that a point shows."""
-    return np.floor(points / 10).astype(int)
+    return np.floor(points / 10).astype(int)  # noise of up to 0.05 changes nothing
 
 
 @pytest.mark.parametrize("block", [None, 20])
@@ -47,8 +47,9 @@ def which(points: np.ndarray) -> np.ndarray:
         ((0.2 & LOW | 0.5 & MIDDLE | 0.3 & HIGH).truncate(high=20.5, low=0.5), 0),
         ((0.2 & LOW | 0.5 & MIDDLE | 0.3 & HIGH).truncate(expr=lambda p: p[:, 0] % 1 < 0.3), 0),
         (S.constant(3) @ (0.2 & LOW | 0.5 & MIDDLE | 0.3 & HIGH), 1),
+        ((0.2 & LOW | 0.5 & MIDDLE | 0.3 & HIGH) + S.uniform(0, 0.5) * 0.1, 0),
     ],
-    ids=["plain", "shifted", "applied", "product", "columns", "box", "rejected", "dependent"],
+    ids=["plain", "shifted", "applied", "product", "columns", "box", "rejected", "dependent", "noise"],
 )
 def test_components_are_those_of_the_points_drawn(law: Sampler, column: int, block: int | None) -> None:
     """No second draw: the choices are made again, with the words that the points were drawn with."""

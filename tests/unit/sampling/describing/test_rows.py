@@ -115,6 +115,29 @@ def test_balanced_rows_have_the_worked_values_of_the_formulas() -> None:
     assert abs(found.counts["drawn_rows"] - found.counts["expected_rows"]).max() < 1
 
 
+def test_components_of_a_mixture_are_counted_by_epoch_and_batch() -> None:
+    data = dataset(label=["ill"] * 10 + ["well"] * 90)
+    law = S.mix({"ill": 0.3 & data.rows.where("label == 'ill'"), "rest": 0.7 & data.rows.where("label == 'well'")})
+    found = law.describe(200, by="label", block=10)
+    wanted = [["ill", 0.3, 60, 3, 3], ["rest", 0.7, 140, 7, 7]]
+    columns = ["component", "share", "drawn", "batch_least", "batch_most"]
+    assert found.components[columns].to_numpy().tolist() == wanted
+    assert found.components["drawn"].tolist() == found.counts["drawn_rows"].tolist()
+    assert "component  by weight  expected  drawn   share  batch min  max" in str(found)
+    json.dumps(found.as_json(), allow_nan=False)
+    by_chance = law.plan(200, share="iid", seed=1)
+    assert by_chance.size == 200
+    assert len(S.rows(5).describe().components) == 0
+
+
+def test_components_of_uneven_batches_are_within_one() -> None:
+    law = 1 & S.rows(weights=[1, 1, 0, 0]) | 2 & S.rows(weights=[0, 0, 1, 1])
+    found = law.describe(103, by=[0, 0, 1, 1], block=10)
+    assert found.counts["batch_least"].tolist() == found.components["batch_least"].tolist() == [3, 6]
+    assert found.counts["batch_most"].tolist() == found.components["batch_most"].tolist() == [4, 7]
+    assert found.components["drawn"].tolist() == found.counts["drawn_rows"].tolist()
+
+
 # --- without replacement ----------------------------------------------------------------------------------------------
 
 
