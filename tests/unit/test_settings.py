@@ -66,9 +66,9 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     # Found by fuzzing: a ValueError of int().
     (dataset, {"targets": {"y": ["p"]}}, r"'p' holds .*, expected numbers .*several columns is of numbers"),
     (dataset, {"targets": {"y": ["a", "p"]}}, "'p' holds .*, expected numbers"),
-    (dataset, {"weight": 5}, "weight must be a column, or a dict"),
-    (dataset, {"weight": ["a"]}, "weight must be a column, or a dict"),
-    (dataset, {"targets": "y", "weight": {"y": ["a"]}}, "name of one column"),
+    (dataset, {"weight": True}, "weight must be .*, received True"),
+    (dataset, {"weight": [["a"]]}, r"weight must be .*, received \['a'\]"),
+    (dataset, {"targets": "y", "weight": {"y": []}}, "weight is a list of 0 numbers"),
     (dataset, {"targets": "y", "weight": {1: "a", "b": "a"}}, "weight names targets"),
     (loader, {"dataset": TABLE}, "Loader needs a mtgen.Dataset, received DataFrame"),
     (loader, {"batch_size": None}, r"batch_size must be an integer >= 1, received None \(NoneType\)"),
