@@ -54,11 +54,11 @@ def words(key: int | np.ndarray, counters: np.ndarray) -> np.ndarray:
     Pure. Any thread.
 
     Args:
-        key: int in [0, 2**64), from `key`; or uint64, one key for each counter.
+        key: int in [0, 2**64), from `key`; or uint64, one key for each counter, or to broadcast.
         counters: any integer array, read as uint64.
 
     Returns:
-        uint64 array of the shape of `counters`; equal counters give equal words.
+        uint64 array of the shape of both; equal counters give equal words.
 
     Example:
         >>> words(7, np.array([0, 1, 0])).tolist()[0] == words(7, np.array([0])).tolist()[0]
@@ -69,7 +69,7 @@ def words(key: int | np.ndarray, counters: np.ndarray) -> np.ndarray:
         return words(key, word[None])[0]  # numbers would warn of what arrays do by design: wrap around
     word += _ONE
     word *= GOLDEN
-    word += np.uint64(key) if isinstance(key, int) else key
+    word = word + (np.uint64(key) if isinstance(key, int) else key)  # keys may have more axes than counters
     return mix(word, np.empty_like(word))
 
 
