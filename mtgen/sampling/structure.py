@@ -100,7 +100,7 @@ def _parts_of_callable(value: Callable[..., Any], depth: int) -> Iterator[bytes]
 
 def _leads_back(value: Callable[..., Any]) -> bool:
     """Whether the name of something that holds no code of the user's leads to it, and to nothing else."""
-    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", "")
+    name = str(getattr(value, "__qualname__", None) or getattr(value, "__name__", ""))
     if isinstance(value, types.BuiltinFunctionType | types.MethodDescriptorType | types.WrapperDescriptorType):
         return True
     if isinstance(value, np.ufunc):

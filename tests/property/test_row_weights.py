@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtgen.errors import EmptySupportError, PlanError
-from mtgen.sampling.bits import Bits
+from mtgen.sampling.bits import Bits, below
 from mtgen.sampling.row_plans.orders import IndependentOrder
 from mtgen.sampling.row_plans.weights import BLOCK_ROWS, BlockWeights, EvenWeights, HeldWeights, Weights, weights_of
-from mtgen.sampling.row_plans.whole import Line, below, shares_of
+from mtgen.sampling.row_plans.whole import Line, shares_of
 
 WHOLE = st.integers(0, 2**63 - 1)
 
@@ -38,10 +38,11 @@ class OnDisk:
 # --- whole numbers ----------------------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.integers(0, 2**64 - 1), min_size=1), st.integers(1, 2**63 - 1))
-def test_words_below_a_total(words: list[int], total: int) -> None:
-    found = below(np.array(words, np.uint64), total)
-    assert found.tolist() == [word * total >> 64 for word in words]
+@given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(1, 2**63)), min_size=1))
+def test_words_below_a_total(pairs: list[tuple[int, int]]) -> None:
+    words, totals = (np.array(column, np.uint64) for column in zip(*pairs, strict=True))
+    assert below(words, totals).tolist() == [word * total >> 64 for word, total in pairs]
+    assert below(words, pairs[0][1]).tolist() == [word * pairs[0][1] >> 64 for word, _ in pairs]
 
 
 @given(st.integers(0, 2**62), st.integers(1, 2**40), st.integers(0, 2**62), st.lists(st.integers(0, 2**20)))
