@@ -150,7 +150,7 @@ def test_importance_gives_the_mean_over_the_rows_that_can_come() -> None:
     assert abs((loss[rows] * weights[rows]).mean() - loss[:40].mean()) < 1e-3
     with pytest.raises(PlanError, match="importance needs a list of integer rows"):
         law.importance([0.5])
-    with pytest.raises(PlanError, match="place 1 has the probability .* whose weight is beyond float32"):
+    with pytest.raises(PlanError, match=r"place 1 has the probability .* whose weight is beyond float32"):
         (S.rows(weights=[1, 0]) | 1e-300 & S.rows(weights=[0, 1])).importance()
 
 
