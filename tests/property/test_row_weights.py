@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mtgen import sampling as S
 from mtgen.errors import EmptySupportError, PlanError
 from mtgen.sampling.bits import Bits, below
 from mtgen.sampling.row_plans.orders import IndependentOrder
@@ -183,6 +184,21 @@ def test_weights_that_change_on_disk_are_refused() -> None:
     values[3] = 2
     with pytest.raises(PlanError, match="the weights of rows 0 to 9 have changed since the law was made"):
         found.find(np.array([0]))
+
+
+def test_weights_on_disk_that_change_places_are_noticed() -> None:
+    """The sum of a block is the same then, so a state was taken for that of another law."""
+    rng = np.random.default_rng(3)
+    values = rng.integers(0, 5, 2 * BLOCK_ROWS + 100)
+    swapped = values.copy()
+    swapped[BLOCK_ROWS : 2 * BLOCK_ROWS] = rng.permutation(values[BLOCK_ROWS : 2 * BLOCK_ROWS])
+    law, again, other = (S.rows(weights=OnDisk(one)) for one in (values, values.copy(), swapped))
+    assert law == again
+    assert law != other
+    values[:] = swapped
+    assert law.sample(1, seed=8).shape == (1, 1)  # of a block that is as it was
+    with pytest.raises(PlanError, match=f"rows {BLOCK_ROWS} to {2 * BLOCK_ROWS - 1} have changed since the law was"):
+        law.sample(200)
 
 
 def test_a_billion_even_rows_hold_nothing() -> None:
