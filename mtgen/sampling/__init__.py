@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mtgen.errors import EmptySupportError, NoDensityError
-    from mtgen.sampling.constant import constant
     from mtgen.sampling.laws.choices import choice, integers
     from mtgen.sampling.laws.closed import cauchy, laplace, logistic, triangular, uniform
     from mtgen.sampling.laws.counted import binomial, geometric, hypergeometric, negative_binomial, poisson
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from mtgen.sampling.laws.rejection import beta, chi2, f, gamma, standard_t, wald
     from mtgen.sampling.laws.scipy_laws import scipy
     from mtgen.sampling.mixture import mix
+    from mtgen.sampling.one_point import constant
     from mtgen.sampling.sampler import Sampler
 
 __all__ = [
@@ -71,7 +71,7 @@ _HOMES = {
     "cauchy": "mtgen.sampling.laws.closed",
     "chi2": "mtgen.sampling.laws.rejection",
     "choice": "mtgen.sampling.laws.choices",
-    "constant": "mtgen.sampling.constant",
+    "constant": "mtgen.sampling.one_point",
     "dirichlet": "mtgen.sampling.laws.joint",
     "exponential": "mtgen.sampling.laws.exponentials",
     "f": "mtgen.sampling.laws.rejection",

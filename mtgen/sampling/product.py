@@ -11,7 +11,7 @@ import numpy as np
 
 from mtgen.errors import PlanError
 from mtgen.sampling.bits import Bits, StackedBits
-from mtgen.sampling.constant import Constant
+from mtgen.sampling.one_point import Constant
 from mtgen.sampling.sampler import Frame, Sampler, common_frame
 from mtgen.sampling.values import beside
 from mtgen.settings import shown
