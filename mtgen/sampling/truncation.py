@@ -6,7 +6,7 @@ fits is the point, whatever was asked for beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from mtgen.errors import EmptySupportError, PlanError
 from mtgen.sampling.arithmetic import as_columns
-from mtgen.sampling.bits import Bits
+from mtgen.sampling.bits import Bits, StackedBits
 from mtgen.sampling.mixture import Mixture, mixture_of
 from mtgen.sampling.sampler import Frame, Sampler, is_number
 from mtgen.settings import check_flag, check_whole, shown
@@ -130,6 +130,22 @@ class Conditioned(Sampler):
         if points.dtype.kind == "f":
             np.clip(points, self.low, self.high, out=points)
         return points
+
+    @property
+    def stack_key(self) -> Hashable | None:
+        """See `Sampler.stack_key`: of laws over measured columns."""
+        key = self.inner.stack_key
+        return None if key is None or any(self.discrete) else (Conditioned, key)
+
+    @classmethod
+    def draw_stacked(cls, laws: Sequence[Sampler], bits: StackedBits, positions: np.ndarray) -> np.ndarray:
+        """See `Sampler.draw_stacked`."""
+        known = [law for law in laws if isinstance(law, Conditioned)]
+        points = type(known[0].inner).draw_stacked([law.inner for law in known], bits, positions)
+        low, high = (
+            np.stack(bounds)[bits.which] for bounds in zip(*((law.low, law.high) for law in known), strict=True)
+        )
+        return np.clip(points, low, high)
 
     def log_density(self, points: np.ndarray) -> np.ndarray:
         """See `Sampler.log_density`."""
