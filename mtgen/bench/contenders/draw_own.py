@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -43,10 +44,13 @@ def build(draws: Draws) -> Iterator[Operation]:
     """`S.rows(weights=...)`, from which an epoch is then drawn for the check."""
     from mtgen import sampling as S
 
-    def call(number: int) -> Any:
-        return S.rows(weights=draws.weights)
+    epochs = count()
 
-    yield Operation(call, lambda law: law.plan(seed=draws.seed)[:])
+    def look(law: Any) -> np.ndarray:
+        rows: np.ndarray = law.plan(seed=draws.seed, epoch=next(epochs))[:]
+        return rows
+
+    yield Operation(lambda number: S.rows(weights=draws.weights), look)
 
 
 @contextmanager

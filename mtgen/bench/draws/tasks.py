@@ -137,6 +137,7 @@ TASKS: Mapping[str, Task] = {
         text="a whole shuffle of {rows} rows, another one each time",
         check="permutation",
         draws=Draws(rows=65_537, batch=65_537, fixed=True),
+        proofs=_ORDERS,
     ),
     "mixture": Task(
         text="{batch} points of a mixture of {parts} normal laws",
