@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pandas as pd
 from mtgen.bench.draws.inputs import LABELS, WEIGHED, Draws, Operation
 
 _APPENDED = 100_000
+_NUMBERS = count()
 
 
 @contextmanager
@@ -54,7 +56,7 @@ def deep_lake(draws: Draws) -> Iterator[Operation]:
     import deeplake
 
     types = deeplake.types
-    dataset = deeplake.create("mem://mtgen-bench")
+    dataset = deeplake.create(f"mem://mtgen-bench-{next(_NUMBERS)}")  # it keeps one until the process ends
     dataset.add_column("findings", types.ClassLabel(types.Array(types.UInt32(), dimensions=1)))
     dataset["findings"].metadata["class_names"] = list(LABELS)
     dataset.add_column("row", types.Int64())
