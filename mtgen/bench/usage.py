@@ -8,6 +8,7 @@ needs room, are told apart.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import resource
@@ -88,6 +89,12 @@ def peak_bytes() -> int:
     """Most resident memory of this process so far, files included, as the kernel counts it (`ru_maxrss`)."""
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(largest) * (1 if os.uname().sysname == "Darwin" else 1024)
+
+
+def give_back() -> None:
+    """Let the allocator give free memory back to the system, where it can: what is resident then is held."""
+    with suppress(OSError, AttributeError):  # glibc alone has it, see malloc_trim(3)
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def reset_peak() -> None:

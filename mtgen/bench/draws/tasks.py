@@ -60,7 +60,7 @@ MB = 1_000_000
 _WEIGHTED = (Draws(rows=500, batch=256, calls=400), Draws(rows=3_000, batch=100, calls=1_000))
 _ORDERS = (
     *(Draws(rows=number, batch=number, calls=2) for number in (2, 3, 100, 1_000)),
-    Draws(rows=10, batch=10, calls=300),
+    Draws(rows=5, batch=5, calls=125),
 )
 _STARTS = tuple(Draws(rows=number, batch=min(number, 256), calls=4) for number in (100, 5_000))
 _PARTS = (Draws(parts=7, batch=5_000, calls=4),)
