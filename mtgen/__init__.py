@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from mtgen.dataframe.loader import from_dataframe
     from mtgen.dataset import Dataset, Splits
     from mtgen.errors import MtgenError
+    from mtgen.inputs.class_weights import ClassWeights
     from mtgen.inputs.classes import ClassNumbers, OneHot
     from mtgen.inputs.columns import Columns
     from mtgen.inputs.images import Images
+    from mtgen.inputs.patches import Patches
     from mtgen.inputs.rows import Rows
+    from mtgen.inputs.volumes import Volumes
+    from mtgen.joined import join
     from mtgen.loader import Loader
     from mtgen.order_log import OrderLog
     from mtgen.packing import pack
@@ -33,6 +37,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Batch",
     "ClassNumbers",
+    "ClassWeights",
     "Columns",
     "Dataset",
     "Images",
@@ -41,15 +46,18 @@ __all__ = [
     "OnError",
     "OneHot",
     "OrderLog",
+    "Patches",
     "PictureCache",
     "Prefetch",
     "Recipe",
     "Rows",
     "Shard",
     "Splits",
+    "Volumes",
     "compat",
     "errors",
     "from_dataframe",
+    "join",
     "open_store",
     "pack",
     "pack_images",
@@ -60,6 +68,7 @@ __all__ = [
 _HOMES = {
     "Batch": "mtgen.batch",
     "ClassNumbers": "mtgen.inputs.classes",
+    "ClassWeights": "mtgen.inputs.class_weights",
     "Columns": "mtgen.inputs.columns",
     "Dataset": "mtgen.dataset",
     "Images": "mtgen.inputs.images",
@@ -68,13 +77,16 @@ _HOMES = {
     "OnError": "mtgen.config",
     "OneHot": "mtgen.inputs.classes",
     "OrderLog": "mtgen.order_log",
+    "Patches": "mtgen.inputs.patches",
     "PictureCache": "mtgen.cache",
     "Prefetch": "mtgen.config",
     "Recipe": "mtgen.recipe",
     "Rows": "mtgen.inputs.rows",
     "Shard": "mtgen.plan",
     "Splits": "mtgen.dataset",
+    "Volumes": "mtgen.inputs.volumes",
     "from_dataframe": "mtgen.dataframe.loader",
+    "join": "mtgen.joined",
     "open_store": "mtgen.stores",
     "pack": "mtgen.packing",
     "pack_images": "mtgen.packing.images",

@@ -16,7 +16,7 @@ import numpy as np
 
 from mtgen.errors import PlanError
 from mtgen.plan import Batching, Plan, Shard
-from mtgen.sampling.order import LAWS, Blocks, Mixing, Sampler
+from mtgen.sampling.order import LAWS, Blocks, Mixing, Order, OrderLaw
 
 DIGEST_BYTES = 16
 """128 bits: two orders that differ have equal digests once in 10**38."""
@@ -64,7 +64,7 @@ class EpochDigest:
 class Coverage:
     """How often each row of a dataset came; one thread.
 
-    Four bytes per row, and eight more where rows are not in ascending order.
+    Four bytes per row, and sixteen more where rows are not in ascending order.
 
     Args:
         rows: int64 `(n,)` of distinct rows.
@@ -80,7 +80,8 @@ class Coverage:
     """
 
     def __init__(self, rows: np.ndarray) -> None:
-        self._rows = rows if (np.diff(rows) > 0).all() else np.sort(rows)
+        self._order = None if (np.diff(rows) > 0).all() else np.argsort(rows)
+        self._rows = rows if self._order is None else rows[self._order]
         self._plain = bool(self._rows[0] == 0 and self._rows[-1] == len(rows) - 1)
         self._times = np.zeros(len(rows), np.uint32)
         self.num_empty = self.num_foreign = 0
@@ -105,6 +106,13 @@ class Coverage:
         """The first few rows that came at least so often, and at most so often (None: exactly `least` times)."""
         found = (self._times >= least) & (self._times <= (least if most is None else most))
         return tuple(self._rows[np.flatnonzero(found)[:MOST_LISTED]].tolist())
+
+    def outside(self, least: np.ndarray, most: np.ndarray) -> tuple[int, tuple[int, ...]]:
+        """How many rows came less or more often than they may, int64 `(n,)` each in the order given; the first few."""
+        if self._order is not None:
+            least, most = least[self._order], most[self._order]
+        found = np.flatnonzero((self._times < least) | (self._times > most))
+        return len(found), tuple(self._rows[found[:MOST_LISTED]].tolist())
 
     def missing(self) -> tuple[int, ...]:
         """The first few rows that did not come."""
@@ -159,6 +167,9 @@ class EpochAudit:
         missing: the first few rows that do not come.
         repeated: the first few rows that come more than once.
         promised: the counts that the law promises; None for a law that promises none.
+        num_outside: rows that come less or more often than the law promises of each of them; None for a law that
+            promises nothing of single rows.
+        outside: the first few of them.
     """
 
     epoch: int
@@ -169,15 +180,21 @@ class EpochAudit:
     missing: tuple[int, ...]
     repeated: tuple[int, ...]
     promised: dict[int, int] | None
+    num_outside: int | None = None
+    outside: tuple[int, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Each row comes as often as the law promises."""
-        return self.promised is None or self.counts == self.promised
+        return not self.num_outside and (self.promised is None or self.counts == self.promised)
 
     def __str__(self) -> str:
         text = f"epoch {self.epoch}: {self.num_steps:,} steps, {self.num_rows:,} rows, digest {self.digest}, "
         text += counts_text(self.counts, self.missing, self.repeated)
+        if self.num_outside:
+            return f"{text}: WRONG, {outside_text(self.num_outside, self.outside)}"
+        if self.num_outside == 0:
+            text += ", each as often as the law promises"
         return text if self.ok else f"{text}: WRONG, the law promises {counts_text(self.promised or {})}"
 
 
@@ -229,6 +246,17 @@ def counts_text(counts: dict[int, int], missing: Sequence[int] = (), repeated: S
     return ", ".join(parts)
 
 
+def outside_text(num: int, rows: Sequence[int]) -> str:
+    """Rows that do not come as often as promised, in words; pure.
+
+    Example:
+        >>> outside_text(1, [7])
+        '1 row comes less or more often than the law promises (7)'
+    """
+    listed = ", ".join(map(str, rows)) + (", ..." if num > len(rows) else "")
+    return f"{num:,} row{' comes' if num == 1 else 's come'} less or more often than the law promises ({listed})"
+
+
 def plan_title(law: object, num_rows: int, seed: int, batching: Batching) -> str:
     """Law, rows, seed and batches in words; pure.
 
@@ -242,7 +270,7 @@ def plan_title(law: object, num_rows: int, seed: int, batching: Batching) -> str
     return f"{law!r} over {num_rows:,} rows, seed {seed}, {steps}"
 
 
-def promised_counts(sampler: Sampler, batching: Batching, num_rows: int) -> dict[int, int] | None:
+def promised_counts(sampler: OrderLaw, batching: Batching, num_rows: int) -> dict[int, int] | None:
     """How often each row comes in an epoch by the law's own promise; None for a law that promises nothing. Pure.
 
     Example:
@@ -254,6 +282,18 @@ def promised_counts(sampler: Sampler, batching: Batching, num_rows: int) -> dict
         return None
     dropped = batching.rest if batching.drop_last else 0
     return {0: dropped, 1: num_rows - dropped} if dropped else {1: num_rows}
+
+
+def rows_outside(order: Order, batching: Batching, coverage: Coverage) -> tuple[int | None, tuple[int, ...]]:
+    """How many rows of a whole epoch came less or more often than its order promises of each, and the first few.
+
+    None for an order that promises nothing of single rows. What `drop_last` leaves out may be missing. Pure.
+    """
+    bounds = order.bounds() if hasattr(order, "bounds") else None
+    if bounds is None:
+        return None, ()
+    least, most = bounds
+    return coverage.outside(np.maximum(least - (batching.rest if batching.drop_last else 0), 0), most)
 
 
 def check_shards(batching: Batching) -> ShardProof:
@@ -326,6 +366,7 @@ def _audit_epoch(plan: Plan, epoch: int) -> EpochAudit:
                 num_rows += sum(int((part >= 0).sum()) for part in parts)
                 for part in parts:
                     digest.add(step_digest(part))
+    num_outside, outside = rows_outside(plan.order(epoch), batching, coverage)
     return EpochAudit(
         epoch=epoch,
         num_steps=batching.steps_per_epoch,
@@ -335,4 +376,6 @@ def _audit_epoch(plan: Plan, epoch: int) -> EpochAudit:
         missing=coverage.missing(),
         repeated=coverage.repeated(),
         promised=promised_counts(plan.sampler, batching, len(plan.rows)),
+        num_outside=num_outside,
+        outside=outside,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -41,6 +41,9 @@ class Batch:
         epoch: number of the epoch the step belongs to, 0-based; None likewise.
         bad: rows that could not be read and were refilled or masked, in slot order; rows drawn in their place that
             could not be read either come after them.
+        places: name of each input or target of `Patches` -> int64 `(slots, axes)`: the first pixel of each patch in
+            its array, in array order; negative where `border="pad"` begins before the array, zero for an empty slot.
+            A target that shares its name with an input is `"target NAME"`.
     """
 
     inputs: dict[str, np.ndarray]
@@ -50,6 +53,7 @@ class Batch:
     step: int | None = None
     epoch: int | None = None
     bad: tuple[BadSample, ...] = ()
+    places: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)

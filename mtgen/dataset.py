@@ -14,21 +14,25 @@ import pandas as pd
 
 from mtgen import splits
 from mtgen.batch import Batch
+from mtgen.draws import Draws
 from mtgen.errors import PlanError, TableError
+from mtgen.inputs.bound_patches import BoundPatches
 from mtgen.inputs.classes import ClassNumbers, OneHot
-from mtgen.inputs.columns import BoundColumns, Target, Weight
+from mtgen.inputs.columns import BoundColumns, Target
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
 from mtgen.pending import Field, Role
 from mtgen.promises import FILES_PART
 from mtgen.sample import fetch
+from mtgen.sampling.row_plans.dataset_rows import DatasetRows, dataset_rows
 from mtgen.settings import check_kind, shown
 from mtgen.spec import Spec
 from mtgen.table import check_complete, check_table, column, digest_values
+from mtgen.weighting import Weighted, weight_fields
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Root:
+class Root:
     """What all splits of one dataset share."""
 
     table: pd.DataFrame
@@ -48,17 +52,18 @@ class _Root:
         return digests
 
 
-class Dataset:
+class Dataset(Weighted):
     """What a sample is; nothing running, nothing read but what the checks need.
 
     Immutable and picklable; any thread. The table is not copied: do not change it afterwards.
 
     Args:
         table: the root table; row k is sample k for life.
-        inputs: name -> `Images`, `Rows` or `Columns`.
-        targets: a column, or name -> column, or name -> list of columns, or name -> `OneHot`, `ClassNumbers`, `Rows`
-            or `Images`; None for prediction.
-        weight: a column with sample weights, or target name -> column; None for equal weights.
+        inputs: name -> `Images`, `Rows`, `Columns` or `Patches`.
+        targets: a column, or name -> column, or name -> list of columns, or name -> `OneHot`, `ClassNumbers`, `Rows`,
+            `Images` or `Patches`; None for prediction.
+        weight: what each sample counts in the loss: a column, `ClassWeights`, a number, an array or Series with a
+            value per row, or a list of these, to multiply; or target name -> such a weight; None for equal weights.
 
     Raises:
         TableError: a column that is missing or cannot be used.
@@ -77,18 +82,22 @@ class Dataset:
         table: pd.DataFrame,
         inputs: Mapping[str, Any],
         targets: str | OneHot | ClassNumbers | Mapping[str, Any] | None = None,
-        weight: str | Mapping[str, str] | None = None,
+        weight: Any = None,
     ) -> None:
         check_table(table)
         fields = [*_input_fields(inputs, table), *_target_fields(targets, table)]
-        names = [field.name for field in fields if field.role == "target"]
-        fields += _weight_fields(weight, table, names)
-        self._root = _Root(table=table, fields=tuple(fields))
-        self.rows = np.arange(len(table))
-        self.rows.flags.writeable = False
+        fields += weight_fields(weight, table, fields)
+        self._root = Root(table=table, fields=tuple(fields))
+        self._rows = np.arange(len(table))
+        self._rows.flags.writeable = False
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self._rows)
+
+    @property
+    def rows(self) -> DatasetRows:
+        """Places in the root table, int64 `(n,)`, read-only; the list of rows, and the laws over them."""
+        return dataset_rows(self._rows, self)
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{field.role} {field.name}: {field.spec}" for field in self.fields)
@@ -123,14 +132,16 @@ class Dataset:
     def _specs(self, role: str) -> dict[str, Spec]:
         return {field.name: field.spec for field in self.fields if field.role == role}
 
-    def fetch(self, rows: Sequence[int] | np.ndarray) -> Batch:
+    def fetch(self, rows: Sequence[int] | np.ndarray, draws: Draws | None = None) -> Batch:
         """The samples of the given rows, one after the other in the caller's thread: the plain reference path.
 
         Args:
             rows: places in the root table, any order, repeats allowed; they need not belong to this split.
+            draws: where in a run the rows stand, which decides where patches are cut; None for outside any run: seed
+                0, epoch 0, and each row is its own position.
 
         Raises:
-            PlanError: rows that are no list of integers, or a row outside the table.
+            PlanError: rows that are no list of integers, or a row outside the table; draws of another number of rows.
             DecodeError, StoreError, AlignmentError: a sample that cannot be read.
         """
         given = _array_of(rows, "fetch")
@@ -142,10 +153,16 @@ class Dataset:
         wanted = given.astype(np.int64)
         if len(wanted) and not (wanted.min() >= 0 and wanted.max() < len(self.table)):
             raise PlanError(f"rows must lie in 0 to {len(self.table) - 1}, received {wanted.min()} to {wanted.max()}")
-        return fetch(self.fields, wanted)
+        if draws is not None:
+            check_kind("draws", draws, Draws, "a mtgen.draws.Draws or None")
+            if len(draws.positions) != len(wanted):
+                raise PlanError(f"fetch received {len(wanted)} rows and draws of {len(draws.positions)} positions")
+        return fetch(self.fields, wanted, draws)
 
     def missing(self) -> np.ndarray:
-        """Which rows lack a picture: a file that is not there, or a folder in its place. Opens nothing.
+        """Which rows lack a picture, or an array of their own to cut patches from. Opens nothing.
+
+        A file that is not there, or for pictures a folder in its place.
 
         Returns:
             bool `(len(table),)` over the root table; False for rows that are not in this dataset.
@@ -159,8 +176,8 @@ class Dataset:
         """
         mask = np.zeros(len(self.table), bool)
         for field in self.fields:
-            if isinstance(field.bound, BoundImages):
-                mask[field.bound.missing_rows(self.rows.tolist())] = True
+            if isinstance(field.bound, BoundImages | BoundPatches):
+                mask[field.bound.missing_rows(self._rows.tolist())] = True
         return mask
 
     def take(self, rows: Iterable[int] | np.ndarray | pd.Series) -> Dataset:
@@ -213,7 +230,7 @@ class Dataset:
     def _has(self) -> np.ndarray:
         """A new array: for each row of the root table, whether this dataset has it."""
         has = np.zeros(len(self.table), bool)
-        has[self.rows] = True
+        has[self._rows] = True
         return has
 
     def split(
@@ -251,9 +268,9 @@ class Dataset:
         if by is not None:
             if stratify is not None or group is not None:
                 raise PlanError("by='column' already says which row goes where; leave out stratify and group")
-            return Splits({n: self._with_rows(r) for n, r in splits.split_by_value(self.rows, self._column(by, "by"))})
+            return Splits({n: self._with_rows(r) for n, r in splits.split_by_value(self._rows, self._column(by, "by"))})
         parts = splits.split_rows(
-            self.rows,
+            self._rows,
             {} if shares is None else shares,
             seed=seed,
             strata=None if stratify is None else self._column(stratify, "stratify").to_numpy(),
@@ -262,15 +279,15 @@ class Dataset:
         return Splits({name: self._with_rows(rows) for name, rows in parts.items()})
 
     def _column(self, name: str, use: str) -> pd.Series:
-        values = column(self.table, name, use).iloc[self.rows]
+        values = column(self.table, name, use).iloc[self._rows]
         check_complete(values, use)
         return values
 
     def _with_rows(self, rows: np.ndarray) -> Dataset:
         other = object.__new__(type(self))
         other._root = self._root
-        other.rows = rows.copy()
-        other.rows.flags.writeable = False
+        other._rows = np.array(rows)
+        other._rows.flags.writeable = False
         return other
 
     @cached_property
@@ -281,7 +298,7 @@ class Dataset:
         bytes of pictures are not read. An input with a manifest adds a part of its own, `files of` and its role and
         name: what the manifest says of its files.
         """
-        return {"rows": digest_values(pd.Index(self.rows)), **self._root.digests}
+        return {"rows": digest_values(pd.Index(self._rows)), **self._root.digests}
 
 
 class Splits(Sequence[Dataset]):
@@ -330,7 +347,7 @@ def _array_of(rows: Any, use: str) -> np.ndarray:
 def _input_fields(inputs: Mapping[str, Any], table: pd.DataFrame) -> list[Field]:
     if not isinstance(inputs, Mapping) or not inputs:
         raise TableError(
-            "inputs must be a dict of name -> Images, Rows or Columns with at least one entry, "
+            "inputs must be a dict of name -> Images, Rows, Columns or Patches with at least one entry, "
             f"received {inputs!r:.200}"
         )
     return [_field("input", name, value, table) for name, value in inputs.items()]
@@ -355,30 +372,18 @@ def _single_name(targets: object) -> str:
     return targets
 
 
-def _weight_fields(weight: str | Mapping[str, str] | None, table: pd.DataFrame, targets: list[str]) -> list[Field]:
-    if weight is None:
-        return []
-    if isinstance(weight, str):
-        return [_field("weight", "", Weight(weight), table)]
-    check_kind("weight", weight, Mapping, "a column, or a dict of target name -> column", TableError)
-    unknown = set(weight) - set(targets)
-    if unknown or not weight:
-        raise TableError(f"weight names targets {list(weight)}; the targets are {targets}")
-    return [_field("weight", name, Weight(value), table) for name, value in weight.items()]
-
-
 def _field(role: Role, name: object, value: Any, table: pd.DataFrame) -> Field:
     if not isinstance(name, str):
         raise TableError(f"names of inputs and targets are text, received {name!r} of type {type(name).__name__}")
     if not hasattr(value, "bind"):
         raise TableError(
-            f"{role} {name!r} must be Images, Rows or Columns, received {type(value).__name__}. "
+            f"{role} {name!r} must be Images, Rows, Columns or Patches, received {type(value).__name__}. "
             "For an array write Rows(array), for columns of the table Columns([...])"
         )
     bound = value.bind(table)
-    if not isinstance(bound, BoundImages | BoundRows | BoundColumns):
+    if not isinstance(bound, BoundImages | BoundRows | BoundColumns | BoundPatches):
         raise TableError(
-            f"{role} {name!r} binds to {type(bound).__name__}, which no loader knows how to read; use Images, Rows or "
-            "Columns. An array of your own fits in Rows: anything with shape, dtype and []"
+            f"{role} {name!r} binds to {type(bound).__name__}, which no loader knows how to read; use Images, Rows, "
+            "Columns or Patches. An array of your own fits in Rows: anything with shape, dtype and []"
         )
     return Field(role=role, name=name, bound=bound)

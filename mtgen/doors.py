@@ -1,4 +1,4 @@
-"""The loader's doors to Keras: what lies behind them is imported when one is opened, so a loader costs no backend."""
+"""The loader's doors: to Keras, imported when one is opened, so that a loader costs no backend; and to places."""
 
 from __future__ import annotations
 
@@ -7,17 +7,44 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from mtgen.loader import Loader
+    from mtgen.step_plan import StepPlan
 
 
 class Doors:
-    """What a `Loader` offers to Keras; a part of it, kept here for its length."""
+    """What a `Loader` offers to Keras, and places of patches; a part of it, kept here for its length."""
 
     _checked_model: Any
+    _plan: StepPlan
 
     @property
     def _loader(self) -> Loader:
         return cast("Loader", self)
+
+    def places(self, step: int) -> dict[str, np.ndarray]:
+        """Where the patches of one step are cut: name of each input or target of `Patches` -> int64 `(n, axes)`.
+
+        The first pixel of each patch of the step's own rows, as `Batch.places` has it: of a row that was replaced,
+        that of the bad one. Where all rows share an array, or the rows of a store, nothing is read; an array of the
+        row's own is opened for its shape, and a picture decoded.
+
+        Args:
+            step: integer >= 0.
+
+        Raises:
+            PlanError: not an integer >= 0, or a sampler that gives no place.
+            StoreError, DecodeError: an array or picture that cannot be read.
+
+        Example:
+            >>> from mtgen import sampling as S
+            >>> patches = mtgen.Patches(np.zeros((9, 9)), S.constant([0.5, 0.5]), size=(3, 3))
+            >>> data = mtgen.Dataset(pd.DataFrame({"label": [0, 1]}), {"patch": patches}, "label")
+            >>> mtgen.Loader(data, 2).places(0)["patch"].tolist()
+            [[3, 3], [3, 3]]
+        """
+        return self._plan.places(step)
 
     def order_log(self, x: Any, folder: Any) -> Any:
         """A Keras callback that logs the rows of trained steps; see `mtgen.adapters.order_log.OrderLogger`."""

@@ -9,7 +9,8 @@
     ├── ManifestError   (ValueError)    a manifest that is damaged, or does not name the files asked for
     ├── PlanError       (ValueError)    settings that no order, split or batch can follow
     │   ├── EmptySupportError           nothing can be drawn from a sampler
-    │   └── NoDensityError              a sampler has no known density
+    │   ├── NoDensityError              a sampler has no known density
+    │   └── QueryError                  a `sample by` text that cannot be read, or does not fit the table
     ├── StateError      (ValueError)    a state that does not belong to this loader
     ├── ModelError      (ValueError)    a model whose inputs or targets do not fit the loader
     ├── BudgetError     (RuntimeError)  more bad samples than allowed
@@ -111,6 +112,10 @@ class EmptySupportError(PlanError):
 
 class NoDensityError(PlanError):
     """A sampler whose density is not known, so that there is no `log_prob`."""
+
+
+class QueryError(PlanError):
+    """A `sample by` text that cannot be read, or does not fit the table; the message marks the place in the text."""
 
 
 class StateError(MtgenError, ValueError):

@@ -33,8 +33,11 @@ from mtgen.prefetch import Ration, Stream
 from mtgen.processes.pool import Processes, check_num_processes, shared_bytes
 from mtgen.quarantine import Quarantine
 from mtgen.room import Room
-from mtgen.sampling.order import Blocks, Exact, Sampler, Sequential
+from mtgen.sampling.order import Blocks, Exact, OrderLaw, Sequential
 from mtgen.sampling.permutation import order_bytes
+from mtgen.sampling.row_plans.dataset_rows import DatasetRows
+from mtgen.sampling.row_plans.order_law import held_bytes, order_law_of
+from mtgen.sampling.sampler import Sampler
 from mtgen.settings import check_flag, check_kind, check_whole
 from mtgen.step_plan import StepPlan
 from mtgen.workers import WorkerPool, default_num_workers
@@ -50,7 +53,8 @@ class Loader(Doors):
     Args:
         dataset: what a sample is, and the rows to take.
         batch_size: samples per batch (and per shard), >= 1.
-        sampler: any law over rows (`mtgen.sampling.order.Sampler`), instead of `shuffle`.
+        sampler: instead of `shuffle`: a law over rows, such as `data.rows.weighted("age")`, alone or as
+            `rows @ points`; or any `mtgen.sampling.order.OrderLaw`. Epochs are as long as it says.
         seed: integer >= 0.
         shuffle: `"exact"`, a new permutation of all rows each epoch; `"blocks"`, neighbouring rows shuffled as
             blocks, for slow disks; False, the dataset's own order.
@@ -82,7 +86,7 @@ class Loader(Doors):
         dataset: Dataset,
         batch_size: int,
         *,
-        sampler: Sampler | None = None,
+        sampler: Sampler | DatasetRows | OrderLaw | None = None,
         seed: int = 0,
         shuffle: Literal["exact", "blocks", False] = "exact",
         drop_last: bool = False,
@@ -102,14 +106,14 @@ class Loader(Doors):
         batch_size = check_whole("batch_size", batch_size, 1)
         if prefetch is not None:
             check_kind("prefetch", prefetch, Prefetch, "a mtgen.Prefetch(...) or None")
-        if sampler is not None:
-            check_kind("sampler", sampler, Sampler, "a sampler (with size, order and settings) or None")
         self.dataset = dataset
         seeds.key(seed, "order")  # a wrong seed is refused here, whatever the order
         self.seed = int(seed)
         if sampler is not None and shuffle != "exact":
             raise PlanError(f"sampler and shuffle={shuffle!r} both say the order: give one of them")
-        self.sampler = sampler if sampler is not None else _sampler_of(shuffle, dataset)
+        self.sampler: OrderLaw = (
+            _order_law_of(shuffle, dataset) if sampler is None else order_law_of(sampler, dataset.rows, batch_size)
+        )
         self.batching = Batching(
             size=self.sampler.size(len(dataset)),
             batch_size=batch_size,
@@ -132,7 +136,7 @@ class Loader(Doors):
             num_workers=self.num_workers,
             chunks=chunk_sizes(dataset.fields),
             asked=self.prefetch,
-            order_bytes=order_bytes(self.batching.size),
+            order_bytes=order_bytes(self.batching.size) + held_bytes(self.sampler, len(dataset)),
             cache_bytes=cache_bytes(dataset.fields),
             decodes=decodes(dataset.fields),
             slot_bytes=shared_bytes(pictures, self.num_processes, self.num_workers, GROUP_PICTURES),
@@ -222,7 +226,7 @@ class Loader(Doors):
 
     def plan(self) -> Plan:
         """Which row fills which slot of which step, as a value of its own that knows neither store nor thread."""
-        return Plan(self.sampler, self.seed, self.batching, self.dataset.rows)
+        return Plan(self.sampler, self.seed, self.batching, np.asarray(self.dataset.rows))
 
     def stream(self) -> Stream:
         """A new stream of batches over the loader's workers: ask it for steps, in order where possible."""
@@ -372,7 +376,7 @@ class Loader(Doors):
         self.close()
 
 
-def _sampler_of(shuffle: object, dataset: Dataset) -> Sampler:
+def _order_law_of(shuffle: object, dataset: Dataset) -> OrderLaw:
     if shuffle == "exact":
         return Exact()
     if shuffle is False:

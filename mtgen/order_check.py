@@ -14,12 +14,22 @@ from typing import Any
 
 import numpy as np
 
-from mtgen.audit import BLOCK_POSITIONS, MOST_LISTED, counts_text, plan_title, promised_counts, step_digest
+from mtgen.audit import (
+    BLOCK_POSITIONS,
+    MOST_LISTED,
+    Coverage,
+    counts_text,
+    outside_text,
+    plan_title,
+    promised_counts,
+    rows_outside,
+    step_digest,
+)
 from mtgen.errors import StateError
 from mtgen.order_reader import Log, Tally, delivered
 from mtgen.order_records import VERSION, Place, Step
 from mtgen.plan import Plan
-from mtgen.sampling.order import Sampler, sampler_of
+from mtgen.sampling.order import OrderLaw, sampler_of
 
 
 @dataclass(kw_only=True)
@@ -115,12 +125,12 @@ def _epoch_lines(one: LoggedEpoch, rebuilt: bool) -> list[str]:
     return lines + [f"  WRONG: {problem}" for problem in one.problems]
 
 
-def audit_run(folder: str | Path, sampler: Sampler | None = None) -> RunAudit:
+def audit_run(folder: str | Path, sampler: OrderLaw | None = None) -> RunAudit:
     """Check the order log of a run against the plan. Reads the log and nothing else; any thread.
 
     Args:
         folder: of the run, with `order.jsonl`, and `rows.npy` where rows are not 0 to n-1.
-        sampler: the law, where the run used one of its own.
+        sampler: the law, where the run used one of its own, or a law over rows: then `loader.sampler`.
 
     Raises:
         StateError: there is no log, it is damaged other than by a torn last line, or `sampler` has other settings.
@@ -184,7 +194,7 @@ class _Checker:
         if closing is not None and not found.problems and closing != tally.record(epoch):
             found.problems.append(f"the log's own sum of the epoch is {closing}, its steps give {tally.record(epoch)}")
         if last is not None:
-            self._finish(found, last)
+            self._finish(found, last, coverage)
         return found
 
     def _planned(self, group: list[Step]) -> list[np.ndarray | None]:
@@ -233,7 +243,7 @@ class _Checker:
                 f"{'rows beside it' if planned is None else 'plan'}"
             )
 
-    def _finish(self, found: LoggedEpoch, last: Step) -> None:
+    def _finish(self, found: LoggedEpoch, last: Step, coverage: Coverage) -> None:
         step_in_epoch = last.record["step"] % last.batching.steps_per_epoch
         ended = step_in_epoch + 1 == last.batching.steps_per_epoch
         found.whole = ended and not found.first_step and not found.problems
@@ -241,6 +251,9 @@ class _Checker:
             promised = promised_counts(self._plan.sampler, last.batching, len(self._rows))
             if promised is not None and promised != found.counts:
                 found.problems.append(f"the law promises {counts_text(promised)}")
+            num, outside = rows_outside(self._plan.order(found.epoch), last.batching, coverage)
+            if num:
+                found.problems.append(outside_text(num, outside))
 
 
 def _blocks(steps: Iterator[Step]) -> Iterator[list[Step]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from mtgen.batch import BadSample, Batch
+from mtgen.draws import Draws, draws_of_rows
 from mtgen.errors import BudgetError, DecodeError, MtgenError, StoreError
 from mtgen.spec import Spec
 from mtgen.waits import Latch, Note, silent
@@ -38,6 +39,20 @@ class Field:
         spec: Spec = self.bound.spec
         return spec
 
+    @property
+    def num_axes(self) -> int:
+        """Axes of the places that its samples are cut at: of patches only, else 0."""
+        return int(getattr(self.bound, "num_axes", 0))
+
+
+def named_places(fields: Sequence[Field], places: Mapping[int, np.ndarray]) -> dict[str, np.ndarray]:
+    """Places by the name of their field; a target that shares its name with an input is `"target NAME"`."""
+    inputs = {fields[number].name for number in places if fields[number].role == "input"}
+    return {
+        f"target {one.name}" if one.role == "target" and one.name in inputs else one.name: starts
+        for one, starts in ((fields[number], starts) for number, starts in places.items())
+    }
+
 
 class Served(Protocol):
     """What jobs fill: a batch, or rows that batches take their part of."""
@@ -63,15 +78,26 @@ class Served(Protocol):
 class Pending:
     """A batch on its way: its buffers, the jobs it still waits for, and what went wrong in which slot.
 
-    Jobs write to disjoint slots without a lock; only the bookkeeping is locked.
+    Jobs write to disjoint slots without a lock; only the bookkeeping is locked. `draws` says of each filled slot where
+    in the run it stands, which decides where patches are cut; `places` keeps where that was, by number of field.
     """
 
     def __init__(
-        self, fields: Sequence[Field], rows: np.ndarray, num_slots: int, step: int | None, epoch: int | None
+        self,
+        fields: Sequence[Field],
+        rows: np.ndarray,
+        num_slots: int,
+        step: int | None,
+        epoch: int | None,
+        draws: Draws | None = None,
     ) -> None:
         self.fields, self.rows, self.step, self.epoch = fields, rows, step, epoch
         self.num_slots = num_slots
+        self.draws = draws_of_rows(rows) if draws is None else draws
         self.buffers = [one.spec.empty(num_slots) for one in fields]
+        self.places = {
+            number: np.zeros((num_slots, one.num_axes), np.int64) for number, one in enumerate(fields) if one.num_axes
+        }
         for buffer in self.buffers:
             buffer[len(rows) :] = 0
         self.done = Latch()
@@ -137,7 +163,7 @@ class Pending:
     def mask(self, slot: int) -> None:
         """Make the slot an empty one: all zeros, of weight 0."""
         self._forgive(slot)
-        for buffer in self.buffers:
+        for buffer in (*self.buffers, *self.places.values()):
             buffer[slot] = 0
         self._delivered = self._delivered.copy()
         self._delivered[slot] = -1
@@ -201,6 +227,7 @@ class Pending:
             step=self.step,
             epoch=self.epoch,
             bad=bad,
+            places=named_places(self.fields, self.places),
         )
 
     def _placed(self, error: BaseException, row: int | None) -> MtgenError:

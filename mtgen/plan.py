@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from mtgen.errors import PlanError
-from mtgen.sampling.order import Order, Sampler
+from mtgen.sampling.order import Order, OrderLaw
 from mtgen.settings import check_kind, check_whole
 
 
@@ -187,7 +187,7 @@ class Plan:
         [[10, 11], [12, 13], [14, -1]]
     """
 
-    def __init__(self, sampler: Sampler, seed: int, batching: Batching, rows: np.ndarray) -> None:
+    def __init__(self, sampler: OrderLaw, seed: int, batching: Batching, rows: np.ndarray) -> None:
         self.sampler, self.seed, self.batching, self.rows = sampler, seed, batching, rows
         self._kept_order: tuple[int, Order] | None = None
 

@@ -6,17 +6,15 @@ import errno
 from collections.abc import Callable, Iterable
 from functools import partial
 
-import numpy as np
-
 from mtgen.batch import BadSample
 from mtgen.config import OnError
 from mtgen.errors import DecodeError, MtgenError, StoreError
 from mtgen.inputs.images import BoundImages
-from mtgen.pending import REPAIR, Field, Pending
+from mtgen.pending import REPAIR, Pending
 from mtgen.picture import Decoder
 from mtgen.retry import retrying
 from mtgen.room import Room
-from mtgen.sample import read_sample
+from mtgen.sample import fill_slot
 from mtgen.waits import Note
 
 Replacements = Callable[[int], Iterable[int]]
@@ -63,11 +61,12 @@ def repair(
         decoder: reads pictures and counts its retries, in place of this thread; None where there is none.
     """
 
-    def read(one: Field, row: int, out: np.ndarray) -> None:
-        if decoder is not None and isinstance(one.bound, BoundImages):
-            decoder.read(one.bound, row, out[0], note)
+    def read(number: int, slot: int, row: int) -> None:
+        bound = pending.fields[number].bound
+        if decoder is not None and isinstance(bound, BoundImages):
+            decoder.read(bound, row, pending.buffers[number][slot], note)
             return
-        retrying(partial(read_sample, one, row, out, room), on_error, count_retry)
+        retrying(partial(fill_slot, pending, number, slot, row, room), on_error, count_retry)
 
     for slot, errors in pending.errors_by_slot().items():
         if slot < 0 or not all(map(repairable, errors)):
@@ -83,14 +82,14 @@ def _refill(
     slot: int,
     note: Note,
     rows: Iterable[int],
-    read: Callable[[Field, int, np.ndarray], None],
+    read: Callable[[int, int, int], None],
 ) -> None:
     tried: list[BadSample] = []
     for row in rows:
         note(f"refill slot {slot} with row {row}")
         try:
-            for one, buffer in zip(pending.fields, pending.buffers, strict=True):
-                read(one, row, buffer[slot : slot + 1])
+            for number in range(len(pending.fields)):
+                read(number, slot, row)
         except MtgenError as error:
             if not repairable(error):
                 pending.fail(slot, REPAIR, error.at(row=row))

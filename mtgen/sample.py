@@ -8,28 +8,46 @@ from contextlib import nullcontext
 import numpy as np
 
 from mtgen.batch import Batch
+from mtgen.cut import Reading, cut
 from mtgen.decode import decode
+from mtgen.draws import Draws
 from mtgen.errors import DecodeError, MtgenError, StoreError, named
+from mtgen.inputs.bound_patches import BoundPatches
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
 from mtgen.pending import Field, Pending
 from mtgen.room import Room
 
 
-def fetch(fields: Sequence[Field], rows: np.ndarray) -> Batch:
+def fetch(fields: Sequence[Field], rows: np.ndarray, draws: Draws | None = None) -> Batch:
     """Read the samples of `rows` one after the other in the caller's thread.
+
+    Args:
+        fields: inputs, targets and weights.
+        rows: int64 `(n,)` of the root table.
+        draws: where in a run the rows stand, which decides where patches are cut; None for outside any.
 
     Raises:
         The first error in the order of rows, then of fields.
     """
-    pending = Pending(fields, rows, len(rows), None, None)
+    pending = Pending(fields, rows, len(rows), None, None, draws)
     for slot, row in enumerate(rows):
-        for one, buffer in zip(fields, pending.buffers, strict=True):
+        for number in range(len(fields)):
             try:
-                read_sample(one, int(row), buffer[slot : slot + 1])
+                fill_slot(pending, number, slot, int(row))
             except MtgenError as error:
                 raise error.at(row=int(row)) from error.__cause__
     return pending.batch()
+
+
+def fill_slot(pending: Pending, number: int, slot: int, row: int, room: Room | None = None) -> None:
+    """Fill one slot of one field of a batch with a row, its own or another one in its place; see `read_sample`."""
+    one, here = pending.fields[number], slice(slot, slot + 1)
+    if not isinstance(one.bound, BoundPatches):
+        read_sample(one, row, pending.buffers[number][here], room)
+        return
+    outs, places = [pending.buffers[number][slot]], pending.places[number][here]
+    cut(one.bound, np.array([row]), pending.draws.of(here), outs, places, Reading(room=room))
 
 
 def read_sample(one: Field, row: int, out: np.ndarray, room: Room | None = None) -> None:

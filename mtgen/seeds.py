@@ -43,13 +43,13 @@ def key(seed: int, stream: str, epoch: int = 0) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
 
 
-def words(key: int, counters: np.ndarray) -> np.ndarray:
+def words(key: int | np.ndarray, counters: np.ndarray) -> np.ndarray:
     """Random 64-bit words at the given counters: SplitMix64 with random access.
 
     Pure. Any thread.
 
     Args:
-        key: int in [0, 2**64), from `key`.
+        key: int in [0, 2**64), from `key`; or uint64, one key for each counter.
         counters: any integer array, read as uint64.
 
     Returns:

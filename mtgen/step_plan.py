@@ -10,14 +10,17 @@ import numpy as np
 
 from mtgen.batch import BadSample
 from mtgen.config import OnError
+from mtgen.cut import places_of
 from mtgen.dataset import Dataset
+from mtgen.draws import Draws
 from mtgen.errors import PlanError
 from mtgen.gather import window_jobs
 from mtgen.gather.chunks import ChunkCache
 from mtgen.gather.reader import Reader
 from mtgen.gather.stager import Stager
+from mtgen.inputs.bound_patches import BoundPatches
 from mtgen.metrics import Recorder
-from mtgen.pending import Job, Pending
+from mtgen.pending import Job, Pending, named_places
 from mtgen.picture import Decoder
 from mtgen.plan import Plan
 from mtgen.quarantine import Quarantine
@@ -77,9 +80,33 @@ class StepPlan:
 
     def _rows_ahead(self, step: int) -> list[np.ndarray]:
         try:
-            return self.rows_of(range(step, step + max(1, RUN_ROWS // self.plan.batching.batch_size)))
+            # Not beyond the epoch: the order of another may cost a pass over all rows.
+            most = step - step % self.plan.batching.steps_per_epoch + self.plan.batching.steps_per_epoch
+            return self.rows_of(range(step, min(step + max(1, RUN_ROWS // self.plan.batching.batch_size), most)))
         except Exception:
             return []  # said when the step that it is about is asked for
+
+    def draws(self, step: int) -> Draws:
+        """What decides, besides the rows, where the patches of a step are cut; one position per filled slot. Pure."""
+        epoch, step_in_epoch = self.place(step)
+        batching = self.plan.batching
+        return Draws(
+            seed=self.plan.seed,
+            epoch=epoch,
+            positions=batching.positions(step_in_epoch),
+            block=batching.batch_size,
+            points=getattr(self.plan.sampler, "points_of", None),
+        )
+
+    def places(self, step: int) -> dict[str, np.ndarray]:
+        """Where the patches of a step are cut; see `Loader.places`."""
+        rows, draws, fields = self.rows(step), self.draws(step), self.dataset.fields
+        found = {
+            number: places_of(one.bound, rows, draws)
+            for number, one in enumerate(fields)
+            if isinstance(one.bound, BoundPatches)
+        }
+        return named_places(fields, found)
 
     def rows_of(self, steps: range) -> list[np.ndarray]:
         """Rows of the filled slots of some steps, int64, one array per step.
@@ -121,7 +148,8 @@ class StepPlan:
         for step in steps:
             epoch, step_in_epoch = self.place(step)
             num_slots = self.plan.batching.num_slots(step_in_epoch)
-            pending = Pending(self.dataset.fields, self.rows(step), num_slots, int(step), epoch)
+            rows, draws = self.rows(step), self.draws(step)
+            pending = Pending(self.dataset.fields, rows, num_slots, int(step), epoch, draws)
             pending.on_bad = partial(_note_bad, recorder, quarantine)
             if self.on_error.policy != "raise":
                 pending.always_weighted = self.on_error.policy == "mask"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +166,47 @@ def digest_values(values: pd.Series | pd.Index) -> str:
             # Lengths first, so that ("ab", "c") and ("a", "bc") differ.
             state.update(np.array([len(text) for text in texts], "<i8").tobytes() + b"".join(texts))
     return state.hexdigest()
+
+
+def stack_tables(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The rows of several tables one below the other, under new labels 0 to n-1; every value is kept as it is.
+
+    A column that some table lacks has missing values there, and integers and booleans stay what they are then (as
+    `Int64`, `boolean`). Columns of different dtypes get one that holds all values exactly, `object` at worst.
+
+    Args:
+        tables: at least one, each with distinct column names; not copied where there is one only.
+
+    Example:
+        >>> stack_tables([pd.DataFrame({"a": [1]}), pd.DataFrame({"a": [2], "b": [True]})])["b"].tolist()
+        [<NA>, True]
+    """
+    names = dict.fromkeys(name for table in tables for name in table.columns)
+    columns = {name: _stacked([table[name] if name in table else len(table) for table in tables]) for name in names}
+    return pd.DataFrame(columns, index=pd.RangeIndex(sum(map(len, tables))))
+
+
+def _stacked(parts: Sequence[pd.Series | int]) -> pd.Series:
+    """Columns one below the other; a number stands for so many missing values."""
+    known = [part for part in parts if isinstance(part, pd.Series)]
+    if len(known) < len(parts):
+        kinds = dict.fromkeys(part.dtype for part in known)
+        kind = _nullable(kinds.popitem()[0]) if len(kinds) == 1 else np.dtype(object)
+        known = [
+            part.astype(kind) if isinstance(part, pd.Series) else pd.Series([None] * part, dtype=kind) for part in parts
+        ]
+    stacked = pd.concat(known, ignore_index=True)
+    rounds = pd.api.types.is_float_dtype(stacked.dtype) and any(map(pd.api.types.is_integer_dtype, known))
+    if rounds and len({part.dtype for part in known}) > 1:
+        whole = pd.concat([part.astype(object) for part in known], ignore_index=True)
+        if not (whole == stacked)[whole.notna()].all():
+            return whole
+    return stacked
+
+
+def _nullable(dtype: Any) -> Any:
+    """The dtype, or the one of the same numbers that knows missing ones."""
+    if not isinstance(dtype, np.dtype) or dtype.kind not in "biu":
+        return dtype
+    name = "boolean" if dtype.kind == "b" else f"{'U' if dtype.kind == 'u' else ''}Int{8 * dtype.itemsize}"
+    return pd.api.types.pandas_dtype(name)

@@ -107,6 +107,7 @@ class KerasDataset(keras.utils.PyDataset):
                 )
             whole = len(self._asked) >= len(self)
             if self._pass is None or (self._started and (self._between or whole)):
+                self._refuse_class_weight(caller.f_locals.get("self"))
                 self._pass, self._asked = self.feed.begin(), {}
                 self._former_loops = [*self._former_loops[-3:], self._loop]
                 self._loop = caller if caller.f_code.co_flags & inspect.CO_GENERATOR else None
@@ -120,6 +121,15 @@ class KerasDataset(keras.utils.PyDataset):
             place = self._asked.setdefault(index, len(self._asked))
             current = self._pass
         return self.structure.arrange(self.feed.serve(current, place))
+
+    def _refuse_class_weight(self, adapter: Any) -> None:
+        """Keras takes it for one output only, and does not look here: it would read several targets as one array."""
+        if getattr(adapter, "class_weight", None) is not None and len(self.structure.targets) > 1:
+            raise PlanError(
+                "fit(class_weight=...) is for models of one output, and there are targets "
+                f"{list(self.structure.targets)}. Give each its own weights: "
+                "data.with_weight({target: mtgen.ClassWeights({class: weight}), ...})"
+            )
 
 
 def dataset(loader: Loader, model: keras.Model | None = None, *, steps_per_epoch: int | None = None) -> Any:

@@ -113,6 +113,15 @@ class BoundCache:
         return found
 
     @property
+    def folders(self) -> tuple[str, ...]:
+        """Where the pictures are."""
+        return (self.settings.folder,)
+
+    def covered(self, rows: np.ndarray) -> np.ndarray:
+        """Those of the rows whose pictures may be stored here."""
+        return rows
+
+    @property
     def index_bytes(self) -> int:
         """Bytes of memory that the rows' places take."""
         return ROW_BYTES * len(self._pictures)

@@ -159,11 +159,25 @@ def possible_recipes(images: Images) -> dict[str, str]:
     return found
 
 
-def bound_like(bound: BoundImages, images: Images, dataset: Dataset) -> BoundImages:
-    """Other settings bound to the same table, with the promises of the manifest that the first ones had.
+def bound_like(bound: BoundImages, images: Images) -> BoundImages:
+    """Other settings for the same rows and files, with the promises of the manifest that the first ones had.
 
     A manifest is not compared once more: that would look at every file.
+
+    Args:
+        bound: the pictures as they are.
+        images: the settings; column, root and links are those of `bound`, of each part where it is joined.
     """
-    made = dataclasses.replace(images, manifest=None, verify=None).bind(dataset.table)
-    made.promises = bound.promises
-    return made
+
+    def like(member: BoundImages) -> BoundImages:
+        own = member.images
+        settings = dataclasses.replace(
+            images, column=own.column, root=own.root, follow_links=own.follow_links, manifest=None, verify=None
+        )
+        made = BoundImages(
+            settings, [member.path_text(row).decode("utf-8", "surrogatepass") for row in range(len(member))]
+        )
+        made.promises = member.promises
+        return made
+
+    return bound.like(like)

@@ -102,7 +102,7 @@ def cached_pictures(loader: Loader, bound: BoundImages, folder: Path, seconds: f
     """
     recipe = plain_recipe(bound.recipe)
     images = with_recipe(bound.images, recipe)
-    dataset = only_inputs(loader.dataset, {"image": bound_like(bound, images, loader.dataset)})
+    dataset = only_inputs(loader.dataset, {"image": bound_like(bound, images)})
     groups = list(_groups(loader, _most_rows(loader, recipe.spec.row_bytes), 1))
     part = dataset.take(np.concatenate(groups))
     pictures: list[np.ndarray] = []

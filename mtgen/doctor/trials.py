@@ -131,7 +131,7 @@ class Trials:
     def _recipe(self, change: Change, deadline: float) -> Finding:
         bound: BoundImages = self._inputs(BoundImages)[change.field]
         data = self._present.dataset
-        other = bound_like(bound, recipe_named(bound.images, str(change.value)), data)
+        other = bound_like(bound, recipe_named(bound.images, str(change.value)))
         levels = pixel_levels(data, bound, other)
         sides = [only_inputs(data, {change.field: one}) for one in (bound, other)]
         comparison = self._compared(self._present, sides[0], self._present, sides[1], self._place, deadline)

@@ -13,11 +13,13 @@ from mtgen.config import OnError
 from mtgen.gather.chunks import ChunkCache
 from mtgen.gather.columns import assemble_job
 from mtgen.gather.costs import staged
+from mtgen.gather.patches import patch_jobs
 from mtgen.gather.pictures import picture_jobs
 from mtgen.gather.reader import Reader
 from mtgen.gather.rows import row_jobs
 from mtgen.gather.stage import Stage
 from mtgen.gather.stager import Stager
+from mtgen.inputs.bound_patches import BoundPatches
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
 from mtgen.keep_plan import NOTHING
@@ -61,6 +63,8 @@ def window_jobs(
                 jobs += row_jobs(number, one, pending, reader)
             elif isinstance(one.bound, BoundImages):
                 jobs += picture_jobs(number, one.bound, pending, reader)
+            elif isinstance(one.bound, BoundPatches):
+                jobs += patch_jobs(number, one.bound, pending, reader)
     for job in jobs:
         for served in job.serves:
             served.expect(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mtgen.gather.rows import PIECE_BYTES
+from mtgen.inputs.bound_patches import ArrayPatches, PicturePatches
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
 from mtgen.memory import Chunks
@@ -35,9 +36,12 @@ def chunk_sizes(fields: Sequence[Field]) -> list[Chunks]:
 
 def scratch_bytes(fields: Sequence[Field]) -> int:
     """Bytes one job needs beside the batches, at most: a piece of a window, the chunk it is cut from, and the same
-    chunk compressed; for its keys likewise.
+    chunk compressed; for its keys likewise. For a patch of an array: the chunks that it touches, and the patch
+    before it is converted.
     """
-    return max((_scratch_bytes(one) for one in fields if isinstance(one.bound, BoundRows)), default=0)
+    rows = (_scratch_bytes(one) for one in fields if isinstance(one.bound, BoundRows))
+    patches = (one.bound.scratch_bytes for one in fields if isinstance(one.bound, ArrayPatches))
+    return max([*rows, *patches], default=0)
 
 
 def _scratch_bytes(one: Field) -> int:
@@ -57,12 +61,14 @@ def cache_bytes(fields: Sequence[Field]) -> int:
     """Bytes that the fields' stores keep for themselves, and places of pictures in caches."""
     stores = {id(one.bound.store): one.bound.store for one in fields if isinstance(one.bound, BoundRows)}
     keys = {id(store.keys): store.keys for store in stores.values() if store.keys is not None}
+    opened = [one.bound.arrays for one in fields if isinstance(one.bound, ArrayPatches)]
+    arrays = {id(store): store for one in opened for store in one.stores if id(store) not in stores}
+    several = sum(one.cache_bytes for one in opened if not one.stores)
     caches = [one.bound.cache for one in fields if isinstance(one.bound, BoundImages) and one.bound.cache is not None]
-    return sum(getattr(store, "cache_bytes", 0) for store in (stores | keys).values()) + sum(
-        cache.index_bytes for cache in caches
-    )
+    held = sum(getattr(store, "cache_bytes", 0) for store in (stores | keys | arrays).values())
+    return held + several + sum(cache.index_bytes for cache in caches)
 
 
 def decodes(fields: Sequence[Field]) -> bool:
     """Whether there are pictures to decode."""
-    return any(isinstance(one.bound, BoundImages) for one in fields)
+    return any(isinstance(one.bound, BoundImages | PicturePatches) for one in fields)

@@ -251,6 +251,23 @@ class BoundOneHot(BoundColumns):
         self.spec = Spec(shape=(len(classes),), dtype=dtype)
         self._ends = ends
 
+    @property
+    def num_rows(self) -> int:
+        """Rows of the root table."""
+        return len(self._ends) - 1
+
+    @classmethod
+    def stacked(cls, parts: Sequence[Any]) -> BoundOneHot:
+        """See `BoundColumns.stacked`."""
+        shifts = np.cumsum([0, *(len(part._values) for part in parts)])
+        return BoundOneHot(
+            np.concatenate([part._values for part in parts]),
+            np.concatenate([[0], *(part._ends[1:] + shift for part, shift in zip(parts, shifts, strict=False))]),
+            parts[0].spec.dtype,
+            settings={"joined": [part.settings() for part in parts]},
+            classes=parts[0].classes,
+        )
+
     def fetch(self, rows: np.ndarray, out: np.ndarray) -> None:
         """Fill `out[slot]` with zeros, and ones at the classes of row `rows[slot]`; the caller owns both arrays."""
         starts, counts = self._ends[rows], self._ends[rows + 1] - self._ends[rows]

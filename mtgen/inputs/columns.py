@@ -152,6 +152,21 @@ class BoundColumns:
         self._digests = digests
 
     @property
+    def num_rows(self) -> int:
+        """Rows of the root table."""
+        return len(self._values)
+
+    @classmethod
+    def stacked(cls, parts: Sequence[Any]) -> BoundColumns:
+        """The columns of several tables, of one spec and the same classes, one below the other."""
+        return BoundColumns(
+            np.concatenate([part._values for part in parts]),
+            settings={"joined": [part.settings() for part in parts]},
+            digests=[],
+            classes=parts[0].classes,
+        )
+
+    @property
     def num_classes(self) -> int | None:
         """Classes of a target of class numbers; else one more than the largest of single integers >= 0; else None."""
         if self.classes is not None and not self.spec.shape:

@@ -42,7 +42,7 @@ class Images:
     Args:
         column: table column of paths, as text.
         root: folder that the paths are under; None takes them as they are (relative ones from the working folder).
-        size: (height, width) in pixels; needed unless `recipe` is a `Recipe`.
+        size: (height, width) in pixels; needed unless `recipe` is a `Recipe`, or the pictures are for `Patches`.
         color: `"rgb"`, `"grayscale"` or `"rgba"`.
         recipe: `"clean"`, `"fast"`, `"fastest"`, `"keras"`, or with the extra `turbo` also `"turbo"` or
             `"turbo-fastest"`; or a `Recipe`, which then decides all the rest.
@@ -96,14 +96,22 @@ class Images:
         check_flag("follow_links", self.follow_links)
         picture_cache(self.cache)
         mode_of(self.verify, self.manifest, f"Images({self.column!r})")
-        _ = self.pixel_recipe
+        if self.size is None and not isinstance(self.recipe, Recipe):
+            _ = dataclasses.replace(
+                self, size=(1, 1)
+            ).pixel_recipe  # size alone may wait: patches have one of their own
+        else:
+            _ = self.pixel_recipe
 
     @property
     def pixel_recipe(self) -> Recipe:
         """The recipe that the settings make."""
         if not isinstance(self.recipe, Recipe):
             if self.size is None:
-                raise PlanError(f"Images({self.column!r}) needs size=(height, width), for example size=(150, 150)")
+                raise PlanError(
+                    f"Images({self.column!r}) needs size=(height, width), for example size=(150, 150); only Patches "
+                    "take pictures as they are"
+                )
             return named_recipe(
                 self.recipe,
                 size=self.size,
@@ -216,17 +224,32 @@ class BoundImages:
         """Shape and dtype of one delivered picture, without the batch axis."""
         return self.recipe.spec
 
+    @property
+    def members(self) -> tuple[tuple[int, BoundImages], ...]:
+        """First row and pictures of each part that these were joined from; these alone where they are whole."""
+        return ((0, self),)
+
+    def member(self, row: int) -> BoundImages:
+        """Which of `members` has the row."""
+        return self
+
+    def like(self, make: Callable[[BoundImages], BoundImages]) -> BoundImages:
+        """The same rows with other pictures, made from each of `members`."""
+        return make(self)
+
     def path(self, row: int) -> str:
         """Path of a row's file, root joined.
 
         Raises:
             TableError: the table has no such row.
         """
-        row = int(row)
-        if not 0 <= row < len(self):
-            raise TableError(f"row {row} was asked for, the table has rows 0 to {len(self) - 1}", row=row)
+        self._check_row(row)
         path = self._given(row)
         return path if self._root is None else os.path.join(self._root, path)
+
+    def _check_row(self, row: int) -> None:
+        if not 0 <= row < len(self):
+            raise TableError(f"row {row} was asked for, the table has rows 0 to {len(self) - 1}", row=int(row))
 
     @property
     def base(self) -> str:

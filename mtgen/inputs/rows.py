@@ -142,6 +142,16 @@ class BoundRows:
         """Rows of the root table."""
         return len(self._store_rows)
 
+    @property
+    def members(self) -> tuple[tuple[int, BoundRows], ...]:
+        """First row and rows of each part that these were joined from; these alone where they are whole."""
+        return ((0, self),)
+
+    @property
+    def key_column(self) -> pd.Series | None:
+        """What the keys are compared with, row by row of the root table; None where they are not."""
+        return None if self._keys is None else pd.Series(self._keys, name=self._key_name)
+
     def store_rows(self, rows: np.ndarray) -> np.ndarray:
         """Store rows of table rows: int64 `(n,)` to int64 `(n,)`."""
         return self._store_rows[rows]
@@ -173,8 +183,7 @@ class BoundRows:
             store: rows of the same shape and dtype; keys are compared where it has some.
             store_rows: int64 `(num_rows,)`: its row of each table row.
         """
-        compares = self.compares_keys and store.keys is not None
-        keys = pd.Series(self._keys, name=self._key_name) if compares else None
+        keys = self.key_column if store.keys is not None else None
         return BoundRows(store, store_rows, keys, finite=self._finite)
 
     def check_keys(self) -> None:

@@ -108,7 +108,7 @@ def pack_images(
     num_pictures = 0
     for one in wanted:
         packer = _Packer(one.bound, one.bound.cache)
-        blocks = packer.blocks(dataset.rows)
+        blocks = packer.blocks(one.bound.cache.covered(dataset.rows))
         num_pictures += sum(map(len, blocks))
         passes = [(packer.fill, f"pack {one.name}")] + ([(packer.compare, f"compare {one.name}")] if verify else [])
         for work, what in passes:
@@ -117,7 +117,7 @@ def pack_images(
             packer.cache.sync()
     problems = tuple(problem for done in results for problem in done.problems)
     return PackedImages(
-        folders=tuple(dict.fromkeys(one.bound.cache.settings.folder for one in wanted)),
+        folders=tuple(dict.fromkeys(folder for one in wanted for folder in one.bound.cache.folders)),
         num_pictures=num_pictures,
         num_there=sum(done.num_there for done in results),
         num_stored=sum(done.num_stored for done in results),

@@ -26,9 +26,9 @@ import xxhash
 
 from mtgen.cache.layout import Identity
 from mtgen.config import OnError
-from mtgen.decode import load_decoders
 from mtgen.errors import DecodeError, named
 from mtgen.inputs.picture_files import PictureFiles
+from mtgen.opened_picture import load_decoders
 from mtgen.picture import Admit, read_and_decode
 from mtgen.processes.failures import describe, kind_named
 from mtgen.processes.memory import Layout, Progress, Slots, mapped

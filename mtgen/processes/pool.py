@@ -60,7 +60,8 @@ def check_num_processes(num_processes: object, num_pictures: int, num_workers: i
         return 0
     if not num_pictures:
         raise PlanError(
-            f"num_processes={number}, but the dataset has no pictures, and processes do nothing else: leave it out"
+            f"num_processes={number}, but the dataset has no pictures (patches are cut by threads), and processes do "
+            "nothing else: leave it out"
         )
     if num_workers < number:
         raise PlanError(
@@ -114,7 +115,7 @@ class Processes:
         room: Room | None,
         stall_seconds: float = LOCK_SECONDS,
     ) -> None:
-        self._pictures = list(pictures)
+        self._pictures = [member for one in pictures for _, member in one.members]
         self._counts = num_processes, num_workers
         self._thread_bytes = slots_bytes(self._pictures, num_slots)
         self._num_slots = num_slots
@@ -180,18 +181,21 @@ class Processes:
         counted: bool,
         identify: bool,
     ) -> list[_Task]:
-        field = next(number for number, one in enumerate(self._pictures) if one is bound)
-        tasks = []
+        tasks: list[_Task] = []
+        asked: dict[int, list[_Task]] = {}
         for row, out in zip(map(int, rows), outs, strict=True):
             tasks.append(_Task(Asked(row, "", None), out))
             try:
                 tasks[-1].asked = Asked(row, bound.path(row), bound.promise(row))
+                member = bound.member(row)
+                field = next(number for number, one in enumerate(self._pictures) if one is member)
+                asked.setdefault(field, []).append(tasks[-1])
             except Exception as error:
                 tasks[-1].error = named(error, None, DecodeError)
-        work = _Work(self, field, note, counted=counted, identify=identify)
-        asked = [task for task in tasks if task.error is None]
-        for start in range(0, len(asked), self._num_slots):
-            work.do(asked[start : start + self._num_slots])
+        for field, some in asked.items():
+            work = _Work(self, field, note, counted=counted, identify=identify)
+            for start in range(0, len(some), self._num_slots):
+                work.do(some[start : start + self._num_slots])
         return tasks
 
     def staff(self) -> Staff:

@@ -95,9 +95,13 @@ class Arithmetic(Sampler):
         return tuple(all(one.discrete[column if one.dim > 1 else 0] for one in sides) for column in range(self.dim))
 
     def draw(self, bits: Bits, positions: np.ndarray) -> np.ndarray:
-        """See `Sampler.draw`."""
+        """See `Sampler.draw`.
+
+        One sampler beside a number draws as it would alone, so that `2 * (a + 1)` and `2 * a + 2` are the same points.
+        """
+        both = isinstance(self.left, Sampler) and isinstance(self.right, Sampler)
         sides = [
-            one.draw(bits.child(name), positions) if isinstance(one, Sampler) else one
+            one.draw(bits.child(name) if both else bits, positions) if isinstance(one, Sampler) else one
             for name, one in (("left", self.left), ("right", self.right))
         ]
         try:
@@ -107,40 +111,61 @@ class Arithmetic(Sampler):
             raise PlanError(f"{self!r} cannot be computed: {error}") from error
 
     @cached_property
-    def _affine(self) -> tuple[Sampler, np.ndarray, np.ndarray] | None:
-        """The sampler x, and factor and shift per column where this is factor * x + shift, factor never 0."""
-        factor: Any
-        shift: Any
+    def _affine(self) -> tuple[Sampler, np.ndarray] | None:
+        """The sampler x and the numbers c where this is x + c, x - c, c - x, x * c or x / c and can be taken back."""
         if isinstance(self.left, Sampler) and isinstance(self.right, np.ndarray):
-            inner, constant = self.left, self.right
-            factor, shift = {"+": (1, constant), "-": (1, -constant), "*": (constant, 0)}.get(self.symbol, (0, 0))
-            if self.symbol == "/":
-                with np.errstate(divide="ignore"):
-                    factor = 1 / constant
+            inner, constant, known = self.left, self.right, "+-*/"
         elif isinstance(self.right, Sampler) and isinstance(self.left, np.ndarray):
-            inner, constant = self.right, self.left
-            factor, shift = {"+": (1, constant), "-": (-1, constant), "*": (constant, 0)}.get(self.symbol, (0, 0))
+            inner, constant, known = self.right, self.left, "+-*"
         else:
             return None
-        factor, shift = np.broadcast_to(factor, self.dim), np.broadcast_to(shift, self.dim)
-        usable = bool((factor != 0).all() and np.isfinite(factor).all() and np.isfinite(shift).all())
-        return (inner, factor, shift) if usable and inner.dim == self.dim else None
+        usable = np.isfinite(constant).all() and (self.symbol in "+-" or (constant != 0).all())
+        return (inner, constant) if self.symbol in known and usable else None
+
+    def _ahead(self, x: np.ndarray, constant: np.ndarray) -> np.ndarray:
+        return np.asarray(
+            OPERATIONS[self.symbol](*((x, constant) if isinstance(self.left, Sampler) else (constant, x)))
+        )
+
+    def _back(self, points: np.ndarray, constant: np.ndarray) -> np.ndarray:
+        """The x of points, but for a rounding."""
+        inverse = {"+": operator.sub, "*": operator.truediv, "/": operator.mul}
+        if self.symbol == "-":
+            return constant - points if isinstance(self.right, Sampler) else points + constant
+        return np.asarray(inverse[self.symbol](points, constant))
+
+    def _slope(self, constant: np.ndarray) -> np.ndarray:
+        """Absolute value of the factor of x."""
+        return np.abs({"*": constant, "/": 1 / constant}[self.symbol] if self.symbol in "*/" else np.ones(self.dim))
 
     def log_density(self, points: np.ndarray) -> np.ndarray:
         """See `Sampler.log_density`: known for a factor and a shift."""
         if self._affine is None:
             return super().log_density(points)
-        inner, factor, shift = self._affine
-        measured = ~np.array(inner.discrete)
-        return inner.log_density((points - shift) / factor) - np.log(np.abs(factor))[measured].sum()
+        inner, constant = self._affine
+        counted = np.array(inner.discrete)
+        back = self._back(points, constant)
+        if counted.any() and back.dtype.kind == "f":
+            whole = np.rint(back)  # 3 * 0.1 / 0.1 is not 3
+            back = np.where(counted & (self._ahead(whole, constant) == points), whole, back)
+        return inner.log_density(back) - np.log(self._slope(constant))[~counted].sum()
 
-    def condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
-        """See `Sampler.condition`: the bounds taken back through a factor and a shift."""
+    def log_condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
+        """See `Sampler.log_condition`: the bounds taken back through a factor and a shift."""
         if self._affine is None:
             return None
-        inner, factor, shift = self._affine
-        edges = [(low - shift) / factor, (high - shift) / factor]
-        found = inner.condition(np.minimum(*edges), np.maximum(*edges))
+        inner, constant = self._affine
+        edges = np.sort([self._back(low, constant), self._back(high, constant)], axis=0).astype(np.float64)
+        whole = np.rint(edges)
+        with np.errstate(invalid="ignore"):
+            near = np.array(inner.discrete) & (np.abs(edges - whole) <= 1e-9 * np.maximum(np.abs(whole), 1))
+            image = self._ahead(whole, constant)
+        # A whole number at a bound is inside if its image is, whatever the rounding of the bound says.
+        inside = np.where((image >= low) & (image <= high), whole, np.nextafter(whole, [[np.inf], [-np.inf]]))
+        lows, highs = np.where(near, inside, edges)
+        if (lows > highs).any():
+            return -np.inf, self
+        found = inner.log_condition(lows, highs)
         if found is None:
             return None
         mass, law = found

@@ -6,7 +6,7 @@ one node draws at one position: its coordinates, and the attempts of a rejection
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -55,6 +55,61 @@ class Bits:
         """Uniform float64 `(n,)` in [0, 1): the upper 53 bits of the words."""
         return (self.words(positions, name) >> np.uint64(11)) * 2.0**-53
 
+    def columns(self, positions: np.ndarray, num: int) -> np.ndarray:
+        """Words of the coordinates 0 to `num` - 1 side by side, uint64 `(n, num)`."""
+        keys = np.array([self.key(name) for name in range(num)], np.uint64)
+        return seeds.words(keys, positions[:, None])
+
+    def at(self, places: np.ndarray) -> Bits:
+        """The same words for some of the positions: indices, or bool `(n,)`."""
+        return self
+
     def inner_uniforms(self, positions: np.ndarray, name: str | int = "") -> np.ndarray:
         """Uniform float64 `(n,)` inside (0, 1), for quantiles: the middles of 2**52 equal parts."""
-        return ((self.words(positions, name) >> np.uint64(12)) + 0.5) * 2.0**-52
+        return inner_uniforms(self.words(positions, name))
+
+
+def inner_uniforms(words: np.ndarray) -> np.ndarray:
+    """Uniform float64 inside (0, 1) from the upper 52 bits of words: the middles of 2**52 equal parts."""
+    return ((words >> np.uint64(12)) + 0.5) * 2.0**-52
+
+
+@dataclass(frozen=True)
+class StackedBits(Bits):
+    """The words of several nodes in one: each position has those of a node of its own.
+
+    So one call draws the points of many laws, with the words that each law alone would have had.
+
+    Attributes:
+        nodes: the nodes.
+        which: int64 `(n,)`, the node of each position.
+    """
+
+    nodes: tuple[Bits, ...] = ()
+    which: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def child(self, name: str | int) -> StackedBits:
+        """See `Bits.child`."""
+        return replace(self, nodes=tuple(node.child(name) for node in self.nodes))
+
+    def key(self, name: str | int = "") -> int:
+        """There is none: each node has its own.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("several nodes have no key in common; ask for words")
+
+    def words(self, positions: np.ndarray, name: str | int = "") -> np.ndarray:
+        """See `Bits.words`; one position for each of `which`."""
+        keys = np.array([node.key(name) for node in self.nodes], np.uint64)
+        return seeds.words(keys[self.which], positions)
+
+    def columns(self, positions: np.ndarray, num: int) -> np.ndarray:
+        """See `Bits.columns`."""
+        keys = np.array([[node.key(name) for name in range(num)] for node in self.nodes], np.uint64)
+        return seeds.words(keys.reshape(len(self.nodes), num)[self.which], positions[:, None])
+
+    def at(self, places: np.ndarray) -> Bits:
+        """See `Bits.at`."""
+        return replace(self, which=self.which[places])

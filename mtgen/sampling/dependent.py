@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mtgen.errors import PlanError
+from mtgen.errors import MtgenError, PlanError
 from mtgen.sampling.bits import Bits
 from mtgen.sampling.sampler import Frame, Sampler, as_sampler
 from mtgen.sampling.values import beside, joined
@@ -76,7 +76,11 @@ class Dependent(Sampler):
         return kept
 
     def _made(self, row: Any) -> Sampler:
-        law = as_sampler(self.points(row)) if callable(self.points) else self.points
+        try:
+            law = as_sampler(self.points(row)) if callable(self.points) else self.points
+        except MtgenError as error:  # such as a mask without a pixel: whose?
+            error.at(row=row if isinstance(row, int) else None)
+            raise
         if law is None:
             raise PlanError(f"the function of rows @ points returned no sampler for row {row!r}: {shown(law)}")
         return law

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import EmptySupportError, PlanError
-from mtgen.sampling.bits import Bits
+from mtgen.sampling.bits import Bits, StackedBits
+from mtgen.sampling.places.windows import check_windows
 from mtgen.sampling.sampler import Frame, Sampler, as_sampler, common_frame
 from mtgen.sampling.shares import components
 from mtgen.sampling.values import joined
@@ -31,6 +32,7 @@ def mixture_of(parts: Sequence[Sampler]) -> Sampler:
             f"{' | '.join(map(repr, parts))}"
         )
     common_frame(list(parts), "a mixture")
+    check_windows(parts)
     flat: list[Sampler] = []
     for part in parts:
         if isinstance(part, Mixture):
@@ -44,11 +46,11 @@ def mixture_of(parts: Sequence[Sampler]) -> Sampler:
     return flat[0] if len(flat) == 1 else Mixture(tuple(flat), weight=sum(part.weight for part in flat))
 
 
-def mix(*parts: Sampler | Mapping[str, Sampler]) -> Sampler:
+def mix(*parts: Sampler | np.ndarray | Mapping[str, Any]) -> Sampler:
     """The mixture of all parts by their weights: `mix(a, b, c)` is `a | b | c`.
 
     Args:
-        *parts: samplers over points, or over rows; or one dict of name -> sampler.
+        *parts: samplers over points, or over rows, or `data.rows`; or one dict of name -> sampler.
 
     Raises:
         PlanError: no parts, something else than samplers, or parts of different dimension.
@@ -101,21 +103,50 @@ class Mixture(Sampler):
         weights /= weights.max()  # so that sums neither overflow nor vanish
         return weights / weights.sum()
 
+    @cached_property
+    def _groups(self) -> list[list[int]]:
+        """Numbers of the parts that one call draws together."""
+        groups: dict[Hashable, list[int]] = {}
+        for number, part in enumerate(self.parts):
+            key = part.stack_key
+            groups.setdefault(number if key is None else (part.dim, key), []).append(number)
+        return list(groups.values())
+
+    @cached_property
+    def _ranks(self) -> tuple[np.ndarray, np.ndarray]:
+        """The group of each part, and its place there; int64 `(k,)`."""
+        found = np.empty((2, len(self.parts)), np.int64)
+        for group, numbers in enumerate(self._groups):
+            found[:, numbers] = np.full(len(numbers), group), np.arange(len(numbers))
+        return found[0], found[1]
+
     def draw(self, bits: Bits, positions: np.ndarray) -> np.ndarray:
-        """See `Sampler.draw`."""
+        """See `Sampler.draw`; parts of one kind are drawn together, which changes no point."""
         chosen = components(self.shares, bits.key("component"), positions, bits.block)
-        order = np.argsort(chosen, kind="stable")
-        edges = np.searchsorted(chosen[order], np.arange(len(self.parts) + 1))
+        group_of, place_of = self._ranks
+        groups = group_of[chosen]
+        order = np.argsort(groups, kind="stable")
+        edges = np.searchsorted(groups[order], np.arange(len(self._groups) + 1))
         inner = bits.independent()
         drawn, places = [], []
-        for number, part in enumerate(self.parts):
-            here = order[edges[number] : edges[number + 1]]
+        for group, numbers in enumerate(self._groups):
+            here = order[edges[group] : edges[group + 1]]
             if len(here):
-                drawn.append(part.draw(inner.child(number), positions[here]))
+                drawn.append(self._drawn(numbers, place_of[chosen[here]], inner, positions[here]))
                 places.append(here)
         if not drawn:
             return self.parts[0].draw(inner.child(0), positions)
         return joined(drawn, places, len(positions))
+
+    def _drawn(self, numbers: list[int], which: np.ndarray, bits: Bits, positions: np.ndarray) -> np.ndarray:
+        """Points of one group at positions, `which` of its parts at each."""
+        present, which = np.unique(which, return_inverse=True)
+        numbers = [numbers[place] for place in present.tolist()]
+        laws, nodes = [self.parts[number] for number in numbers], [bits.child(number) for number in numbers]
+        if len(laws) == 1:
+            return laws[0].draw(nodes[0], positions)
+        stacked = StackedBits(bits.seed, bits.epoch, nodes=tuple(nodes), which=which)
+        return type(laws[0]).draw_stacked(laws, stacked, positions)
 
     def log_density(self, points: np.ndarray) -> np.ndarray:
         """See `Sampler.log_density`."""
@@ -127,18 +158,20 @@ class Mixture(Sampler):
         finite = np.where(np.isfinite(most), most, 0)
         return np.asarray(finite + np.log(np.exp(terms - finite).sum(axis=0)))
 
-    def condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
-        """See `Sampler.condition`: each part under the condition, by its share times its probability."""
-        found = [part.condition(low, high) for part in self.parts]
+    def log_condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
+        """See `Sampler.log_condition`: each part under the condition, by its share times its probability."""
+        found = [part.log_condition(low, high) for part in self.parts]
         inside = [one for one in found if one is not None]
         if len(inside) < len(found):
             return None
-        masses = self.shares * [mass for mass, _ in inside]
-        total = float(masses.sum())
-        if not total > 0:
-            return 0.0, self
-        kept = [law.reweighted(mass) for mass, (_, law) in zip(masses.tolist(), inside, strict=True) if mass > 0]
-        return total, mixture_of(kept).reweighted(self.weight)
+        with np.errstate(divide="ignore"):
+            masses = np.log(self.shares) + [mass for mass, _ in inside]
+        most = float(masses.max())
+        if most == -np.inf:
+            return most, self
+        shares = np.exp(masses - most)
+        kept = [law.reweighted(share) for share, (_, law) in zip(shares.tolist(), inside, strict=True) if share > 0]
+        return most + float(np.log(shares.sum())), mixture_of(kept).reweighted(self.weight)
 
     def structure(self) -> tuple[Any, ...]:
         """See `Sampler.structure`."""

@@ -26,7 +26,7 @@ class Order(Protocol):
 
 
 @runtime_checkable
-class Sampler(Protocol):
+class OrderLaw(Protocol):
     """A law over rows: immutable, picklable, decides and never reads."""
 
     def size(self, num_rows: int) -> int:
@@ -60,15 +60,15 @@ class Sequential:
     """
 
     def size(self, num_rows: int) -> int:
-        """See `Sampler.size`."""
+        """See `OrderLaw.size`."""
         return num_rows
 
     def order(self, num_rows: int, *, seed: int, epoch: int) -> Order:
-        """See `Sampler.order`."""
+        """See `OrderLaw.order`."""
         return TableOrder()
 
     def settings(self) -> dict[str, Any]:
-        """See `Sampler.settings`."""
+        """See `OrderLaw.settings`."""
         return {"law": "sequential"}
 
 
@@ -83,15 +83,15 @@ class Exact:
     """
 
     def size(self, num_rows: int) -> int:
-        """See `Sampler.size`."""
+        """See `OrderLaw.size`."""
         return num_rows
 
     def order(self, num_rows: int, *, seed: int, epoch: int) -> Order:
-        """See `Sampler.order`."""
+        """See `OrderLaw.order`."""
         return Permutation(num_rows, seeds.key(seed, "order", epoch))
 
     def settings(self) -> dict[str, Any]:
-        """See `Sampler.settings`."""
+        """See `OrderLaw.settings`."""
         return {"law": "exact"}
 
 
@@ -144,11 +144,11 @@ class Blocks:
             )
 
     def size(self, num_rows: int) -> int:
-        """See `Sampler.size`."""
+        """See `OrderLaw.size`."""
         return num_rows
 
     def order(self, num_rows: int, *, seed: int, epoch: int) -> Order:
-        """See `Sampler.order`."""
+        """See `OrderLaw.order`."""
         return BlockOrder(num_rows, self.block_rows, self._num_open, seed=seed, epoch=epoch)
 
     def mixing(self, num_rows: int) -> Mixing:
@@ -171,7 +171,7 @@ class Blocks:
         return self.open_blocks or max(16, -(-1024 // self.block_rows))
 
     def settings(self) -> dict[str, Any]:
-        """See `Sampler.settings`."""
+        """See `OrderLaw.settings`."""
         return {"law": "blocks", "block_rows": self.block_rows, "open_blocks": self.open_blocks}
 
 
@@ -217,11 +217,11 @@ class BlockOrder:
         return self._blocks.at(places) * self._block_rows + (mixed - self._starts(places))
 
 
-LAWS: dict[str, type[Sampler]] = {"sequential": Sequential, "exact": Exact, "blocks": Blocks}
+LAWS: dict[str, type[OrderLaw]] = {"sequential": Sequential, "exact": Exact, "blocks": Blocks}
 """The laws that promise each row exactly once, by the name in their settings."""
 
 
-def sampler_of(settings: Mapping[str, Any]) -> Sampler | None:
+def sampler_of(settings: Mapping[str, Any]) -> OrderLaw | None:
     """The law whose `settings()` these are; None for a law that is not one of `LAWS`. Pure.
 
     Example:

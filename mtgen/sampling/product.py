@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mtgen.errors import PlanError
-from mtgen.sampling.bits import Bits
+from mtgen.sampling.bits import Bits, StackedBits
 from mtgen.sampling.sampler import Frame, Sampler, common_frame
 from mtgen.sampling.values import beside
 from mtgen.settings import shown
@@ -56,6 +56,20 @@ class Product(Sampler):
         """See `Sampler.draw`."""
         return beside([part.draw(bits.child(number), positions) for number, part in enumerate(self.parts)])
 
+    @property
+    def stack_key(self) -> Hashable | None:
+        """See `Sampler.stack_key`: of products of measured columns whose parts have one."""
+        keys = tuple(part.stack_key for part in self.parts)
+        return None if None in keys or any(self.discrete) else (Product, keys)
+
+    @classmethod
+    def draw_stacked(cls, laws: Sequence[Sampler], bits: StackedBits, positions: np.ndarray) -> np.ndarray:
+        """See `Sampler.draw_stacked`."""
+        each = zip(*(law.parts for law in laws if isinstance(law, Product)), strict=True)
+        return beside(
+            [type(parts[0]).draw_stacked(parts, bits.child(number), positions) for number, parts in enumerate(each)]
+        )
+
     def log_density(self, points: np.ndarray) -> np.ndarray:
         """See `Sampler.log_density`."""
         total = np.zeros(len(points))
@@ -63,15 +77,15 @@ class Product(Sampler):
             total = total + part.log_density(points[:, start:stop])
         return total
 
-    def condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
-        """See `Sampler.condition`."""
-        mass = 1.0
+    def log_condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
+        """See `Sampler.log_condition`."""
+        mass = 0.0
         laws: list[Sampler] = []
         for part, start, stop in zip(self.parts, self.edges[:-1], self.edges[1:], strict=True):
-            found = part.condition(low[start:stop], high[start:stop])
+            found = part.log_condition(low[start:stop], high[start:stop])
             if found is None:
                 return None
-            mass, laws = mass * found[0], [*laws, found[1].reweighted(1.0)]
+            mass, laws = mass + found[0], [*laws, found[1].reweighted(1.0)]
         return mass, Product(tuple(laws), weight=self.weight)
 
     def structure(self) -> tuple[Any, ...]:
@@ -145,14 +159,14 @@ class Columns(Sampler):
             return Product(tuple(kept)).log_density(points)
         return super().log_density(points)
 
-    def condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
-        """See `Sampler.condition`: the other columns are free."""
+    def log_condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
+        """See `Sampler.log_condition`: the other columns are free."""
         wide_low, wide_high = np.full(self.inner.dim, -np.inf), np.full(self.inner.dim, np.inf)
         np.maximum.at(wide_low, list(self.columns), low)
         np.minimum.at(wide_high, list(self.columns), high)
         if (wide_low > wide_high).any():
-            return 0.0, self
-        found = self.inner.condition(wide_low, wide_high)
+            return -np.inf, self
+        found = self.inner.log_condition(wide_low, wide_high)
         return None if found is None else (found[0], Columns(found[1], self.columns, weight=self.weight))
 
     def structure(self) -> tuple[Any, ...]:

@@ -12,15 +12,17 @@ position) alone, whoever asks, in whatever pieces. The operators, with Python's 
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 import numpy as np
 
 from mtgen.errors import NoDensityError, PlanError
-from mtgen.sampling.bits import Bits
+from mtgen.sampling.bits import Bits, StackedBits
+from mtgen.sampling.places.methods import PlaceMethods
 from mtgen.sampling.structure import digest_of
 from mtgen.settings import check_whole, check_whole_or_none, shown
 
@@ -29,7 +31,7 @@ Frame = Literal["unit", "pixels"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Sampler(ABC):
+class Sampler(PlaceMethods, ABC):
     """An immutable law over points of `dim` numbers, with a weight.
 
     Any thread. Equal by structure, hashable; picklable if its functions are.
@@ -77,12 +79,36 @@ class Sampler(ABC):
         """Natural logarithm of the density at `(n, dim)` points, float64 `(n,)`; see `log_prob`."""
         raise NoDensityError(f"the density of {self!r} is not known, so there is no log_prob")
 
+    @property
+    def stack_key(self) -> Hashable | None:
+        """Samplers of equal keys can be drawn by one call of `draw_stacked`; None where that is not known."""
+        return None
+
+    @classmethod
+    def draw_stacked(cls, laws: Sequence[Sampler], bits: StackedBits, positions: np.ndarray) -> np.ndarray:
+        """The points of several samplers of one key: at each position exactly that of `laws[which]`, drawn alone.
+
+        Args:
+            laws: the samplers.
+            bits: their words; `bits.which` says whose each position is.
+            positions: int64 `(n,)`.
+        """
+        raise TypeError(f"{cls.__name__} has no stack_key, so its points are drawn one sampler at a time")
+
     def condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
         """The probability of `low <= x <= high`, and the law inside; None if only rejection can tell.
 
-        The law may be anything where the probability is 0.
+        The law may be anything where the probability is 0. A law implements this or `log_condition`.
         """
-        return None
+        if type(self).log_condition is Sampler.log_condition:
+            return None
+        found = self.log_condition(low, high)
+        return None if found is None else (math.exp(found[0]), found[1])
+
+    def log_condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
+        """`condition` with the natural logarithm of the probability, which may be below all of float64."""
+        found = self.condition(low, high)
+        return None if found is None else (math.log(found[0]) if found[0] > 0 else -math.inf, found[1])
 
     # --- drawing --------------------------------------------------------------------------------------------------
 
@@ -139,6 +165,8 @@ class Sampler(ABC):
             [-0.693, -inf]
         """
         given = np.asarray(points)
+        if given.dtype.kind in "US" and not isinstance(points, np.ndarray):
+            given = np.array(points, object)  # numbers beside text stay numbers
         if given.ndim == 1 and (self.dim > 1 or len(given) == 1):
             given = given[None, :]
         if given.ndim != 2 or given.shape[1] != self.dim:

@@ -12,13 +12,13 @@ import numpy as np
 
 from mtgen import seeds
 from mtgen.errors import PlanError
-from mtgen.sampling.permutation import Permutation
+from mtgen.sampling.permutation import permuted
 
 MOST_BLOCK = 2**31 - 1
 """Positions of a block, at most: so many bits are left for the ticks."""
 
 SORTED_BLOCK = 4_096
-"""Positions of a block that are shuffled by sorting random words, many blocks at once; above, block by block."""
+"""Positions of a block that are shuffled by sorting random words; larger ones by a network that holds nothing."""
 
 _SORTED_AT_ONCE = 2**20
 """Words sorted at once, 8 MiB."""
@@ -108,13 +108,11 @@ class Shares:
 
     def _shuffled(self, blocks: np.ndarray, slots: np.ndarray) -> np.ndarray:
         """Each slot's place in a random permutation of its block."""
+        if self.block > SORTED_BLOCK:
+            keys = seeds.words(self._shuffle_key, blocks)
+            return permuted(slots, np.full(len(slots), self.block), keys)
         distinct, which = np.unique(blocks, return_inverse=True)
         found = np.empty_like(slots)
-        if self.block > SORTED_BLOCK:
-            for number, one in enumerate(distinct.tolist()):
-                inside = which == number
-                found[inside] = Permutation(self.block, seeds.key(self._shuffle_key, f"{one}")).at(slots[inside])
-            return found
         at_once = max(1, _SORTED_AT_ONCE // self.block)
         for first in range(0, len(distinct), at_once):
             inside = (which >= first) & (which < first + at_once)

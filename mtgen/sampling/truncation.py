@@ -69,11 +69,13 @@ def truncate(
     if (lows > highs).any():
         raise PlanError(f"low must not be above high; received low={shown(low)} and high={shown(high)}")
     if expr is None:
-        found = sampler.condition(lows, highs)
+        found = sampler.log_condition(lows, highs)
         if found is not None:
             mass, law = found
-            if not mass > 0:
+            if not mass > -np.inf:
                 raise EmptySupportError(f"no point of {sampler!r} lies in {lows.tolist()} to {highs.tolist()}")
+            if isinstance(law, Conditioned) and (law.low >= lows).all() and (law.high <= highs).all():
+                return law.reweighted(sampler.weight)  # two conditions are one
             return Conditioned(law, lows, highs, weight=sampler.weight)
     bounded = low is not None or high is not None
     return Rejected(
@@ -130,12 +132,12 @@ class Conditioned(Sampler):
         inside = ((points >= self.low) & (points <= self.high)).all(axis=1)
         return np.where(inside, self.inner.log_density(points), -np.inf)
 
-    def condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
-        """See `Sampler.condition`: two conditions are their intersection."""
+    def log_condition(self, low: np.ndarray, high: np.ndarray) -> tuple[float, Sampler] | None:
+        """See `Sampler.log_condition`: two conditions are their intersection."""
         low, high = np.maximum(low, self.low), np.minimum(high, self.high)
         if (low > high).any():
-            return 0.0, self
-        found = self.inner.condition(low, high)
+            return -np.inf, self
+        found = self.inner.log_condition(low, high)
         return None if found is None else (found[0], Conditioned(found[1], low, high, weight=self.weight))
 
     def structure(self) -> tuple[Any, ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from mtgen.errors import StoreError
-from mtgen.stores.base import ChunkedStore, OpenStore, native_dtype
+from mtgen.stores.base import ChunkedStore, OpenStore, native_dtype, shape_of, touched_bytes
 from mtgen.waits import ProcessTurns
 
 
@@ -52,6 +52,31 @@ class ArrayStore(ChunkedStore):
         """See `ChunkedStore.read_chunk`."""
         start, stop = self.chunk_span(chunk)
         return self._get(slice(start, stop), stop - start)
+
+    def window_bytes(self, size: Sequence[int]) -> int:
+        """See `OpenStore.window_bytes`: what the object gives, and the chunks that it takes that from."""
+        shape, chunk = shape_of(self), getattr(self.array, "chunks", None)
+        plain = isinstance(chunk, tuple) and len(chunk) == len(shape) and all(type(part) is int for part in chunk)
+        touched = touched_bytes(shape, chunk, size, self.dtype) if plain and chunk else 0
+        return touched + touched_bytes(shape, (1,) * len(shape), size, self.dtype)
+
+    def fill_window(self, window: tuple[slice, ...], out: np.ndarray) -> None:
+        """See `OpenStore.fill_window`: asked for as `array[a:b, c:d, ...]`."""
+        with self.lock.here:
+            try:
+                found = np.asarray(self.array[window])
+            except Exception as error:  # as below
+                raise StoreError(
+                    f"the object could not give the window asked for ({type(error).__name__}: {error})",
+                    path=self.location,
+                ) from error
+        if found.shape != out.shape or native_dtype(found.dtype, self.location) != self.dtype:
+            raise StoreError(
+                f"the object gave {found.shape} {found.dtype} for a window, its shape and dtype promise {out.shape} "
+                f"{self.dtype}",
+                path=self.location,
+            )
+        out[...] = found
 
     def _get(self, selection: Any, num_rows: int) -> np.ndarray:
         """`array[selection]` as a native NumPy array, refused when its shape or dtype is not the promised one."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -119,6 +120,26 @@ def native_dtype(dtype: Any, location: str) -> np.dtype:
     return native
 
 
+def touched_bytes(shape: Sequence[int], chunk: Sequence[int], size: Sequence[int], dtype: np.dtype) -> int:
+    """Bytes of all chunks that a window may touch, wherever it lies.
+
+    Args:
+        shape: axes of the array.
+        chunk: axes of a chunk.
+        size: of the window along the first axes; the others are taken whole.
+        dtype: of the values.
+
+    Example:
+        >>> touched_bytes((100, 100), (10, 100), (5, 5), np.dtype("u1"))
+        2000
+    """
+    lengths = []
+    for axis, (length, part) in enumerate(zip(shape, chunk, strict=True)):
+        most = -(-(min(size[axis], length) - 1) // part) + 1 if axis < len(size) else -(-length // part)
+        lengths.append(min(most * part, -(-length // part) * part))
+    return math.prod(lengths) * dtype.itemsize
+
+
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a regular file for reading; a pipe or device in its place is refused, where `open` would wait for ever.
 
@@ -159,6 +180,11 @@ def load_package(name: str, install: str, location: str) -> Any:
             f"reading it needs the package {name}, which cannot be imported ({error}): pip install '{install}'",
             path=location,
         ) from error
+
+
+def shape_of(store: Store) -> tuple[int, ...]:
+    """All axes of a store's array, rows first."""
+    return (store.num_rows, *store.row_shape)
 
 
 class OpenStore(ABC):
@@ -214,6 +240,53 @@ class OpenStore(ABC):
         check_request(self, rows, out)
         if len(rows):
             self.fill(rows.astype(np.int64, copy=False), out)
+
+    def window_bytes(self, size: Sequence[int]) -> int:
+        """Bytes that one thread needs beside the buffer while it reads a window of a size, at most."""
+        return self.scratch_bytes + 2 * self.chunk_rows * math.prod(self.row_shape) * self.dtype.itemsize
+
+    def read_window(self, low: Sequence[int], high: Sequence[int], out: np.ndarray) -> None:
+        """Fill `out` with `array[low[0]:high[0], low[1]:high[1], ...]`; axes without bounds are taken whole.
+
+        Called from any thread, from many at once; the caller owns `out`. Only chunks that the window touches are read.
+
+        Args:
+            low: first place along the first axes, >= 0.
+            high: the place after the last, `low <= high <= length`.
+            out: writable, of the window's shape and the store's dtype, of any strides.
+
+        Raises:
+            StoreError: bounds or a buffer that do not fit, or values that cannot be read.
+        """
+        self.check_open()
+        shape = shape_of(self)
+        bounds = list(zip(low, high, shape, strict=False))
+        if len(low) != len(high) or len(low) > len(shape) or not all(0 <= a <= b <= length for a, b, length in bounds):
+            raise StoreError(
+                f"the window {list(low)} to {list(high)} was asked for, the array is {shape}", path=self.location
+            )
+        expected = (*(b - a for a, b, _ in bounds), *shape[len(bounds) :])
+        if out.shape != expected or out.dtype != self.dtype or not out.flags.writeable:
+            raise StoreError(
+                f"the buffer is {out.shape} {out.dtype}, the window needs a writeable {expected} {self.dtype}",
+                path=self.location,
+            )
+        if out.size:
+            self.fill_window(tuple(slice(int(a), int(b)) for a, b, _ in bounds), out)
+
+    def fill_window(self, window: tuple[slice, ...], out: np.ndarray) -> None:
+        """`read_window` after all checks; at least one value. Any thread.
+
+        This one reads the rows of the window whole, a chunk of them at a time.
+        """
+        rows, rest = window[0], window[1:]
+        start: int = rows.start
+        while start < rows.stop:
+            stop = min((start // self.chunk_rows + 1) * self.chunk_rows, rows.stop)
+            found = np.empty((stop - start, *self.row_shape), self.dtype)
+            self.read_rows(np.arange(start, stop), found)
+            out[start - rows.start : stop - rows.start] = found[(slice(None), *rest)]
+            start = stop
 
     def check_open(self) -> None:
         """Refuse to read from a closed store."""

@@ -7,14 +7,14 @@ format has no checksums.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mtgen.errors import StoreError
-from mtgen.stores.base import ChunkedStore, OpenStore, load_package
+from mtgen.stores.base import ChunkedStore, OpenStore, load_package, shape_of, touched_bytes
 from mtgen.waits import ProcessTurns
 
 
@@ -102,6 +102,23 @@ class Blosc2Store(ChunkedStore):
             except Exception as error:  # as above
                 raise StoreError(
                     f"blosc2 cannot decode rows {start} to {stop - 1} ({error}): copy the file again, or write it anew",
+                    path=self.location,
+                ) from error
+
+    def window_bytes(self, size: Sequence[int]) -> int:
+        """See `OpenStore.window_bytes`: the window, and a chunk."""
+        whole = touched_bytes(shape_of(self), (1,) * len(shape_of(self)), size, self.dtype)
+        return whole + math.prod(self.array.chunks) * self.dtype.itemsize
+
+    def fill_window(self, window: tuple[slice, ...], out: np.ndarray) -> None:
+        """See `OpenStore.fill_window`."""
+        with self.lock.here:
+            self.check_open()
+            try:
+                out[...] = np.asarray(self.array[window])
+            except Exception as error:  # as above
+                raise StoreError(
+                    f"blosc2 cannot decode a window ({error}): copy the file again, or write it anew",
                     path=self.location,
                 ) from error
 

@@ -6,8 +6,9 @@ dataset into a `.npy` or Zarr store.
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from mtgen import plan
 from mtgen.errors import StoreError
-from mtgen.stores.base import OpenStore, load_package
+from mtgen.stores.base import OpenStore, load_package, shape_of, touched_bytes
 from mtgen.stores.container import Container
 from mtgen.waits import ProcessTurns
 
@@ -140,6 +141,23 @@ class HDF5Store(OpenStore):
                 raise StoreError(
                     f"h5py cannot read {len(rows)} rows between {rows.min()} and {rows.max()} ({error}): the file may "
                     "be closed, truncated or lack a filter plugin",
+                    path=self.location,
+                ) from error
+
+    def window_bytes(self, size: Sequence[int]) -> int:
+        """See `OpenStore.window_bytes`: the window, and a chunk as it is and as it is stored."""
+        whole = touched_bytes(shape_of(self), (1,) * len(shape_of(self)), size, self.dtype)
+        return whole + 2 * math.prod(self.dataset.chunks or (0,)) * self.dtype.itemsize
+
+    def fill_window(self, window: tuple[slice, ...], out: np.ndarray) -> None:
+        """See `OpenStore.fill_window`; HDF5 reads the chunks that the window touches."""
+        with self.lock.here:
+            self.check_open()
+            try:
+                out[...] = self.dataset[window]
+            except (OSError, RuntimeError, ValueError) as error:
+                raise StoreError(
+                    f"h5py cannot read a window ({error}): the file may be closed, truncated or lack a filter plugin",
                     path=self.location,
                 ) from error
 

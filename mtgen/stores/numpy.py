@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,14 @@ class NumpyStore(OpenStore):
     def fill(self, rows: np.ndarray, out: np.ndarray) -> None:
         """See `OpenStore.fill`."""
         take_rows(self.array, rows, out)
+
+    def window_bytes(self, size: Sequence[int]) -> int:
+        """See `OpenStore.window_bytes`: it is copied straight into the buffer."""
+        return 0
+
+    def fill_window(self, window: tuple[slice, ...], out: np.ndarray) -> None:
+        """See `OpenStore.fill_window`."""
+        out[...] = self.array[window]
 
 
 class NpyStore(NumpyStore):

@@ -12,14 +12,14 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mtgen.errors import StoreError
-from mtgen.stores.base import OpenStore, Store, load_package
+from mtgen.stores.base import OpenStore, Store, load_package, shape_of, touched_bytes
 from mtgen.stores.container import KEY_ATTRIBUTE, KEY_MEMBER, Container
 from mtgen.stores.shard_metadata import sharded_array
 from mtgen.stores.sharded import METADATA_FILE, ShardedStore, read_metadata
@@ -224,6 +224,26 @@ class ZarrStore(OpenStore):
             raise StoreError(
                 f"TensorStore cannot read {len(rows)} rows between {rows.min()} and {rows.max()} ({_plain(error)}): "
                 "check the disk or network, or write the store again",
+                path=self.location,
+            ) from error
+
+    def window_bytes(self, size: Sequence[int]) -> int:
+        """See `OpenStore.window_bytes`: TensorStore reads and decodes all chunks of a window side by side."""
+        grid = self.array.chunk_layout.read_chunk.shape or shape_of(self)
+        chunk = tuple(int(length or whole) for length, whole in zip(grid, shape_of(self), strict=True))
+        return 2 * touched_bytes(shape_of(self), chunk, size, self.dtype)
+
+    def fill_window(self, window: tuple[slice, ...], out: np.ndarray) -> None:
+        """See `OpenStore.fill_window`."""
+        tensorstore = _tensorstore(self.location)
+        array = self.array
+        self.check_open()
+        try:
+            tensorstore.array(out).write(array[window]).result(timeout=READ_SECONDS)
+        except Exception as error:  # TensorStore raises by status code: ValueError, OSError, ...
+            raise StoreError(
+                f"TensorStore cannot read a window ({_plain(error)}): check the disk or network, or write the store "
+                "again",
                 path=self.location,
             ) from error
 

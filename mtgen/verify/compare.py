@@ -10,11 +10,10 @@ import numpy as np
 from mtgen.dataset import Dataset
 from mtgen.errors import MtgenError
 from mtgen.files import hash_file
-from mtgen.inputs.rows import BoundRows
 from mtgen.manifest import Manifest, path_bytes
 from mtgen.promises import Promises
 from mtgen.stores.promised import files_at, in_memory, missing_of, places_of
-from mtgen.verify.files import File, by_row, each, parts_of
+from mtgen.verify.files import File, by_row, each, parts_of, stores_of
 from mtgen.verify.report import Problem, Report
 from mtgen.waits import Note
 
@@ -39,7 +38,7 @@ def compare(
                 wrong[file.name] = Problem(file.row, file.path, text)
         num_checked += len(files)
         problems += by_row(files, wrong)
-    for store in (one.bound.store for one in dataset.fields if isinstance(one.bound, BoundRows)):
+    for store in (store for one in dataset.fields for store in stores_of(one)):
         if not in_memory(store):
             listed = [file for place in places_of(store) for file in files_at(place)]
             for name in missing_of(listed, places_of(store), manifest):

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
 
 from mtgen.dataset import Dataset
 from mtgen.errors import PlanError
+from mtgen.inputs.bound_patches import ArrayPatches, PicturePatches
 from mtgen.inputs.images import BoundImages
+from mtgen.inputs.patch_arrays import DiskArrays
 from mtgen.inputs.rows import BoundRows
-from mtgen.manifest import distinct, hashes_of
+from mtgen.inputs.volumes import BoundVolumes
+from mtgen.manifest import distinct, hashes_of, path_bytes
+from mtgen.pending import Field
+from mtgen.stores import Store
+from mtgen.stores.opening import URL, split_inside
 from mtgen.stores.promised import files_at, in_memory, places_of
 from mtgen.threads import in_threads
 from mtgen.verify.report import Problem
@@ -50,14 +59,47 @@ class Pictures(Sequence[File]):
         return File(self.bound.name(row), self.bound.path(row), row)
 
 
+def stores_of(one: Field) -> Sequence[Store]:
+    """The stores that all rows of a field come from."""
+    if isinstance(one.bound, BoundRows):
+        return [one.bound.store]
+    return one.bound.arrays.stores if isinstance(one.bound, ArrayPatches) else []
+
+
+def _files_of_volumes(volumes: BoundVolumes) -> list[File]:
+    """The files of each array that a column names, once each, named after the column's path."""
+    found: dict[bytes, File] = {}
+    for row in np.unique(volumes.codes, return_index=True)[1].tolist():
+        if URL.match(volumes.path(row)):
+            raise PlanError(f"only local files are looked at, and {volumes.path(row)} is none")
+        given, place = volumes.given(row).partition("::")[0], Path(split_inside(volumes.path(row))[0]).absolute()
+        for _, path in files_at(place):
+            inside = Path(path).relative_to(place).as_posix()
+            name = path_bytes(given if inside == "." else f"{given}/{inside}")
+            found.setdefault(name, File(name, path, row))
+    return list(found.values())
+
+
 def parts_of(dataset: Dataset) -> list[Sequence[File]]:
     """The files of each input and target that has some."""
     parts: list[Sequence[File]] = []
     for one in dataset.fields:
+        if isinstance(one.bound, BoundImages | BoundRows) and len(one.bound.members) > 1:
+            raise PlanError(
+                f"{one.role} {one.name!r} is joined of {len(one.bound.members)} parts, and a manifest is of the files "
+                "of one: verify each dataset that was joined, with its own manifest; its inputs keep theirs when joined"
+            )
         if isinstance(one.bound, BoundImages):
             parts.append(Pictures(one.bound))
-        elif isinstance(one.bound, BoundRows) and not in_memory(one.bound.store):
-            parts.append([File(*file, None) for place in places_of(one.bound.store) for file in files_at(place)])
+        elif isinstance(one.bound, PicturePatches):
+            parts.append(Pictures(one.bound.images))
+        elif isinstance(one.bound, ArrayPatches) and isinstance(one.bound.arrays, DiskArrays):
+            parts.append(_files_of_volumes(one.bound.arrays.volumes))
+        parts += [
+            [File(*file, None) for place in places_of(store) for file in files_at(place)]
+            for store in stores_of(one)
+            if not in_memory(store)
+        ]
     if not parts:
         raise PlanError("the dataset has neither pictures nor stores on disk: there are no files to look at")
     return parts

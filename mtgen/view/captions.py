@@ -9,7 +9,9 @@ import numpy as np
 
 from mtgen.batch import Batch
 from mtgen.dataset import Dataset
+from mtgen.inputs.bound_patches import ArrayPatches, PicturePatches
 from mtgen.inputs.images import BoundImages
+from mtgen.inputs.patch_arrays import DiskArrays
 from mtgen.inputs.rows import BoundRows
 from mtgen.loader import Loader
 
@@ -55,7 +57,7 @@ def target_texts(dataset: Dataset, batch: Batch, slot: int) -> list[str]:
 
 
 def identities(dataset: Dataset, rows: np.ndarray) -> list[str]:
-    """A text per row that names the sample: the key its feature row carries, else the picture's file, else nothing."""
+    """A text per row that names the sample: the key its feature row carries, else its own file, else nothing."""
     for one in dataset.fields:
         if isinstance(one.bound, BoundRows) and one.bound.store.keys is not None:
             keys = one.bound.store.keys
@@ -64,7 +66,8 @@ def identities(dataset: Dataset, rows: np.ndarray) -> list[str]:
             name = one.bound.store.key_name or "key"
             return [f"{name} {_text(value)}" for value in found.tolist()]
     for one in dataset.fields:
-        if isinstance(one.bound, BoundImages):
+        own = isinstance(one.bound, ArrayPatches) and isinstance(one.bound.arrays, DiskArrays)
+        if own or isinstance(one.bound, BoundImages | PicturePatches):
             return [PurePath(one.bound.path(int(row))).name for row in rows]
     return [""] * len(rows)
 

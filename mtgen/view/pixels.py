@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mtgen.inputs.bound_patches import PicturePatches
 from mtgen.inputs.images import BoundImages
 from mtgen.spec import Spec
 
@@ -19,14 +20,14 @@ MOST_PIXELS = 256
 
 def is_picture(bound: Any, spec: Spec) -> bool:
     """Whether an input can be drawn: decoded by a recipe, or rows of bytes shaped (height, width, 1, 3 or 4)."""
-    if isinstance(bound, BoundImages):
+    if isinstance(bound, BoundImages | PicturePatches):
         return True
     return len(spec.shape) == 3 and spec.shape[-1] in (1, 3, 4) and spec.dtype == np.uint8
 
 
 def channels_last(spec: Spec, bound: Any) -> tuple[int, int]:
     """Height and width of a picture input."""
-    first = isinstance(bound, BoundImages) and bound.recipe.data_format == "channels_first"
+    first = isinstance(bound, BoundImages | PicturePatches) and bound.recipe.data_format == "channels_first"
     return spec.shape[1:3] if first else spec.shape[:2]  # type: ignore[return-value]
 
 
@@ -45,7 +46,7 @@ def as_bytes(picture: np.ndarray, bound: Any) -> tuple[np.ndarray, int]:
         [[[7, 7, 7]]]
     """
     values = picture.astype(np.float64)
-    if isinstance(bound, BoundImages):
+    if isinstance(bound, BoundImages | PicturePatches):
         recipe = bound.recipe
         if recipe.data_format == "channels_first":
             values = np.moveaxis(values, 0, -1)

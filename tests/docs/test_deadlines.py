@@ -45,6 +45,8 @@ MAY_WAIT = {
     ("mtgen/bench/contenders/floors.py", "concurrent.futures"),
     # `Popen.poll` looks, and does not wait.
     ("mtgen/processes/process.py", ".poll()"),
+    # `Stitcher.result` divides, and does not wait.
+    ("mtgen/sampling/places/stitch.py", ".result()"),
 }
 
 MAY_LOCK = {

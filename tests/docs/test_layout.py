@@ -28,7 +28,7 @@ MOST_LINES = 400
 HEAVY = {"jax", "jaxlib", "keras", "matplotlib", "tensorflow", "torch"}
 """Never loaded by `import mtgen` or `mtgen --help`."""
 
-LAZY = HEAVY | {"bcolz", "blosc2", "cv2", "h5py", "pyarrow", "simplejpeg", "tensorstore", "zarr"}
+LAZY = HEAVY | {"bcolz", "blosc2", "cv2", "h5py", "pyarrow", "scipy", "simplejpeg", "tensorstore", "zarr"}
 """Imported inside functions only."""
 
 HOMES = {f"mtgen/adapters/{name}.py": name for name in ("keras", "tensorflow", "torch")} | {
@@ -39,6 +39,7 @@ HOMES = {f"mtgen/adapters/{name}.py": name for name in ("keras", "tensorflow", "
 PUBLIC = [
     "Batch",
     "ClassNumbers",
+    "ClassWeights",
     "Columns",
     "Dataset",
     "Images",
@@ -47,15 +48,18 @@ PUBLIC = [
     "OnError",
     "OneHot",
     "OrderLog",
+    "Patches",
     "PictureCache",
     "Prefetch",
     "Recipe",
     "Rows",
     "Shard",
     "Splits",
+    "Volumes",
     "compat",
     "errors",
     "from_dataframe",
+    "join",
     "open_store",
     "pack",
     "pack_images",

@@ -14,12 +14,12 @@ import mtgen
 from mtgen import seeds
 from mtgen.order_check import audit_run
 from mtgen.plan import Shard
-from mtgen.sampling.order import Blocks, Exact, Sampler
+from mtgen.sampling.order import Blocks, Exact, OrderLaw
 from mtgen.sampling.permutation import Permutation
 from mtgen.splits import split_rows
 
 FOLDER = Path(__file__).parent
-SAMPLERS: dict[str, Sampler] = {"exact": Exact(), "blocks 4 open 2": Blocks(4, 2), "blocks 16": Blocks(16)}
+SAMPLERS: dict[str, OrderLaw] = {"exact": Exact(), "blocks 4 open 2": Blocks(4, 2), "blocks 16": Blocks(16)}
 
 
 def golden(name: str) -> dict[str, Any]:

@@ -202,7 +202,7 @@ def test_pixel_differences_are_those_of_the_delivered_pictures_in_levels(tmp_pat
     def levels(**settings: Any) -> float:
         images = mtgen.Images("file", root=tmp_path, size=(20, 25), **settings)
         data = mtgen.Dataset(table, {"x": images})
-        return pixel_levels(data, bound_of(data, "x"), bound_like(bound_of(data, "x"), other(images), data))
+        return pixel_levels(data, bound_of(data, "x"), bound_like(bound_of(data, "x"), other(images)))
 
     def other(images: mtgen.Images) -> mtgen.Images:
         return recipe_named(images, "fastest")

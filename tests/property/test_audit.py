@@ -19,7 +19,7 @@ from mtgen.audit import Coverage, audit, check_shards, step_digest
 from mtgen.errors import PlanError
 from mtgen.order_check import audit_run
 from mtgen.plan import Batching, Plan, Shard
-from mtgen.sampling.order import Blocks, Exact, Sampler, Sequential, sampler_of
+from mtgen.sampling.order import Blocks, Exact, OrderLaw, Sequential, sampler_of
 
 samplers = st.one_of(
     st.just(Exact()), st.just(Sequential()), st.builds(Blocks, st.integers(1, 9), st.none() | st.integers(1, 4))
@@ -55,7 +55,7 @@ row_lists = st.lists(st.integers(0, 60), min_size=1, max_size=40, unique=True)
 
 @given(st.data(), row_lists, samplers, st.integers(0, 5), st.lists(st.integers(0, 9), min_size=1, max_size=3))
 def test_audit_of_a_plan_is_what_the_loaders_of_all_shards_hand_out(
-    data: st.DataObject, rows: list[int], sampler: Sampler, seed: int, epochs: list[int]
+    data: st.DataObject, rows: list[int], sampler: OrderLaw, seed: int, epochs: list[int]
 ) -> None:
     batching = data.draw(batchings(len(rows)))
     options: dict[str, Any] = {
@@ -144,7 +144,7 @@ def test_the_digest_of_a_step_is_blake2b_of_little_endian_rows(rows: list[int]) 
 
 
 @given(samplers)
-def test_a_law_is_found_again_by_its_settings(sampler: Sampler) -> None:
+def test_a_law_is_found_again_by_its_settings(sampler: OrderLaw) -> None:
     assert sampler_of(sampler.settings()) == sampler
 
 
@@ -166,7 +166,7 @@ def delivered(data: st.DataObject, planned: np.ndarray, rows: list[int]) -> np.n
 @given(st.data(), row_lists, samplers)
 @settings(max_examples=40)
 def test_a_log_with_any_history_of_resumes_proves_what_counts(
-    data: st.DataObject, rows: list[int], sampler: Sampler
+    data: st.DataObject, rows: list[int], sampler: OrderLaw
 ) -> None:
     """Each process trains some steps and is gone; the next goes on at any step that was reached, or before."""
     batching = data.draw(batchings(len(rows)))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import mtgen
 from mtgen import seeds
-from mtgen.sampling.order import BlockOrder, Blocks, Exact, Order, Sampler, Sequential
+from mtgen.sampling.order import BlockOrder, Blocks, Exact, Order, OrderLaw, Sequential
 from mtgen.sampling.permutation import SMALL, Permutation
 
 
@@ -103,7 +103,7 @@ def test_blocks_beyond_the_small_permutation_are_exact() -> None:
 
 @pytest.mark.parametrize("sampler", [Exact(), Blocks(4), Blocks(4, 2)])
 @pytest.mark.parametrize("num_rows", [20, 1_000, SMALL + 1])
-def test_seeds_and_epochs_give_different_orders(sampler: Sampler, num_rows: int) -> None:
+def test_seeds_and_epochs_give_different_orders(sampler: OrderLaw, num_rows: int) -> None:
     orders = {
         whole(sampler.order(num_rows, seed=seed, epoch=epoch), min(num_rows, 1_000)).tobytes()
         for seed, epoch in itertools.product(range(4), repeat=2)

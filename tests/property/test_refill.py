@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 import mtgen
 from mtgen.config import OnError, Prefetch
 from mtgen.errors import StoreError
-from mtgen.sampling.order import Blocks, Exact, Sampler, Sequential
+from mtgen.sampling.order import Blocks, Exact, OrderLaw, Sequential
 from mtgen.sampling.refill import ATTEMPTS, replacements
 from tests.support.stores import MemoryStore
 
-SAMPLERS: list[Sampler] = [Exact(), Sequential(), Blocks(3, 2)]
+SAMPLERS: list[OrderLaw] = [Exact(), Sequential(), Blocks(3, 2)]
 
 
 @given(st.sampled_from(SAMPLERS), st.integers(1, 300), st.integers(0, 5), st.integers(0, 3), st.data())
 def test_replacements_are_distinct_other_places_and_always_the_same(
-    sampler: Sampler, size: int, seed: int, epoch: int, data: st.DataObject
+    sampler: OrderLaw, size: int, seed: int, epoch: int, data: st.DataObject
 ) -> None:
     position = data.draw(st.integers(0, size - 1))
     order = sampler.order(size, seed=seed, epoch=epoch)

@@ -125,7 +125,7 @@ def test_rows_that_cannot_be_taken_are_refused(rows: Any, text: str) -> None:
     [
         ({}, {}, "at least one entry"),
         ("a", {}, "inputs must be a dict"),
-        ({"a": "a"}, {}, r"input 'a' must be Images, Rows or Columns, received str"),
+        ({"a": "a"}, {}, r"input 'a' must be Images, Rows, Columns or Patches, received str"),
         ({"a": np.zeros(4)}, {}, r"For an array write Rows\(array\)"),
         ({3: mtgen.Columns("a")}, {}, "names of inputs and targets are text, received 3 of type int"),
         ({"a": mtgen.Columns("b")}, {}, "Columns: the table has no column 'b'"),

@@ -19,6 +19,7 @@ BUILT_IN = {
     "ChangedError": RuntimeError,
     "ManifestError": ValueError,
     "PlanError": ValueError,
+    "QueryError": ValueError,
     "StateError": ValueError,
     "ModelError": ValueError,
     "BudgetError": RuntimeError,

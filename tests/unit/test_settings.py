@@ -58,7 +58,7 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (dataset, {"inputs": None}, "inputs must be a dict"),
     (dataset, {"inputs": {}}, "inputs must be a dict"),
     (dataset, {"inputs": {1: mtgen.Columns("a")}}, "names of inputs and targets are text, received 1"),
-    (dataset, {"inputs": {"x": "a"}}, "must be Images, Rows or Columns, received str"),
+    (dataset, {"inputs": {"x": "a"}}, "must be Images, Rows, Columns or Patches, received str"),
     (dataset, {"targets": 5}, "targets must be a column name or a dict"),
     (dataset, {"targets": {"y": 5}}, "targets must be a column name or a list"),
     (dataset, {"targets": {"y": None}}, "received None"),

@@ -20,6 +20,7 @@ from mtgen import resample, turbo
 from mtgen.decode import decode
 from mtgen.errors import DecodeError, PlanError
 from mtgen.jpeg_header import plain_jpeg
+from mtgen.opened_picture import openers
 from mtgen.placement import place_stored
 from mtgen.recipe import Recipe, named_recipe
 from mtgen.room import Room
@@ -64,7 +65,7 @@ def test_a_scaled_decode_is_pillows_to_the_bit(kind, shrink, size):
     data = kinds(photo(*size))[kind]
     header = plain_jpeg(data)
     assert header is not None
-    image = mtgen.decode._openers()["JPEG"](io.BytesIO(data))
+    image = openers()["JPEG"](io.BytesIO(data))
     image.draft(None, (size[1] // shrink, size[0] // shrink))
     image.load()
     assert image.size == tuple(-(-length // shrink) for length in header.size)

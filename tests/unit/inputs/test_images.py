@@ -47,7 +47,6 @@ def test_a_recipe_value_decides_all():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, r"Images\('imgpath'\) needs size=\(height, width\)"),
         ({"size": 8}, r"size must be \(height, width\)"),
         ({"size": (8, 8), "recipe": "cleen"}, "did you mean 'clean'"),
         ({"size": (8, 8), "root": 3}, "root must be a folder or None, received 3"),
@@ -57,6 +56,13 @@ def test_a_recipe_value_decides_all():
 def test_wrong_settings_are_refused_at_once(settings, message):
     with pytest.raises(PlanError, match=message):
         Images("imgpath", **settings)
+
+
+def test_pictures_as_they_are_fit_in_no_batch():
+    with pytest.raises(PlanError, match=r"Images\('imgpath'\) needs size=\(height, width\).*only Patches"):
+        Images("imgpath").bind(pd.DataFrame({"imgpath": ["a.png"]}))
+    with pytest.raises(PlanError, match="did you mean 'clean'"):  # all else is said at once
+        Images("imgpath", recipe="cleen")
 
 
 def test_column_must_be_a_name():

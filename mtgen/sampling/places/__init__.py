@@ -1,0 +1,1 @@
+"""Laws over places in pictures and volumes, windows around them, and windows put together again."""

@@ -1,0 +1,215 @@
+"""Mixtures of laws over rows: shares kept in every block of positions, each component with a plan of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mtgen.errors import EmptySupportError, PlanError
+from mtgen.sampling.bits import Bits
+from mtgen.sampling.mixture import Mixture
+from mtgen.sampling.permutation import Permutation
+from mtgen.sampling.row_plans.base import RowSampler, Spread
+from mtgen.sampling.row_plans.orders import Bounds, RowOrder
+from mtgen.sampling.row_plans.source import Source
+from mtgen.sampling.sampler import Sampler
+from mtgen.sampling.shares import MOST_BLOCK, Shares, components
+
+_COUNTED_AT_ONCE = 1 << 20
+"""Positions whose components are counted at once."""
+
+
+def row_mixture_of(parts: Sequence[Sampler]) -> RowSampler:
+    """The mixture of laws over the same rows, by weight.
+
+    Raises:
+        PlanError: laws over different rows.
+        EmptySupportError: all weights are 0.
+    """
+    flat: list[RowSampler] = []
+    for part in parts:
+        if isinstance(part, RowMixture):
+            scale = part.weight / sum(one.weight for one in part.laws)
+            flat += [one.reweighted(one.weight * scale) for one in part.laws]
+        elif isinstance(part, RowSampler):
+            flat.append(part)
+    first = flat[0]
+    for other in flat[1:]:
+        if not first.source.same(other.source):
+            raise PlanError(
+                "the parts of a mixture of rows must be over the same rows; received "
+                f"{first.source.num_rows} and {other.source.num_rows} rows of "
+                f"{'different lists' if first.source.num_rows == other.source.num_rows else 'different length'}: "
+                f"{first!r} and {other!r}. Use one dataset's rows, and where(...) for parts of them"
+            )
+    flat = [part for part in flat if part.weight > 0]
+    if not flat:
+        raise EmptySupportError(f"all weights of the mixture are 0: {' | '.join(map(repr, parts))}")
+    return flat[0] if len(flat) == 1 else RowMixture(tuple(flat), weight=sum(part.weight for part in flat))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RowMixture(RowSampler, Mixture):
+    """A mixture of laws over the same rows."""
+
+    @property
+    def laws(self) -> tuple[RowSampler, ...]:
+        """The components."""
+        return tuple(part for part in self.parts if isinstance(part, RowSampler))
+
+    @property
+    def source(self) -> Source:
+        """See `RowSampler.source`."""
+        return self.laws[0].source
+
+    @property
+    def natural_size(self) -> int:
+        """As many positions as there are rows that any component was asked about."""
+        reach = self.reach()
+        return self.source.num_rows if reach is None else int(reach.sum())
+
+    def reach(self) -> np.ndarray | None:
+        """See `RowSampler.reach`."""
+        found = np.zeros(self.source.num_rows, bool)
+        for law in self.laws:
+            one = law.reach()
+            if one is None:
+                return None
+            found |= one
+        return found
+
+    def can_come(self) -> np.ndarray:
+        """See `RowSampler.can_come`."""
+        return np.asarray(np.any([law.can_come() for law in self.laws], axis=0))
+
+    def probabilities(self, places: np.ndarray) -> np.ndarray:
+        """See `RowSampler.probabilities`."""
+        total = np.zeros(len(places))
+        for share, law in zip(self.shares.tolist(), self.laws, strict=True):
+            total += share * law.probabilities(places)
+        return total
+
+    def restricted(self, mask: np.ndarray, *, each: bool = False) -> tuple[float, RowSampler]:
+        """See `RowSampler.restricted`."""
+        kept: list[Sampler] = []
+        total = 0.0
+        for share, law in zip(self.shares.tolist(), self.laws, strict=True):
+            try:
+                mass, inside = law.restricted(mask, each=each)
+            except EmptySupportError:
+                if each:
+                    raise
+                continue
+            total += share * mass
+            kept.append(inside.reweighted(share if each else share * mass))
+        if not kept:
+            raise EmptySupportError(f"no row of {self!r} is left")
+        found = row_mixture_of(kept)
+        return total, found if self.size is None else found.sized(self.size)
+
+    def checked_size(self, size: int, how: Spread) -> int:
+        """See `RowSampler.checked_size`."""
+        for share, law in zip(self.shares.tolist(), self.laws, strict=True):
+            law.checked_size(int(share * size), how)
+        return size
+
+    def order_of(self, size: int, how: Spread, bits: Bits) -> RowOrder:
+        """See `RowSampler.order_of`."""
+        return MixtureOrder(self, size, how, bits)
+
+    def structure(self) -> tuple[object, ...]:
+        """See `Sampler.structure`."""
+        return *super().structure(), self.size
+
+    def __repr__(self) -> str:
+        sized = "" if self.size is None else f" ({self.size} positions)"
+        return Mixture.__repr__(self) + sized
+
+
+class MixtureOrder:
+    """The order of a mixture: the component of each position, and which of its own positions it is.
+
+    Holds, for each block, how many positions each component has before it: 8 bytes per component and block.
+
+    Args:
+        law: the mixture.
+        size: positions, >= 0.
+        how: blocks, and how components are spread; with `share="iid"` the numbers of the components are those that
+            independent draws give, in random places, which is the same law.
+        bits: where the random words come from.
+    """
+
+    def __init__(self, law: RowMixture, size: int, how: Spread, bits: Bits) -> None:
+        self.size = size
+        key, shares = bits.key("component"), law.shares
+        most = max(size, 1)
+        block = min(how.block or most, most) if how.share == "even" else most
+        if block > MOST_BLOCK:
+            raise PlanError(f"a mixture of {size} positions needs block=, at most {MOST_BLOCK}")
+        whole = size // block
+        self._last = whole * block
+        self._blocks: Shares | None = None
+        if how.share == "iid":
+            counts = _drawn_counts(shares, key, size)
+            self._edges = np.concatenate([[0], np.cumsum(counts)])
+            self._shuffle = Permutation(size, bits.key("places"))
+            before = np.zeros((1, len(shares)), np.int64)
+        else:
+            self._blocks = Shares(shares, key, block)
+            counts = np.diff(self._blocks.edges(np.arange(whole)), axis=1)
+            before = np.concatenate([np.zeros((1, len(shares)), np.int64), np.cumsum(counts, axis=0)])
+            self._rest = Shares(shares, bits.key("rest"), max(size - self._last, 1), start=self._last)
+            rest = np.diff(self._rest.edges(np.zeros(1, np.int64)), axis=1)[0] if size > self._last else 0
+            counts = before[-1] + rest
+        self._before = before
+        self.counts = counts
+        self._orders = []
+        inner = replace(how, block=None)
+        for number, (part, num) in enumerate(zip(law.laws, counts.tolist(), strict=True)):
+            if part.checked_size(num, inner) != num:
+                raise PlanError(f"{part!r} has fewer rows than the {num} positions that are its share of {size}")
+            self._orders.append(part.order_of(num, inner, bits.child(number)))
+
+    def at(self, positions: np.ndarray) -> np.ndarray:
+        """See `RowOrder.at`."""
+        positions = np.asarray(positions, np.int64)
+        found, ranks = self.ranks(positions)
+        places = np.empty(len(positions), np.int64)
+        for number, order in enumerate(self._orders):
+            here = found == number
+            if here.any():
+                places[here] = order.at(ranks[here])
+        return places
+
+    def ranks(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Component of each position, and its number among all positions of that component; int64 `(n,)` each."""
+        if self._blocks is None:
+            shuffled = self._shuffle.at(positions)
+            found = np.searchsorted(self._edges, shuffled, side="right") - 1
+            return found, shuffled - self._edges[found]
+        found, ranks = np.empty(len(positions), np.int64), np.empty(len(positions), np.int64)
+        last = positions >= self._last
+        for blocks, here in ((self._blocks, ~last), (self._rest, last)):
+            if here.any():
+                found[here], ranks[here] = blocks.places(positions[here])
+        return found, ranks + self._before[np.minimum(positions, self._last) // self._blocks.block, found]
+
+    def bounds(self) -> Bounds | None:
+        """See `RowOrder.bounds`: the sums of those of the components."""
+        each = [order.bounds() for order in self._orders]
+        known = [one for one in each if one is not None]
+        if len(known) < len(each):
+            return None
+        low, high = (np.sum([one[side] for one in known], axis=0) for side in (0, 1))
+        return low, high
+
+
+def _drawn_counts(shares: np.ndarray, key: int, size: int) -> np.ndarray:
+    """How many of `size` independent draws fall on each component."""
+    counts = np.zeros(len(shares), np.int64)
+    for start in range(0, size, _COUNTED_AT_ONCE):
+        positions = np.arange(start, min(start + _COUNTED_AT_ONCE, size))
+        counts += np.bincount(components(shares, key, positions, None), minlength=len(shares))
+    return counts

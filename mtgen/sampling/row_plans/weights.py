@@ -1,0 +1,343 @@
+"""Weights of rows as whole numbers, and the row that a number below their sum falls on.
+
+A weight becomes a whole number of ticks, of which all rows together have fewer than 2**62: whole weights as they are,
+others scaled by a power of two and rounded. So sums are exact, in any order, and what is promised about counts is
+proved in integers; the rounding of a weight is 2**-62 of the sum, finer than a sum of floats. A row of weight 0 has
+no tick, and no number falls on it.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from mtgen.errors import EmptySupportError, PlanError
+from mtgen.settings import shown
+
+MOST_TICKS = 1 << 61
+"""Ticks of all rows together, but for roundings; whole weights may have twice as many."""
+
+BLOCK_ROWS = 4_096
+"""Rows whose sum is kept for weights that stay on disk: 2 MB for a billion rows, 32 KiB read for a row."""
+
+_READ_ROWS = 1 << 20
+"""Rows read at once while weights are summed, 8 MiB."""
+
+_SORTED_SEARCH = 4_096
+"""Numbers from which on it pays to search in ascending order, where neighbours find their rows in cache."""
+
+
+class Weights(Protocol):
+    """Weights of rows in ticks. Immutable; any thread."""
+
+    @property
+    def num_rows(self) -> int:
+        """Rows, those of weight 0 too."""
+        ...
+
+    @property
+    def num_positive(self) -> int:
+        """Rows that can come."""
+        ...
+
+    @property
+    def total(self) -> int:
+        """Ticks of all rows, >= 1, below 2**62."""
+        ...
+
+    @property
+    def num_lost(self) -> int:
+        """Rows of positive weight that is less than half a tick; they cannot come."""
+        ...
+
+    def find(self, ticks: np.ndarray) -> np.ndarray:
+        """The place of the row that each tick belongs to: int64 `(n,)` in [0, total) -> int64 `(n,)`."""
+        ...
+
+    def ticks(self, places: np.ndarray) -> np.ndarray:
+        """Ticks of rows, int64 `(n,)`."""
+        ...
+
+    def structure(self) -> tuple[Any, ...]:
+        """What decides the weights: plain values and arrays."""
+        ...
+
+
+@dataclass(frozen=True)
+class EvenWeights:
+    """Every row the same weight; holds nothing.
+
+    Example:
+        >>> EvenWeights(3).find(np.array([2, 0])).tolist()
+        [2, 0]
+    """
+
+    num_rows: int
+    num_lost: int = 0
+
+    @property
+    def num_positive(self) -> int:
+        """See `Weights`."""
+        return self.num_rows
+
+    @property
+    def total(self) -> int:
+        """See `Weights`."""
+        return self.num_rows
+
+    def find(self, ticks: np.ndarray) -> np.ndarray:
+        """See `Weights.find`."""
+        return ticks
+
+    def ticks(self, places: np.ndarray) -> np.ndarray:
+        """See `Weights.ticks`."""
+        return np.ones(len(places), np.int64)
+
+    def structure(self) -> tuple[Any, ...]:
+        """See `Weights.structure`."""
+        return "even", self.num_rows
+
+
+class HeldWeights:
+    """Weights as sums in memory, 8 bytes per row.
+
+    Args:
+        ticks: int64 `(n,)` >= 0, summing to 1 at least and less than 2**62.
+        num_lost: see `Weights`.
+
+    Example:
+        >>> weights = HeldWeights(np.array([2, 0, 1])); weights.find(np.array([0, 1, 2])).tolist()
+        [0, 0, 2]
+    """
+
+    def __init__(self, ticks: np.ndarray, num_lost: int = 0) -> None:
+        self._sums = np.cumsum(ticks, dtype=np.int64)
+        self._sums.flags.writeable = False
+        self.num_rows, self.num_positive = len(ticks), int(np.count_nonzero(ticks))
+        self.total, self.num_lost = int(self._sums[-1]), num_lost
+
+    def find(self, ticks: np.ndarray) -> np.ndarray:
+        """See `Weights.find`."""
+        return _search(self._sums, ticks)
+
+    def ticks(self, places: np.ndarray) -> np.ndarray:
+        """See `Weights.ticks`."""
+        return self._sums[places] - np.where(places > 0, self._sums[places - 1], 0)
+
+    def structure(self) -> tuple[Any, ...]:
+        """See `Weights.structure`."""
+        return "held", self._sums
+
+
+class BlockWeights:
+    """Weights that stay where they are, such as a memory-mapped file: one sum per block of rows is kept.
+
+    Read twice when it is made, and then a block for each row that is looked up. A change of the weights afterwards is
+    refused where it is met.
+
+    Args:
+        values: what slices give real numbers >= 0 and has a length, such as `np.memmap`.
+
+    Raises:
+        PlanError: see `weights_of`.
+        EmptySupportError: all are 0.
+    """
+
+    def __init__(self, values: Any) -> None:
+        self._values = values
+        self.num_rows = len(values)
+        scale = _Scale()
+        for start, part in self._parts():
+            scale.add(checked(part, start))
+        scale.close()
+        self._shift = scale.shift
+        sums, self.num_positive = [], 0
+        for start, part in self._parts():
+            ticks = _ticks(checked(part, start), self._shift)
+            self.num_positive += int(np.count_nonzero(ticks))
+            sums.append(np.add.reduceat(ticks, np.arange(0, len(ticks), BLOCK_ROWS)))
+        self._sums = np.cumsum(np.concatenate(sums))
+        self.total = int(self._sums[-1])
+        self.num_lost = scale.num_positive - self.num_positive
+
+    def _parts(self) -> Iterator[tuple[int, np.ndarray]]:
+        for start in range(0, self.num_rows, _READ_ROWS):
+            yield start, np.asarray(self._values[start : start + _READ_ROWS])
+
+    def find(self, ticks: np.ndarray) -> np.ndarray:
+        """See `Weights.find`."""
+        blocks = _search(self._sums, ticks)
+        found = np.empty(len(ticks), np.int64)
+        order = np.argsort(blocks, kind="stable")
+        for here in np.split(order, np.flatnonzero(np.diff(blocks[order])) + 1):
+            if len(here):
+                block = int(blocks[here[0]])
+                sums = self._block_sums(block)
+                before = int(self._sums[block - 1]) if block else 0
+                found[here] = block * BLOCK_ROWS + np.searchsorted(sums, ticks[here] - before, side="right")
+        return found
+
+    def ticks(self, places: np.ndarray) -> np.ndarray:
+        """See `Weights.ticks`."""
+        found = np.empty(len(places), np.int64)
+        order = np.argsort(places, kind="stable")
+        blocks = places[order] // BLOCK_ROWS
+        for here in np.split(order, np.flatnonzero(np.diff(blocks)) + 1):
+            if len(here):
+                block = int(places[here[0]]) // BLOCK_ROWS
+                found[here] = np.diff(self._block_sums(block), prepend=0)[places[here] - block * BLOCK_ROWS]
+        return found
+
+    def _block_sums(self, block: int) -> np.ndarray:
+        start = block * BLOCK_ROWS
+        values = checked(np.asarray(self._values[start : min(start + BLOCK_ROWS, self.num_rows)]), start)
+        sums = np.cumsum(_ticks(values, self._shift))
+        due = int(self._sums[block]) - (int(self._sums[block - 1]) if block else 0)
+        if int(sums[-1]) != due:
+            raise PlanError(
+                f"the weights of rows {start} to {start + len(values) - 1} have changed since the law was made: their "
+                "sum is another. Make the law again"
+            )
+        return sums
+
+    def structure(self) -> tuple[Any, ...]:
+        """See `Weights.structure`: the sums of the blocks, and the length."""
+        return "held in blocks", self.num_rows, self._shift, self._sums
+
+
+def weights_of(values: Any, num_rows: int | None = None) -> Weights:
+    """Checked weights. Arrays in memory, lists and Series are summed; anything else that slices stays where it is.
+
+    Pure, but for reading `values`.
+
+    Args:
+        values: `(n,)` real numbers >= 0, not all 0.
+        num_rows: the number of rows they must have; None for any.
+
+    Raises:
+        PlanError: another length, more than one dimension, no rows; a value that is negative, NaN, infinite or no
+            real number, True and False among them.
+        EmptySupportError: all are 0.
+
+    Example:
+        >>> weights = weights_of([0.5, 0, 1.5]); weights.find(np.array([0, weights.total - 1])).tolist()
+        [0, 2]
+    """
+    in_blocks = isinstance(values, np.memmap) or not isinstance(values, np.ndarray | list | tuple | pd.Series)
+    if isinstance(values, pd.Series):
+        if values.isna().any():
+            raise PlanError(f"weights must be numbers >= 0; the column has {int(values.isna().sum())} missing values")
+        values = values.to_numpy()
+    if not in_blocks:
+        try:
+            values = np.asarray(values)
+        except ValueError as error:
+            raise PlanError(f"weights must be a list of numbers >= 0, received {shown(values)}") from error
+    shape = getattr(values, "shape", None)
+    if shape is None or not hasattr(values, "__getitem__"):
+        raise PlanError(f"weights must be an array, a list or a column of numbers >= 0, received {shown(values)}")
+    if len(shape) != 1 or not shape[0]:
+        raise PlanError(f"weights must have one dimension and a number for each row, received shape {tuple(shape)}")
+    if num_rows is not None and shape[0] != num_rows:
+        raise PlanError(f"there must be one weight for each of {num_rows} rows, received {shape[0]}")
+    weights = BlockWeights(values) if in_blocks else _held(values)
+    if weights.num_lost:
+        warnings.warn(
+            f"{weights.num_lost} rows have a positive weight that is less than 1 in 2**62 of the sum, so they never "
+            "come. Give weights that are not so far apart, or 0",
+            stacklevel=2,
+        )
+    return weights
+
+
+def _held(values: np.ndarray) -> HeldWeights:
+    scale = _Scale()
+    for start in range(0, len(values), _READ_ROWS):
+        scale.add(checked(values[start : start + _READ_ROWS], start))
+    scale.close()
+    ticks = np.empty(len(values), np.int64)
+    for start in range(0, len(values), _READ_ROWS):
+        ticks[start : start + _READ_ROWS] = _ticks(values[start : start + _READ_ROWS], scale.shift)
+    return HeldWeights(ticks, scale.num_positive - int(np.count_nonzero(ticks)))
+
+
+def checked(values: np.ndarray, start: int = 0) -> np.ndarray:
+    """Weights that can be weights.
+
+    Args:
+        values: a part of them.
+        start: place of the first, for the message.
+
+    Raises:
+        PlanError: see `weights_of`.
+    """
+    if values.dtype.kind not in "iuf":
+        one = shown(values.ravel().tolist()[0]) if values.size and values.dtype.kind in "bOU" else ""
+        raise PlanError(f"weights must be real numbers >= 0, received {values.dtype} {one}".rstrip())
+    good = values >= 0
+    if values.dtype.kind == "f":
+        good &= values < np.inf
+    if not good.all():
+        place = int(np.argmin(good))
+        raise PlanError(f"weights must be finite and >= 0, received {values[place]} at place {start + place}")
+    return values
+
+
+class _Scale:
+    """Finds the power of two that brings weights to ticks, part by part."""
+
+    def __init__(self) -> None:
+        self.num_positive = 0
+        self.shift: int | None = None
+        self._whole = True
+        self._sum = 0
+        self._parts: list[tuple[float, int]] = []
+
+    def add(self, values: np.ndarray) -> None:
+        """One more part of the weights, checked."""
+        self.num_positive += int(np.count_nonzero(values))
+        self._whole = self._whole and values.dtype.kind in "iu"
+        if self._whole:
+            # In halves, so that no sum of 64-bit numbers wraps around.
+            words = values.astype(np.uint64)
+            self._sum += (int((words >> np.uint64(32)).sum()) << 32) + int((words & np.uint64(0xFFFFFFFF)).sum())
+        values = values.astype(np.float64)
+        exponent = int(np.frexp(values.max(initial=0))[1])
+        # Scaled by the largest, so that the sum of huge ones is finite and that of tiny ones is not 0.
+        self._parts.append((float(np.ldexp(values, -exponent).sum()), exponent))
+
+    def close(self) -> None:
+        """Set the shift: None for whole weights that stay as they are.
+
+        Raises:
+            EmptySupportError: all weights are 0.
+        """
+        if not self.num_positive:
+            raise EmptySupportError("all weights are 0, so no row can come; at least one must be > 0")
+        if self._whole and self._sum < 2 * MOST_TICKS:
+            return
+        most = max(exponent for value, exponent in self._parts if value)
+        total = sum(math.ldexp(value, max(exponent - most, -1_000)) for value, exponent in self._parts if value)
+        self.shift = MOST_TICKS.bit_length() - 1 - math.frexp(total)[1] - most
+
+
+def _ticks(values: np.ndarray, shift: int | None) -> np.ndarray:
+    if shift is None:
+        return values.astype(np.int64)
+    return np.rint(np.ldexp(values.astype(np.float64), shift)).astype(np.int64)
+
+
+def _search(sums: np.ndarray, ticks: np.ndarray) -> np.ndarray:
+    """First row whose sum is above the tick: from the right, so that rows without ticks are passed over."""
+    if len(ticks) < _SORTED_SEARCH or (ticks[1:] >= ticks[:-1]).all():
+        return np.searchsorted(sums, ticks, side="right")
+    order = np.argsort(ticks)
+    found = np.empty(len(ticks), np.int64)
+    found[order] = np.searchsorted(sums, ticks[order], side="right")
+    return found
