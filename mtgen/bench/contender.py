@@ -24,8 +24,8 @@ from typing import Any, TextIO
 
 from mtgen.bench import usage
 from mtgen.bench.data import reference_picture
-from mtgen.bench.draws.checks import WrongError
-from mtgen.bench.draws.process import DrawProcess
+from mtgen.bench.drawing.checks import WrongError
+from mtgen.bench.drawing.process import TaskProcess
 from mtgen.bench.proof import Glances, Proof
 from mtgen.bench.work import Delivered, Epochs, Opener, Work
 from mtgen.errors import PlanError
@@ -133,7 +133,7 @@ def serve(questions: TextIO, answers: TextIO) -> None:
 
     try:
         given = json.loads(questions.readline())
-        process = DrawProcess(given) if "task" in given else Process(given)
+        process = TaskProcess(given) if "task" in given else Process(given)
         tell({})
         for line in questions:
             tell(process.answer(json.loads(line)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mtgen.bench.draws import table as draws_table
+from mtgen.bench.drawing import table as drawing_table
 from mtgen.bench.figures import number, times
 from mtgen.bench.suites import CLASSES
 from mtgen.bench.summary import Line, added, lines, spared
@@ -46,7 +46,7 @@ def _megabytes(size: int) -> str:
 def terminal(suite: Mapping[str, Any]) -> str:
     """A suite for a terminal: a table for each class."""
     if suite["suite"] == "sampling":
-        return draws_table.terminal(suite)
+        return drawing_table.terminal(suite)
     parts = [_sentence(suite)]
     for group, found in _by_class(suite).items():
         parts += ["", f"{group}: {CLASSES.get(group, '')}"]
@@ -67,7 +67,7 @@ def terminal(suite: Mapping[str, Any]) -> str:
 def markdown(suite: Mapping[str, Any]) -> str:
     """A suite as Markdown: a table for each class, and how the data was."""
     if suite["suite"] == "sampling":
-        return draws_table.markdown(suite)
+        return drawing_table.markdown(suite)
     parts = [_sentence(suite)]
     for group, found in _by_class(suite).items():
         about = f"**{group}**: {CLASSES.get(group, '')}."

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from mtgen import recipe as recipe_names
-from mtgen.bench.draws.tasks import TASKS
+from mtgen.bench.drawing.tasks import TASKS
 from mtgen.bench.settings import SUITES
 from mtgen.errors import PlanError
 from mtgen.recipe import NAMES, Recipe, named_recipe
@@ -34,7 +34,7 @@ class Contender:
     Immutable.
 
     Args:
-        name: unique within its suite.
+        name: unique within its class.
         group: its class, of `CLASSES`.
         module: file of `mtgen.bench.contenders`, or the full name of a module from elsewhere.
         function: what opens it, see `mtgen.bench.work`.
@@ -81,7 +81,7 @@ def contenders(suite: str) -> list[Contender]:
         >>> [one.name for one in contenders("features") if one.reference]
         ['bcolz.open(path)[rows]']
     """
-    from mtgen.bench.draws.takers import takers
+    from mtgen.bench.drawing.takers import takers
 
     makers = {
         "features": _features,

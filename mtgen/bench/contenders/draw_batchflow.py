@@ -10,52 +10,52 @@ from typing import Any
 
 import numpy as np
 
-from mtgen.bench.draws.checks import PITCH
-from mtgen.bench.draws.inputs import Draws, Operation
+from mtgen.bench.drawing.checks import PITCH
+from mtgen.bench.drawing.inputs import Operation, Sizes
 
 
-def _sampled(law: Any, draws: Draws) -> Operation:
-    return Operation(lambda number: law.sample(draws.batch))
+def _sampled(law: Any, sizes: Sizes) -> Operation:
+    return Operation(lambda number: law.sample(sizes.batch))
 
 
 @contextmanager
-def mixture(draws: Draws) -> Iterator[Operation]:
+def mixture(sizes: Sizes) -> Iterator[Operation]:
     """A fold of `|` over `NumpySampler`s."""
     from batchflow.sampler import NumpySampler
 
     parts = [
-        float(share) & NumpySampler("n", seed=draws.seed + place, loc=PITCH * place, scale=1)
-        for place, share in enumerate(draws.shares)
+        float(share) & NumpySampler("n", seed=sizes.seed + place, loc=PITCH * place, scale=1)
+        for place, share in enumerate(sizes.shares)
     ]
-    yield _sampled(reduce(or_, parts), draws)
+    yield _sampled(reduce(or_, parts), sizes)
 
 
 @contextmanager
-def histogram(draws: Draws) -> Iterator[Operation]:
+def histogram(sizes: Sizes) -> Iterator[Operation]:
     """`HistoSampler(np.histogramdd(points, bins))`."""
     from batchflow.sampler import HistoSampler
 
-    yield _sampled(HistoSampler(np.histogramdd(draws.cloud, bins=draws.bins), seed=draws.seed), draws)
+    yield _sampled(HistoSampler(np.histogramdd(sizes.cloud, bins=sizes.bins), seed=sizes.seed), sizes)
 
 
 @contextmanager
-def truncated(draws: Draws) -> Iterator[Operation]:
+def truncated(sizes: Sizes) -> Iterator[Operation]:
     """`NumpySampler("n").truncate(low=...)`."""
     from batchflow.sampler import NumpySampler
 
-    yield _sampled(NumpySampler("n", seed=draws.seed).truncate(low=draws.low), draws)
+    yield _sampled(NumpySampler("n", seed=sizes.seed).truncate(low=sizes.low), sizes)
 
 
 @contextmanager
-def impossible(draws: Draws) -> Iterator[Operation]:
+def impossible(sizes: Sizes) -> Iterator[Operation]:
     """`truncate(low=..., expr=...)` where nothing fits."""
     from batchflow.sampler import NumpySampler
 
-    law = NumpySampler("n", dim=2, seed=draws.seed).truncate(low=1e9, expr=lambda points: points.sum(axis=1))
+    law = NumpySampler("n", dim=2, seed=sizes.seed).truncate(low=1e9, expr=lambda points: points.sum(axis=1))
 
     def call(number: int) -> str:
         try:
-            return repr(law.sample(draws.batch))
+            return repr(law.sample(sizes.batch))
         except ValueError as error:
             return str(error)
 

@@ -8,54 +8,54 @@ from typing import Any
 
 import numpy as np
 
-from mtgen.bench.draws.checks import PITCH
-from mtgen.bench.draws.inputs import Draws, Operation
+from mtgen.bench.drawing.checks import PITCH
+from mtgen.bench.drawing.inputs import Operation, Sizes
 
 
-def _rng(draws: Draws) -> np.random.Generator:
-    return np.random.default_rng(draws.seed)
+def _rng(sizes: Sizes) -> np.random.Generator:
+    return np.random.default_rng(sizes.seed)
 
 
 @contextmanager
-def choice(draws: Draws, replace: bool = True) -> Iterator[Operation]:
+def choice(sizes: Sizes, replace: bool = True) -> Iterator[Operation]:
     """`Generator.choice(n, size, p=p)`."""
-    rng = _rng(draws)
-    shares = draws.weights / draws.weights.sum()
-    yield Operation(lambda number: rng.choice(draws.rows, draws.batch, replace=replace, p=shares))
+    rng = _rng(sizes)
+    shares = sizes.weights / sizes.weights.sum()
+    yield Operation(lambda number: rng.choice(sizes.rows, sizes.batch, replace=replace, p=shares))
 
 
 @contextmanager
-def cached_sums(draws: Draws) -> Iterator[Operation]:
+def cached_sums(sizes: Sizes) -> Iterator[Operation]:
     """Floor: sums made once, then a binary search per row."""
-    rng, sums = _rng(draws), np.cumsum(draws.weights)
+    rng, sums = _rng(sizes), np.cumsum(sizes.weights)
 
     def call(number: int) -> np.ndarray:
-        return np.searchsorted(sums, rng.random(draws.batch) * sums[-1], side="right")
+        return np.searchsorted(sums, rng.random(sizes.batch) * sums[-1], side="right")
 
     yield Operation(call)
 
 
 @contextmanager
-def bare_sums(draws: Draws) -> Iterator[Operation]:
+def bare_sums(sizes: Sizes) -> Iterator[Operation]:
     """Floor: `np.cumsum`, nothing checked."""
-    rng = _rng(draws)
+    rng = _rng(sizes)
 
     def look(sums: np.ndarray) -> np.ndarray:
-        return np.searchsorted(sums, rng.random(draws.batch) * sums[-1], side="right")
+        return np.searchsorted(sums, rng.random(sizes.batch) * sums[-1], side="right")
 
-    yield Operation(lambda number: np.cumsum(draws.weights), look)
+    yield Operation(lambda number: np.cumsum(sizes.weights), look)
 
 
 @contextmanager
-def even_copies(draws: Draws) -> Iterator[Operation]:
+def even_copies(sizes: Sizes) -> Iterator[Operation]:
     """Floor: how many copies of each row, by even steps through the sums, repeated and shuffled."""
-    rng, sums = _rng(draws), np.cumsum(draws.weights)
-    scaled = sums * (draws.batch / sums[-1])
+    rng, sums = _rng(sizes), np.cumsum(sizes.weights)
+    scaled = sums * (sizes.batch / sums[-1])
 
     def call(number: int) -> np.ndarray:
-        upto = np.minimum(np.floor(scaled + rng.random()), draws.batch).astype(np.int64)
-        upto[-1] = draws.batch
-        rows = np.repeat(np.arange(draws.rows), np.diff(upto, prepend=0))
+        upto = np.minimum(np.floor(scaled + rng.random()), sizes.batch).astype(np.int64)
+        upto[-1] = sizes.batch
+        rows = np.repeat(np.arange(sizes.rows), np.diff(upto, prepend=0))
         rng.shuffle(rows)
         return rows
 
@@ -63,64 +63,64 @@ def even_copies(draws: Draws) -> Iterator[Operation]:
 
 
 @contextmanager
-def bare_race(draws: Draws) -> Iterator[Operation]:
+def bare_race(sizes: Sizes) -> Iterator[Operation]:
     """Floor: exponential clocks divided by the weights, the smallest k (Efraimidis and Spirakis, 2006)."""
-    rng = _rng(draws)
+    rng = _rng(sizes)
 
     def call(number: int) -> np.ndarray:
         with np.errstate(divide="ignore"):
-            clocks = rng.standard_exponential(draws.rows) / draws.weights
-        return np.argpartition(clocks, draws.batch)[: draws.batch]
+            clocks = rng.standard_exponential(sizes.rows) / sizes.weights
+        return np.argpartition(clocks, sizes.batch)[: sizes.batch]
 
     yield Operation(call)
 
 
 @contextmanager
-def permutation(draws: Draws) -> Iterator[Operation]:
+def permutation(sizes: Sizes) -> Iterator[Operation]:
     """`Generator.permutation(n)`, and the first rows of it."""
-    rng = _rng(draws)
-    yield Operation(lambda number: rng.permutation(draws.rows)[: draws.batch])
+    rng = _rng(sizes)
+    yield Operation(lambda number: rng.permutation(sizes.rows)[: sizes.batch])
 
 
 @contextmanager
-def mixture(draws: Draws) -> Iterator[Operation]:
+def mixture(sizes: Sizes) -> Iterator[Operation]:
     """Floor: components by their sums, normal values moved to the middles."""
-    rng, sums = _rng(draws), np.cumsum(draws.shares)
+    rng, sums = _rng(sizes), np.cumsum(sizes.shares)
 
     def call(number: int) -> np.ndarray:
-        which = np.searchsorted(sums, rng.random(draws.batch) * sums[-1], side="right")
-        return (rng.standard_normal(draws.batch) + PITCH * which)[:, None]
+        which = np.searchsorted(sums, rng.random(sizes.batch) * sums[-1], side="right")
+        return (rng.standard_normal(sizes.batch) + PITCH * which)[:, None]
 
     yield Operation(call)
 
 
 @contextmanager
-def histogram(draws: Draws) -> Iterator[Operation]:
+def histogram(sizes: Sizes) -> Iterator[Operation]:
     """Floor: sums over the bins in use, one number per bin."""
-    rng = _rng(draws)
-    edges = [np.histogram_bin_edges(column, number) for column, number in zip(draws.cloud.T, draws.bins, strict=True)]
+    rng = _rng(sizes)
+    edges = [np.histogram_bin_edges(column, number) for column, number in zip(sizes.cloud.T, sizes.bins, strict=True)]
     places = [
         np.minimum(np.searchsorted(edge, column, side="right") - 1, len(edge) - 2)
-        for edge, column in zip(edges, draws.cloud.T, strict=True)
+        for edge, column in zip(edges, sizes.cloud.T, strict=True)
     ]
-    used, counts = np.unique(np.ravel_multi_index(tuple(places), draws.bins), return_counts=True)
+    used, counts = np.unique(np.ravel_multi_index(tuple(places), sizes.bins), return_counts=True)
     sums = np.cumsum(counts)
 
     def call(number: int) -> np.ndarray:
-        bins = used[np.searchsorted(sums, rng.random(draws.batch) * sums[-1], side="right")]
+        bins = used[np.searchsorted(sums, rng.random(sizes.batch) * sums[-1], side="right")]
         columns = []
-        for edge, place in zip(edges, np.unravel_index(bins, draws.bins), strict=True):
-            columns.append(edge[place] + rng.random(draws.batch) * (edge[place + 1] - edge[place]))
+        for edge, place in zip(edges, np.unravel_index(bins, sizes.bins), strict=True):
+            columns.append(edge[place] + rng.random(sizes.batch) * (edge[place + 1] - edge[place]))
         return np.stack(columns, axis=1)
 
     yield Operation(call)
 
 
 @contextmanager
-def truncated(draws: Draws) -> Iterator[Operation]:
+def truncated(sizes: Sizes) -> Iterator[Operation]:
     """`scipy.stats.truncnorm`."""
     from scipy.stats import truncnorm
 
-    rng = _rng(draws)
-    law: Any = truncnorm(draws.low, np.inf)
-    yield Operation(lambda number: law.rvs((draws.batch, 1), random_state=rng))
+    rng = _rng(sizes)
+    law: Any = truncnorm(sizes.low, np.inf)
+    yield Operation(lambda number: law.rvs((sizes.batch, 1), random_state=rng))

@@ -9,36 +9,36 @@ from itertools import count
 import numpy as np
 import pandas as pd
 
-from mtgen.bench.draws.inputs import LABELS, WEIGHED, Draws, Operation
+from mtgen.bench.drawing.inputs import LABELS, WEIGHED, Operation, Sizes
 
 _APPENDED = 100_000
 _NUMBERS = count()
 
 
 @contextmanager
-def pandas_map(draws: Draws, drawn: bool = False) -> Iterator[Operation]:
+def pandas_map(sizes: Sizes, drawn: bool = False) -> Iterator[Operation]:
     """A `map` over the lists for each label, and the largest weight; rows by `DataFrame.sample`."""
-    table = pd.DataFrame({"findings": draws.findings})
+    table = pd.DataFrame({"findings": sizes.findings})
 
     def call(number: int) -> np.ndarray:
-        weights = np.zeros(draws.rows)
+        weights = np.zeros(sizes.rows)
         for label, weight in WEIGHED.items():
             has = table["findings"].map(lambda labels, label=label: label in labels).to_numpy(bool)
             np.maximum(weights, np.where(has, weight, 0), out=weights)
-        return _drawn(table, weights, draws.batch, number) if drawn else weights
+        return _drawn(table, weights, sizes.batch, number) if drawn else weights
 
     yield Operation(call)
 
 
 @contextmanager
-def pandas_explode(draws: Draws, drawn: bool = False) -> Iterator[Operation]:
+def pandas_explode(sizes: Sizes, drawn: bool = False) -> Iterator[Operation]:
     """`explode`, weights by label, the largest one of each row by `groupby`."""
-    table = pd.DataFrame({"findings": draws.findings})
+    table = pd.DataFrame({"findings": sizes.findings})
 
     def call(number: int) -> np.ndarray:
         one_by_one = table["findings"].explode().map(WEIGHED).fillna(0.0)
         weights = one_by_one.groupby(level=0).max().to_numpy(np.float64)
-        return _drawn(table, weights, draws.batch, number) if drawn else weights
+        return _drawn(table, weights, sizes.batch, number) if drawn else weights
 
     yield Operation(call)
 
@@ -48,7 +48,7 @@ def _drawn(table: pd.DataFrame, weights: np.ndarray, size: int, number: int) -> 
 
 
 @contextmanager
-def deep_lake(draws: Draws) -> Iterator[Operation]:
+def deep_lake(sizes: Sizes) -> Iterator[Operation]:
     """`SELECT * SAMPLE BY max_weight(...) LIMIT n` of a dataset in memory, with class labels; and the rows' numbers.
 
     Its language gives rows, never weights.
@@ -61,11 +61,11 @@ def deep_lake(draws: Draws) -> Iterator[Operation]:
     dataset["findings"].metadata["class_names"] = list(LABELS)
     dataset.add_column("row", types.Int64())
     number_of = {label: place for place, label in enumerate(LABELS)}
-    for start in range(0, draws.rows, _APPENDED):
-        part = draws.findings[start : start + _APPENDED]
+    for start in range(0, sizes.rows, _APPENDED):
+        part = sizes.findings[start : start + _APPENDED]
         numbers = [np.array([number_of[label] for label in labels], np.uint32) for labels in part]
         dataset.append({"findings": numbers, "row": np.arange(start, start + len(part))})
     dataset.commit()
     conditions = ", ".join(f"contains(findings, '{label}'): {weight}" for label, weight in WEIGHED.items())
-    query = f"SELECT * SAMPLE BY max_weight({conditions}) LIMIT {draws.batch}"
+    query = f"SELECT * SAMPLE BY max_weight({conditions}) LIMIT {sizes.batch}"
     yield Operation(lambda number: dataset.query(query)["row"][:])

@@ -19,24 +19,24 @@ from itertools import count
 from typing import Any
 
 from mtgen.bench import usage
-from mtgen.bench.draws.checks import judge
-from mtgen.bench.draws.inputs import Draws, Operation, Taker
+from mtgen.bench.drawing.checks import judge
+from mtgen.bench.drawing.inputs import Operation, Sizes, Taker
 from mtgen.errors import PlanError
 
 KEPT_ROWS = 10_000
 """Rows or points of timed calls that are kept to be checked; at least one call."""
 
 
-class DrawProcess:
+class TaskProcess:
     """One contender in this process.
 
     Args:
-        given: the first line: `task`, `check`, `module`, `function`, `options`, `inputs`, `draws` and `proofs`.
+        given: the first line: `task`, `check`, `module`, `function`, `options`, `inputs`, `sizes` and `proofs`.
     """
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         self._given = given
-        self._draws = Draws.from_json(given["draws"])
+        self._sizes = Sizes.from_json(given["sizes"])
         self._taker: Taker = getattr(importlib.import_module(given["module"]), given["function"])
         self._closers = ExitStack()
         self._operation: Operation | None = None
@@ -63,21 +63,21 @@ class DrawProcess:
             WrongError: something is wrong.
         """
         num_rows = 0
-        for draws in map(Draws.from_json, self._given["proofs"]):
-            with self._taker(draws, **self._given["options"]) as operation:
-                results = [operation.look(operation.call(number)) for number in range(draws.calls)]
-            judge(self._given["check"], draws, results)
-            num_rows += draws.calls * draws.batch
+        for sizes in map(Sizes.from_json, self._given["proofs"]):
+            with self._taker(sizes, **self._given["options"]) as operation:
+                results = [operation.look(operation.call(number)) for number in range(sizes.calls)]
+            judge(self._given["check"], sizes, results)
+            num_rows += sizes.calls * sizes.batch
         return {"num_rows": num_rows, "difference": None, "shuffled": True}
 
     def open(self) -> dict[str, Any]:
         """Get ready; says how much memory that holds, besides the inputs."""
-        self._draws.make(tuple(self._given["inputs"]))
+        self._sizes.make(tuple(self._given["inputs"]))
         usage.give_back()
         usage.reset_peak()
         known = usage.resident()
         self._base = known[0] if known else 0
-        self._operation = self._closers.enter_context(self._taker(self._draws, **self._given["options"]))
+        self._operation = self._closers.enter_context(self._taker(self._sizes, **self._given["options"]))
         gc.collect()
         usage.give_back()
         return {"held_bytes": self._grown()[0]}
@@ -93,7 +93,7 @@ class DrawProcess:
         result = operation.call(0)
         seconds = time.perf_counter() - started
         peak = self._grown()[1]
-        judge(self._given["check"], self._draws, [operation.look(result)])
+        judge(self._given["check"], self._sizes, [operation.look(result)])
         return {"seconds": seconds, "peak_bytes": peak}
 
     def _ready(self) -> Operation:
@@ -103,16 +103,16 @@ class DrawProcess:
     def round(self, warm_up: float, seconds: float) -> dict[str, Any]:
         """Call for a while; results are checked when the clock has stopped."""
         operation = self._ready()
-        kept: deque[Any] = deque(maxlen=max(KEPT_ROWS // self._draws.batch, 1))
+        kept: deque[Any] = deque(maxlen=max(KEPT_ROWS // self._sizes.batch, 1))
         if warm_up:
             self._calls(operation, warm_up, kept)
         cpu = usage.cpu_seconds(os.getpid())
         num_calls, elapsed = self._calls(operation, seconds, kept)
         cpu = usage.cpu_seconds(os.getpid()) - cpu
-        judge(self._given["check"], self._draws, [operation.look(result) for result in kept])
+        judge(self._given["check"], self._sizes, [operation.look(result) for result in kept])
         return {
             "calls": num_calls,
-            "rows": num_calls * self._draws.batch,
+            "rows": num_calls * self._sizes.batch,
             "seconds": elapsed,
             "cpu_seconds": cpu,
             "peak_bytes": usage.peak_bytes(),

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mtgen.bench.draws.tasks import LIKE, TASKS, Task
+from mtgen.bench.drawing.tasks import LIKE, TASKS, Task
 from mtgen.bench.figures import duration, megabytes, times
 from mtgen.bench.summary import Line, lines
 
@@ -59,7 +59,7 @@ def _tables(suite: Mapping[str, Any]) -> Iterator[tuple[str, str, list[list[str]
     for name in dict.fromkeys(line.group for line in found):
         task = TASKS[name]
         told = task.told(shrink) + ("; times are those of a row" if task.per_row else "")
-        rows = task.draws.shrunk(shrink).batch
+        rows = task.sizes.shrunk(shrink).batch
         yield (
             name,
             told,

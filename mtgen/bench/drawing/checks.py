@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from mtgen.bench.draws.inputs import Draws, weight_of
+from mtgen.bench.drawing.inputs import Sizes, weight_of
 
 MOST_SIGMAS = 6.0
 """Deviation at which a draw is called wrong: less than one right one in a million is."""
@@ -18,7 +18,7 @@ MOST_SIGMAS = 6.0
 _EXPECTED = 50
 """Least expected count of a stratum."""
 
-Check = Callable[[Draws, Sequence[np.ndarray]], None]
+Check = Callable[[Sizes, Sequence[np.ndarray]], None]
 
 PITCH = 10.0
 """Distance of the middles of a mixture's normal laws: so far that each point tells its component."""
@@ -28,32 +28,32 @@ class WrongError(Exception):
     """What was drawn is not what should have been."""
 
 
-def judge(name: str, draws: Draws, results: Sequence[np.ndarray]) -> None:
+def judge(name: str, sizes: Sizes, results: Sequence[np.ndarray]) -> None:
     """Check what some calls gave.
 
     Args:
         name: of `CHECKS`.
-        draws: what was asked for.
+        sizes: what was asked for.
         results: of each call.
 
     Raises:
         WrongError: something is wrong.
     """
-    CHECKS[name](draws, results)
+    CHECKS[name](sizes, results)
 
 
-def weighted(draws: Draws, results: Sequence[np.ndarray]) -> None:
+def weighted(sizes: Sizes, results: Sequence[np.ndarray]) -> None:
     """Rows by weight: none of weight 0, and as many of each as its weight says."""
-    _by_weight(draws, results, draws.weights)
+    _by_weight(sizes, results, sizes.weights)
 
 
-def query_rows(draws: Draws, results: Sequence[np.ndarray]) -> None:
+def query_rows(sizes: Sizes, results: Sequence[np.ndarray]) -> None:
     """Rows by the weights of their labels."""
-    _by_weight(draws, results, np.array([weight_of(labels) for labels in draws.findings], np.float64))
+    _by_weight(sizes, results, np.array([weight_of(labels) for labels in sizes.findings], np.float64))
 
 
-def _by_weight(draws: Draws, results: Sequence[np.ndarray], weights: np.ndarray) -> None:
-    drawn = _rows(draws, results)
+def _by_weight(sizes: Sizes, results: Sequence[np.ndarray], weights: np.ndarray) -> None:
+    drawn = _rows(sizes, results)
     if not (weights[drawn] > 0).all():
         raise WrongError(f"row {drawn[np.argmin(weights[drawn] > 0)]:,} of weight 0 was drawn")
     num_strata = min(len(drawn) // _EXPECTED, 2_000)
@@ -82,26 +82,26 @@ def fits(counts: np.ndarray, probabilities: np.ndarray, what: str) -> None:
         )
 
 
-def _rows(draws: Draws, results: Sequence[np.ndarray]) -> np.ndarray:
+def _rows(sizes: Sizes, results: Sequence[np.ndarray]) -> np.ndarray:
     for result in results:
-        if result.shape != (draws.batch,) or result.dtype.kind not in "iu":
-            raise WrongError(f"a call gave {result.dtype} {result.shape}, expected {draws.batch} row numbers")
+        if result.shape != (sizes.batch,) or result.dtype.kind not in "iu":
+            raise WrongError(f"a call gave {result.dtype} {result.shape}, expected {sizes.batch} row numbers")
     drawn = np.concatenate(results)
-    if len(drawn) and not (drawn.min() >= 0 and drawn.max() < draws.rows):
-        raise WrongError(f"rows from {drawn.min():,} to {drawn.max():,} were drawn, there are {draws.rows:,}")
+    if len(drawn) and not (drawn.min() >= 0 and drawn.max() < sizes.rows):
+        raise WrongError(f"rows from {drawn.min():,} to {drawn.max():,} were drawn, there are {sizes.rows:,}")
     return drawn
 
 
-def distinct(draws: Draws, results: Sequence[np.ndarray]) -> None:
+def distinct(sizes: Sizes, results: Sequence[np.ndarray]) -> None:
     """Rows by weight, none twice. With four rows: how often each comes among two."""
-    drawn = _rows(draws, results)
+    drawn = _rows(sizes, results)
     for result in results:
-        if (num_twice := draws.batch - len(np.unique(result))) > 0:
+        if (num_twice := sizes.batch - len(np.unique(result))) > 0:
             raise WrongError(f"{num_twice:,} rows came twice")
-    if not (draws.weights[drawn] > 0).all():
-        raise WrongError(f"row {drawn[np.argmin(draws.weights[drawn] > 0)]:,} of weight 0 was drawn")
-    if draws.rows == 4:
-        shares = draws.weights / draws.weights.sum()
+    if not (sizes.weights[drawn] > 0).all():
+        raise WrongError(f"row {drawn[np.argmin(sizes.weights[drawn] > 0)]:,} of weight 0 was drawn")
+    if sizes.rows == 4:
+        shares = sizes.weights / sizes.weights.sum()
         both = shares[:, None] * shares / (1 - shares[:, None])  # first i, then j
         np.fill_diagonal(both, 0.0)
         for row, due in enumerate((both.sum(axis=1) + both.sum(axis=0)).tolist()):
@@ -115,59 +115,59 @@ def _close(found: float, due: float, sigma: float, number: int, what: str) -> No
         raise WrongError(f"the {what} is {found:.4g}, expected {due:.4g}")
 
 
-def permutation(draws: Draws, results: Sequence[np.ndarray]) -> None:
+def permutation(sizes: Sizes, results: Sequence[np.ndarray]) -> None:
     """Each row once; and, over many small orders, each as often the first."""
-    drawn = _rows(draws, results)
+    drawn = _rows(sizes, results)
     for result in results:
         rows, counts = np.unique(result, return_counts=True)
-        if len(rows) < draws.batch:
+        if len(rows) < sizes.batch:
             twice = rows[counts > 1]
             said = f"row {twice[0]:,} came {counts[counts > 1][0]} times"
-            if draws.batch == draws.rows:
-                missing = np.setdiff1d(np.arange(draws.rows), rows)
+            if sizes.batch == sizes.rows:
+                missing = np.setdiff1d(np.arange(sizes.rows), rows)
                 said += f", row {missing[0]:,} never"
-            raise WrongError(said + f" (of {draws.rows:,} rows {len(twice):,} are repeated)")
-    if len(results) > 1 and draws.rows > 5 and draws.batch > 5 and all((one == results[0]).all() for one in results):
+            raise WrongError(said + f" (of {sizes.rows:,} rows {len(twice):,} are repeated)")
+    if len(results) > 1 and sizes.rows > 5 and sizes.batch > 5 and all((one == results[0]).all() for one in results):
         raise WrongError("every call gives the same rows in the same order")
-    if draws.batch == draws.rows and len(results) >= _EXPECTED * draws.rows / 2:
+    if sizes.batch == sizes.rows and len(results) >= _EXPECTED * sizes.rows / 2:
         fits(
-            np.bincount(drawn[:: draws.batch], minlength=draws.rows), np.full(draws.rows, 1 / draws.rows), "first rows"
+            np.bincount(drawn[:: sizes.batch], minlength=sizes.rows), np.full(sizes.rows, 1 / sizes.rows), "first rows"
         )
 
 
-def mixture(draws: Draws, results: Sequence[np.ndarray]) -> None:
+def mixture(sizes: Sizes, results: Sequence[np.ndarray]) -> None:
     """Normal laws of deviation 1 around multiples of `PITCH`, component j with weight j + 1."""
-    points = _points(draws, results, 1)[:, 0]
+    points = _points(sizes, results, 1)[:, 0]
     which = np.rint(points / PITCH)
-    if not ((which >= 0) & (which < draws.parts)).all():
+    if not ((which >= 0) & (which < sizes.parts)).all():
         raise WrongError(f"points from {points.min():.3g} to {points.max():.3g} are of no component")
-    if len(points) >= _EXPECTED * draws.parts:
-        counts = np.bincount(which.astype(np.int64), minlength=draws.parts)
-        fits(counts, draws.shares / draws.shares.sum(), "components")
+    if len(points) >= _EXPECTED * sizes.parts:
+        counts = np.bincount(which.astype(np.int64), minlength=sizes.parts)
+        fits(counts, sizes.shares / sizes.shares.sum(), "components")
     inner = points - PITCH * which
     _close(float(inner.mean()), 0.0, 1.0, len(inner), "mean")
     _close(float((inner**2).mean()), 1.0, math.sqrt(2.0), len(inner), "variance")
 
 
-def _points(draws: Draws, results: Sequence[np.ndarray], dim: int) -> np.ndarray:
+def _points(sizes: Sizes, results: Sequence[np.ndarray], dim: int) -> np.ndarray:
     for result in results:
-        if result.shape != (draws.batch, dim) or result.dtype.kind != "f":
-            raise WrongError(f"a call gave {result.dtype} {result.shape}, expected points of shape {draws.batch, dim}")
+        if result.shape != (sizes.batch, dim) or result.dtype.kind != "f":
+            raise WrongError(f"a call gave {result.dtype} {result.shape}, expected points of shape {sizes.batch, dim}")
     return np.concatenate(results)
 
 
-def histogram(draws: Draws, results: Sequence[np.ndarray]) -> None:
+def histogram(sizes: Sizes, results: Sequence[np.ndarray]) -> None:
     """Points in bins that points were in, slices along the first axis by their counts."""
-    points = _points(draws, results, len(draws.bins))
-    edges = [np.histogram_bin_edges(column, number) for column, number in zip(draws.cloud.T, draws.bins, strict=True)]
-    known, found = _bins(draws.cloud, edges), _bins(points, edges)
-    used = np.unique(np.ravel_multi_index(tuple(known.T), draws.bins))
-    here = np.isin(np.ravel_multi_index(tuple(found.T), draws.bins), used)
+    points = _points(sizes, results, len(sizes.bins))
+    edges = [np.histogram_bin_edges(column, number) for column, number in zip(sizes.cloud.T, sizes.bins, strict=True)]
+    known, found = _bins(sizes.cloud, edges), _bins(points, edges)
+    used = np.unique(np.ravel_multi_index(tuple(known.T), sizes.bins))
+    here = np.isin(np.ravel_multi_index(tuple(found.T), sizes.bins), used)
     if not here.all():
         raise WrongError(f"the point {points[np.argmin(here)].tolist()} lies in an empty bin")
-    if len(points) >= 4 * _EXPECTED * draws.bins[0]:
-        slices = np.bincount(known[:, 0], minlength=draws.bins[0]) / draws.points
-        fits(np.bincount(found[:, 0], minlength=draws.bins[0]), slices, "bins")
+    if len(points) >= 4 * _EXPECTED * sizes.bins[0]:
+        slices = np.bincount(known[:, 0], minlength=sizes.bins[0]) / sizes.points
+        fits(np.bincount(found[:, 0], minlength=sizes.bins[0]), slices, "bins")
 
 
 def _bins(points: np.ndarray, edges: Sequence[np.ndarray]) -> np.ndarray:
@@ -179,25 +179,25 @@ def _bins(points: np.ndarray, edges: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack(found, axis=1)
 
 
-def truncated(draws: Draws, results: Sequence[np.ndarray]) -> None:
+def truncated(sizes: Sizes, results: Sequence[np.ndarray]) -> None:
     """A standard normal law above `low`: the bound, and the mean (Johnson, Kotz and Balakrishnan, 1994, 10.1)."""
-    points = _points(draws, results, 1)[:, 0]
-    if not (points >= draws.low).all():
-        raise WrongError(f"the point {points.min()} lies below the bound of {draws.low}")
-    mean = math.exp(-(draws.low**2) / 2) / math.sqrt(2 * math.pi) / (math.erfc(draws.low / math.sqrt(2)) / 2)
-    _close(float(points.mean()), mean, math.sqrt(1 + draws.low * mean - mean**2), len(points), "mean")
+    points = _points(sizes, results, 1)[:, 0]
+    if not (points >= sizes.low).all():
+        raise WrongError(f"the point {points.min()} lies below the bound of {sizes.low}")
+    mean = math.exp(-(sizes.low**2) / 2) / math.sqrt(2 * math.pi) / (math.erfc(sizes.low / math.sqrt(2)) / 2)
+    _close(float(points.mean()), mean, math.sqrt(1 + sizes.low * mean - mean**2), len(points), "mean")
 
 
-def error(draws: Draws, results: Sequence[np.ndarray]) -> None:
+def error(sizes: Sizes, results: Sequence[np.ndarray]) -> None:
     """An error was raised: its text came."""
     for result in results:
         if result.dtype.kind != "U" or not str(result):
             raise WrongError(f"no error, but {result!r}")
 
 
-def query(draws: Draws, results: Sequence[np.ndarray]) -> None:
+def query(sizes: Sizes, results: Sequence[np.ndarray]) -> None:
     """The weight of every row, compared with a plain loop over the lists."""
-    due = np.array([weight_of(labels) for labels in draws.findings], np.float64)
+    due = np.array([weight_of(labels) for labels in sizes.findings], np.float64)
     for result in results:
         if result.shape != due.shape or not (result == due).all():
             raise WrongError(f"weights {result.dtype} {result.shape} differ from those of a plain loop")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mtgen.bench.draws.inputs import Draws, low_of
+from mtgen.bench.drawing.inputs import Sizes, low_of
 
 LIKE = 1.25
 """Times as long as another task that still counts as the same time."""
@@ -20,10 +20,10 @@ class Task:
 
     Args:
         text: what one call does; names in braces are sizes.
-        check: of `mtgen.bench.draws.checks.CHECKS`.
-        draws: its sizes.
+        check: of `mtgen.bench.drawing.checks.CHECKS`.
+        sizes: rows, points and the like.
         proofs: small ones, checked thoroughly before.
-        inputs: what of `Draws` is made before anything is measured.
+        inputs: what of `Sizes` is made before anything is measured.
         seconds: target for a call, or for a row.
         per_row: times are those of a row.
         peak_bytes: target for the most memory that getting ready and a call take, besides the inputs.
@@ -33,8 +33,8 @@ class Task:
 
     text: str
     check: str
-    draws: Draws
-    proofs: tuple[Draws, ...] = ()
+    sizes: Sizes
+    proofs: tuple[Sizes, ...] = ()
     inputs: tuple[str, ...] = ()
     seconds: float | None = None
     per_row: bool = False
@@ -44,34 +44,34 @@ class Task:
 
     def told(self, shrink: int) -> str:
         """What one call does, with its sizes."""
-        draws = self.draws.shrunk(shrink)
-        bins = " x ".join(f"{number:,}" for number in draws.bins)
+        sizes = self.sizes.shrunk(shrink)
+        bins = " x ".join(f"{number:,}" for number in sizes.bins)
         return self.text.format(
-            rows=f"{draws.rows:,}",
-            batch=f"{draws.batch:,}",
-            parts=draws.parts,
-            points=f"{draws.points:,}",
+            rows=f"{sizes.rows:,}",
+            batch=f"{sizes.batch:,}",
+            parts=sizes.parts,
+            points=f"{sizes.points:,}",
             bins=bins,
         )
 
 
 MILLION = 1_000_000
 MB = 1_000_000
-_WEIGHTED = (Draws(rows=500, batch=256, calls=400), Draws(rows=3_000, batch=100, calls=1_000))
+_WEIGHTED = (Sizes(rows=500, batch=256, calls=400), Sizes(rows=3_000, batch=100, calls=1_000))
 _ORDERS = (
-    *(Draws(rows=number, batch=number, calls=2) for number in (2, 3, 100, 1_000)),
-    Draws(rows=5, batch=5, calls=125),
+    *(Sizes(rows=number, batch=number, calls=2) for number in (2, 3, 100, 1_000)),
+    Sizes(rows=5, batch=5, calls=125),
 )
-_STARTS = tuple(Draws(rows=number, batch=min(number, 256), calls=4) for number in (100, 5_000))
-_PARTS = (Draws(parts=7, batch=5_000, calls=4),)
-_BINS = (Draws(points=40, bins=(4, 5, 6), batch=4_000, calls=5),)
-_HALF = (Draws(low=0.0, batch=5_000, calls=4), Draws(low=1.0, batch=5_000, calls=4))
+_STARTS = tuple(Sizes(rows=number, batch=min(number, 256), calls=4) for number in (100, 5_000))
+_PARTS = (Sizes(parts=7, batch=5_000, calls=4),)
+_BINS = (Sizes(points=40, bins=(4, 5, 6), batch=4_000, calls=5),)
+_HALF = (Sizes(low=0.0, batch=5_000, calls=4), Sizes(low=1.0, batch=5_000, calls=4))
 
 TASKS: Mapping[str, Task] = {
     "weighted batch": Task(
         text="{batch} of {rows} rows, drawn by weights that are there",
         check="weighted",
-        draws=Draws(rows=10 * MILLION),
+        sizes=Sizes(rows=10 * MILLION),
         proofs=_WEIGHTED,
         inputs=("weights",),
         seconds=1e-3,
@@ -79,7 +79,7 @@ TASKS: Mapping[str, Task] = {
     "weighted batch, many rows": Task(
         text="{batch} of {rows} rows, drawn by weights that are there",
         check="weighted",
-        draws=Draws(rows=20 * MILLION),
+        sizes=Sizes(rows=20 * MILLION),
         proofs=_WEIGHTED,
         inputs=("weights",),
         seconds=1e-3,
@@ -87,8 +87,8 @@ TASKS: Mapping[str, Task] = {
     "weights built": Task(
         text="{rows} weights checked and made ready to draw by",
         check="weighted",
-        draws=Draws(rows=10 * MILLION, batch=10 * MILLION),
-        proofs=(Draws(rows=500, batch=500, calls=20),),
+        sizes=Sizes(rows=10 * MILLION, batch=10 * MILLION),
+        proofs=(Sizes(rows=500, batch=500, calls=20),),
         inputs=("weights",),
         seconds=0.3,
         peak_bytes=160 * MB,
@@ -96,23 +96,23 @@ TASKS: Mapping[str, Task] = {
     "weighted epoch": Task(
         text="a whole epoch of {batch} of {rows} rows, drawn by weight",
         check="weighted",
-        draws=Draws(rows=10 * MILLION, batch=10 * MILLION),
-        proofs=(Draws(rows=500, batch=500, calls=200),),
+        sizes=Sizes(rows=10 * MILLION, batch=10 * MILLION),
+        proofs=(Sizes(rows=500, batch=500, calls=200),),
         inputs=("weights",),
         seconds=1.5,
     ),
     "without replacement": Task(
         text="{batch} different rows of {rows}, drawn by weight one after the other",
         check="distinct",
-        draws=Draws(rows=10 * MILLION, batch=MILLION),
-        proofs=(Draws(rows=4, batch=2, calls=2_000), Draws(rows=500, batch=100, calls=20)),
+        sizes=Sizes(rows=10 * MILLION, batch=MILLION),
+        proofs=(Sizes(rows=4, batch=2, calls=2_000), Sizes(rows=500, batch=100, calls=20)),
         inputs=("weights",),
         seconds=0.6,
     ),
     "shuffle, start": Task(
         text="a shuffle of {rows} rows begun, and its first row",
         check="permutation",
-        draws=Draws(rows=10_000 * MILLION, batch=1),
+        sizes=Sizes(rows=10_000 * MILLION, batch=1),
         proofs=_STARTS,
         seconds=1e-3,
         peak_bytes=1 * MB,
@@ -120,7 +120,7 @@ TASKS: Mapping[str, Task] = {
     "shuffle": Task(
         text="{batch} rows more of a shuffle of {rows} rows",
         check="permutation",
-        draws=Draws(rows=10_000 * MILLION),
+        sizes=Sizes(rows=10_000 * MILLION),
         proofs=(*_ORDERS, *_STARTS),
         seconds=1e-3,
         peak_bytes=1 * MB,
@@ -128,35 +128,35 @@ TASKS: Mapping[str, Task] = {
     "shuffle, small": Task(
         text="a whole shuffle of {rows} rows, another one each time",
         check="permutation",
-        draws=Draws(rows=10, batch=10, fixed=True),
+        sizes=Sizes(rows=10, batch=10, fixed=True),
         proofs=_ORDERS,
         seconds=20e-6,
         per_row=True,
     ),
-    "shuffle, 2**16 + 1": Task(
+    "shuffle, 65,537 rows": Task(
         text="a whole shuffle of {rows} rows, another one each time",
         check="permutation",
-        draws=Draws(rows=65_537, batch=65_537, fixed=True),
-        proofs=_ORDERS,
+        sizes=Sizes(rows=65_537, batch=65_537, fixed=True),
+        proofs=(Sizes(rows=1_000, batch=1_000, calls=2),),
     ),
     "mixture": Task(
         text="{batch} points of a mixture of {parts} normal laws",
         check="mixture",
-        draws=Draws(parts=100),
+        sizes=Sizes(parts=100),
         proofs=_PARTS,
         seconds=3e-3,
     ),
     "mixture, many points": Task(
         text="{batch} points of a mixture of {parts} normal laws",
         check="mixture",
-        draws=Draws(parts=100, batch=100_000),
+        sizes=Sizes(parts=100, batch=100_000),
         proofs=_PARTS,
         seconds=60e-3,
     ),
     "histogram": Task(
         text="{batch} points of a histogram of {points} points in {bins} bins",
         check="histogram",
-        draws=Draws(points=100_000, bins=(100, 100, 100)),
+        sizes=Sizes(points=100_000, bins=(100, 100, 100)),
         proofs=_BINS,
         inputs=("cloud",),
         seconds=0.1e-3,
@@ -165,7 +165,7 @@ TASKS: Mapping[str, Task] = {
     "histogram, many bins": Task(
         text="{batch} points of a histogram of {points} points in {bins} bins",
         check="histogram",
-        draws=Draws(points=MILLION, bins=(500, 1_000, 1_000)),
+        sizes=Sizes(points=MILLION, bins=(500, 1_000, 1_000)),
         proofs=_BINS,
         inputs=("cloud",),
         held_bytes=50 * MB,
@@ -173,35 +173,35 @@ TASKS: Mapping[str, Task] = {
     "truncated, half kept": Task(
         text="{batch} points of a normal law above its middle",
         check="truncated",
-        draws=Draws(batch=100_000, low=low_of(0.5)),
+        sizes=Sizes(batch=100_000, low=low_of(0.5)),
         proofs=_HALF,
     ),
     "truncated, 1e-9 kept": Task(
         text="{batch} points of a normal law above a bound that one in 1e9 passes",
         check="truncated",
-        draws=Draws(batch=100_000, low=low_of(1e-9)),
+        sizes=Sizes(batch=100_000, low=low_of(1e-9)),
         proofs=_HALF,
         like="truncated, half kept",
     ),
     "impossible": Task(
         text="a condition that no point meets, until the error is there",
         check="error",
-        draws=Draws(batch=1),
+        sizes=Sizes(batch=1),
         seconds=1.0,
     ),
     "sample by": Task(
         text="weights of {rows} rows by six contains on a column of lists",
         check="query",
-        draws=Draws(rows=MILLION, batch=MILLION),
-        proofs=(Draws(rows=2_000, batch=2_000),),
+        sizes=Sizes(rows=MILLION, batch=MILLION),
+        proofs=(Sizes(rows=2_000, batch=2_000),),
         inputs=("findings",),
         seconds=1.0,
     ),
     "sample by, drawn": Task(
         text="the same, and {batch} rows drawn by them",
         check="query rows",
-        draws=Draws(rows=MILLION, batch=10_000),
-        proofs=(Draws(rows=2_000, batch=1_000, calls=10),),
+        sizes=Sizes(rows=MILLION, batch=10_000),
+        proofs=(Sizes(rows=2_000, batch=1_000, calls=10),),
         inputs=("findings",),
     ),
 }

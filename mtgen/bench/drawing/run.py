@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mtgen.bench.draws.tasks import TASKS
+from mtgen.bench.drawing.tasks import TASKS
 from mtgen.bench.runner import Child, Entry, Run
 from mtgen.bench.suites import Contender
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawRun(Run):
+class TaskRun(Run):
     """The suite `sampling`, from nothing to the result."""
 
     def result(self, contenders: Sequence[Contender]) -> dict[str, Any]:
@@ -29,7 +29,7 @@ class DrawRun(Run):
     def _start(self, entry: Entry, places: Mapping[str, str]) -> None:
         one, settings = entry.contender, self.settings
         task = TASKS[one.group]
-        draws = replace(task.draws.shrunk(settings.shrink), seed=settings.seed)
+        sizes = replace(task.sizes.shrunk(settings.shrink), seed=settings.seed)
         first = {
             "task": one.group,
             "check": task.check,
@@ -37,7 +37,7 @@ class DrawRun(Run):
             "function": one.function,
             "options": dict(one.options),
             "inputs": task.inputs,
-            "draws": draws.to_json(),
+            "sizes": sizes.to_json(),
             "proofs": [replace(proof, seed=settings.seed).to_json() for proof in task.proofs],
         }
         entry.child = Child(first, self.answer_seconds)

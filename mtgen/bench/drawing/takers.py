@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mtgen.bench.draws.tasks import TASKS
+from mtgen.bench.drawing.tasks import TASKS
 from mtgen.bench.suites import Contender
 
 
@@ -145,7 +145,7 @@ _OF = {
     "shuffle, start": _starts,
     "shuffle": _shuffles,
     "shuffle, small": _small,
-    "shuffle, 2**16 + 1": _small,
+    "shuffle, 65,537 rows": _small,
     "mixture": _mixtures,
     "mixture, many points": _mixtures,
     "histogram": _histogram,

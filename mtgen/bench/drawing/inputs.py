@@ -1,6 +1,6 @@
 """What every contender of a task is given, and what it gives back: sizes, weights, points, lists of labels.
 
-A contender is a function decorated with `contextlib.contextmanager`. It takes a `Draws`, gets ready, and yields an
+A contender is a function decorated with `contextlib.contextmanager`. It takes a `Sizes`, gets ready, and yields an
 `Operation`; what is timed is `call`, time and again.
 """
 
@@ -28,7 +28,7 @@ WEIGHED = {"Hernia": 20, "Pneumonia": 8, "Fibrosis": 5, "Edema": 4, "Emphysema":
 
 
 @dataclass(frozen=True)
-class Draws:
+class Sizes:
     """Sizes of a task, and its inputs, which depend on nothing else.
 
     Immutable, but that inputs are kept once made; goes to another process as JSON.
@@ -41,7 +41,7 @@ class Draws:
         points: points that a histogram is made of.
         bins: its bins along each axis.
         low: smallest value of the truncated normal law.
-        seed: of inputs and draws.
+        seed: of inputs and of what is drawn.
         fixed: a smaller run leaves the sizes as they are.
     """
 
@@ -55,7 +55,7 @@ class Draws:
     seed: int = 0
     fixed: bool = False
 
-    def shrunk(self, by: int) -> Draws:
+    def shrunk(self, by: int) -> Sizes:
         """The same in small; batches of 256 and less stay."""
         if by == 1 or self.fixed:
             return self
@@ -106,7 +106,7 @@ class Draws:
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> Draws:
+    def from_json(cls, text: str) -> Sizes:
         """What `to_json` wrote."""
         given: dict[str, Any] = json.loads(text)
         return cls(**{**given, "bins": tuple(given["bins"])})
