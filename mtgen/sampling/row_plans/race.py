@@ -62,7 +62,6 @@ class RaceOrder:
 
 
 def _race(weights: Weights, size: int, bits: Bits, among: np.ndarray | None) -> np.ndarray:
-    num = weights.num_rows
     ticks = weights.ticks()
     positive = np.flatnonzero(ticks)
     first = min(size, len(positive))
