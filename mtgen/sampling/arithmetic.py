@@ -236,12 +236,17 @@ class Applied(Sampler):
     def __post_init__(self) -> None:
         if not callable(self.function):
             raise PlanError(f"apply needs a function of points (n, {self.inner.dim}), received {shown(self.function)}")
-        _ = self.dim
+        _ = self._trial
 
     @cached_property
+    def _trial(self) -> np.ndarray:
+        """Three points, for their columns and their dtype."""
+        return self.draw(Bits(0, stream="/trial"), np.arange(3))
+
+    @property
     def dim(self) -> int:
         """Columns of what the function returns."""
-        return int(self.draw(Bits(0, stream="/trial"), np.arange(3)).shape[1])
+        return int(self._trial.shape[1])
 
     @property
     def frame(self) -> Frame | None:
@@ -249,7 +254,9 @@ class Applied(Sampler):
         return self.inner.frame
 
     def draw(self, bits: Bits, positions: np.ndarray) -> np.ndarray:
-        """See `Sampler.draw`."""
+        """See `Sampler.draw`; the function is never asked about no points, which few would stand."""
+        if not len(positions):
+            return self._trial[:0].copy()
         points = self.inner.draw(bits, positions)
         return as_columns(self.function(points), len(points), "apply", self.function)
 

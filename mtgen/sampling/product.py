@@ -57,6 +57,13 @@ class Product(Sampler):
         """See `Sampler.draw`."""
         return beside([part.draw(bits.child(number), positions) for number, part in enumerate(self.parts)])
 
+    def draw_columns(self, columns: Sequence[int], bits: Bits, positions: np.ndarray) -> np.ndarray:
+        """Some columns of `draw`: of the parts that have them, with their dtypes, which text beside them would hide."""
+        owners = (np.searchsorted(self.edges, columns, side="right") - 1).tolist()
+        drawn = {number: self.parts[number].draw(bits.child(number), positions) for number in set(owners)}
+        inner = (column - self.edges[number] for column, number in zip(columns, owners, strict=True))
+        return beside([drawn[number][:, [column]] for number, column in zip(owners, inner, strict=True)])
+
     @property
     def stack_key(self) -> Hashable | None:
         """See `Sampler.stack_key`: of measured columns and constants, so that the dtype is that of each alone."""
@@ -144,6 +151,8 @@ class Columns(Sampler):
 
     def draw(self, bits: Bits, positions: np.ndarray) -> np.ndarray:
         """See `Sampler.draw`; a column of one kind stays of its kind."""
+        if isinstance(self.inner, Product):
+            return self.inner.draw_columns(self.columns, bits, positions)
         drawn = self.inner.draw(bits, positions)[:, list(self.columns)]
         return drawn if drawn.dtype != object else unboxed(drawn)
 

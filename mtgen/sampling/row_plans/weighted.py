@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import EmptySupportError, NoDensityError, PlanError
-from mtgen.sampling.bits import Bits
+from mtgen.sampling.bits import Bits, below
 from mtgen.sampling.row_plans.base import RowSampler, Spread
 from mtgen.sampling.row_plans.orders import EvenOrder, IndependentOrder, RowOrder
 from mtgen.sampling.row_plans.race import RaceOrder
 from mtgen.sampling.row_plans.source import Source
 from mtgen.sampling.row_plans.weights import EvenWeights, HeldWeights, Weights, weights_of
-from mtgen.sampling.row_plans.whole import below
 from mtgen.settings import check_whole
 
 

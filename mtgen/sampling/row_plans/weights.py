@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from mtgen import seeds
 from mtgen.errors import EmptySupportError, PlanError
 from mtgen.settings import shown
 
@@ -24,7 +25,12 @@ MOST_TICKS = 1 << 61
 """Ticks of all rows together, but for roundings; whole weights may have twice as many."""
 
 BLOCK_ROWS = 4_096
-"""Rows whose sum is kept for weights that stay on disk: 2 MB for a billion rows, 32 KiB read for a row."""
+"""Rows of which a sum and a check are kept for weights that stay on disk: 4 MB for a billion rows, 32 KiB read for a
+row."""
+
+_MARKS = seeds.words(0, np.arange(BLOCK_ROWS))
+"""A factor for each row of a block. The sum of the weights with these factors, without what exceeds 64 bits, changes
+when weights change places, which no plain sum sees."""
 
 _READ_ROWS = 1 << 20
 """Rows read at once while weights are summed, 8 MiB."""
@@ -138,7 +144,7 @@ class HeldWeights:
 
 
 class BlockWeights:
-    """Weights that stay where they are, such as a memory-mapped file: one sum per block of rows is kept.
+    """Weights that stay where they are, such as a memory-mapped file: one sum and one check per block of rows are kept.
 
     Read twice when it is made, and then a block for each row that is looked up. A change of the weights afterwards is
     refused where it is met.
@@ -159,12 +165,16 @@ class BlockWeights:
             scale.add(checked(part, start))
         scale.close()
         self._shift = scale.shift
-        sums, self.num_positive = [], 0
+        sums: list[np.ndarray] = []
+        checks: list[np.uint64] = []
+        self.num_positive = 0
         for start, part in self._parts():
             ticks = _ticks(checked(part, start), self._shift)
             self.num_positive += int(np.count_nonzero(ticks))
-            sums.append(np.add.reduceat(ticks, np.arange(0, len(ticks), BLOCK_ROWS)))
-        self._sums = np.cumsum(np.concatenate(sums))
+            firsts = range(0, len(ticks), BLOCK_ROWS)
+            sums.append(np.add.reduceat(ticks, firsts))
+            checks += [_check_of(ticks[first : first + BLOCK_ROWS]) for first in firsts]
+        self._sums, self._checks = np.cumsum(np.concatenate(sums)), np.array(checks)
         self.total = int(self._sums[-1])
         self.num_lost = scale.num_positive - self.num_positive
 
@@ -201,18 +211,19 @@ class BlockWeights:
     def _block_sums(self, block: int) -> np.ndarray:
         start = block * BLOCK_ROWS
         values = checked(np.asarray(self._values[start : min(start + BLOCK_ROWS, self.num_rows)]), start)
-        sums = np.cumsum(_ticks(values, self._shift))
+        ticks = _ticks(values, self._shift)
+        sums = np.cumsum(ticks)
         due = int(self._sums[block]) - (int(self._sums[block - 1]) if block else 0)
-        if int(sums[-1]) != due:
+        if int(sums[-1]) != due or _check_of(ticks) != self._checks[block]:
             raise PlanError(
-                f"the weights of rows {start} to {start + len(values) - 1} have changed since the law was made: their "
-                "sum is another. Make the law again"
+                f"the weights of rows {start} to {start + len(values) - 1} have changed since the law was made. Make "
+                "the law again"
             )
         return sums
 
     def structure(self) -> tuple[Any, ...]:
-        """See `Weights.structure`: the sums of the blocks, and the length."""
-        return "held in blocks", self.num_rows, self._shift, self._sums
+        """See `Weights.structure`: the length, and the sums and checks of the blocks."""
+        return "held in blocks", self.num_rows, self._shift, self._sums, self._checks
 
 
 def weights_of(values: Any, num_rows: int | None = None) -> Weights:
@@ -337,6 +348,11 @@ def _ticks(values: np.ndarray, shift: int | None) -> np.ndarray:
     if shift is None:
         return values.astype(np.int64)
     return np.rint(_scaled(values.astype(np.float64), shift)).astype(np.int64)
+
+
+def _check_of(ticks: np.ndarray) -> np.uint64:
+    """The sum of a block's ticks by the marks of their rows."""
+    return np.uint64(np.dot(ticks.view(np.uint64), _MARKS[: len(ticks)]))
 
 
 def _scaled(values: np.ndarray, exponent: int) -> np.ndarray:
