@@ -247,22 +247,31 @@ class Rejected(Sampler):
                 num_drawn, num_found = num_drawn + kept.size, num_found + int(here.sum())
             open_slots, first = open_slots[~found], first + per_slot
             if len(open_slots) and (first >= self.tries or (not num_found and num_drawn >= self.tries)):
-                raise EmptySupportError(self._empty(num_found, num_drawn))
+                raise EmptySupportError(self._empty(num_found, num_drawn, points))
             per_slot *= 4
         return out, which
 
-    def _empty(self, num_found: int, num_drawn: int) -> str:
+    def _empty(self, num_found: int, num_drawn: int, last: np.ndarray) -> str:
+        """What to say after `num_drawn` draws, the `last` of them `(n, dim)`."""
         # With no success in n draws, the probability is below 3 / n at 95 percent: 0.95 = 1 - (1 - p)**n.
         if not num_found:
+            values = self._values(last)
+            what, hint = "points" if self.expr is None else "values of expr", ""
+            if values.dtype.kind == "f" and np.isnan(values).any(axis=1).all():
+                hint = f". All of the last {len(values)} {what} hold NaN, which is outside of every condition"
             return (
                 f"0 of {num_drawn} draws of {self.inner!r} met the condition, so its probability is below "
-                f"{3 / num_drawn:.1g} at 95 percent: check low, high and expr, or raise tries={self.tries}"
+                f"{3 / num_drawn:.1g} at 95 percent: check low, high and expr, or raise tries={self.tries}{hint}"
             )
         return f"a position found no point of {self!r} in {self.tries} draws; raise tries={self.tries}"
 
+    def _values(self, points: np.ndarray) -> np.ndarray:
+        """What the condition is on, `(n, k)`."""
+        return points if self.expr is None else as_columns(self.expr(points), len(points), "expr", self.expr)
+
     def keeps(self, points: np.ndarray) -> np.ndarray:
         """Which points meet the condition, bool `(n,)`; what is no number does not."""
-        values = points if self.expr is None else as_columns(self.expr(points), len(points), "expr", self.expr)
+        values = self._values(points)
         if self.low is None or self.high is None:
             if values.dtype.kind not in "biuf":
                 raise PlanError(f"expr must return whether points are kept, received {values.dtype}")
