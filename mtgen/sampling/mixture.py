@@ -31,7 +31,9 @@ def mixture_of(parts: Sequence[Sampler]) -> Sampler:
             f"the parts of a mixture must have points of one dimension, received {' and '.join(map(str, dims))}: "
             f"{' | '.join(map(repr, parts))}"
         )
-    common_frame(list(parts), "a mixture")
+    counted = [part for part in parts if part.weight > 0]
+    common_frame(counted, "a mixture")
+    _check_pixels(counted)
     check_windows(parts)
     flat = [part for part in flattened(parts) if part.weight > 0]
     if not flat:
@@ -51,6 +53,20 @@ def flattened(parts: Sequence[Sampler]) -> list[Sampler]:
             name = one.label if part.label is None else f"{part.label} {one.label or number}"
             flat.append(one.reweighted(one.weight * scale).labelled(name))
     return flat
+
+
+def _check_pixels(parts: Sequence[Sampler]) -> None:
+    """Refuse a mixture of pixels with points that do not say what they count: shares of an array, mostly.
+
+    Raises:
+        PlanError: such a mixture.
+    """
+    silent = [part for part in parts if part.frame is None]
+    if silent and any(part.frame == "pixels" for part in parts):
+        raise PlanError(
+            f"a part of the mixture counts pixels, and {silent[0]!r} does not say what it counts. If shares of the "
+            "array, bring it to pixels: points.to_pixels(shape); if pixels, say so: points.in_pixels()"
+        )
 
 
 def mix(*parts: Sampler | np.ndarray | Mapping[str, Any]) -> Sampler:

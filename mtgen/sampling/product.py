@@ -11,6 +11,7 @@ import numpy as np
 
 from mtgen.errors import PlanError
 from mtgen.sampling.bits import Bits, StackedBits
+from mtgen.sampling.one_point import Constant
 from mtgen.sampling.sampler import Frame, Sampler, common_frame
 from mtgen.sampling.values import beside
 from mtgen.settings import shown
@@ -65,9 +66,10 @@ class Product(Sampler):
 
     @property
     def stack_key(self) -> Hashable | None:
-        """See `Sampler.stack_key`: of products of measured columns whose parts have one."""
+        """See `Sampler.stack_key`: of measured columns and constants, so that the dtype is that of each alone."""
         keys = tuple(part.stack_key for part in self.parts)
-        return None if None in keys or any(self.discrete) else (Product, keys)
+        counted = any(any(part.discrete) and not isinstance(part, Constant) for part in self.parts)
+        return None if None in keys or counted else (Product, keys)
 
     @classmethod
     def draw_stacked(cls, laws: Sequence[Sampler], bits: StackedBits, positions: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ fits is the point, whatever was asked for beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from mtgen.errors import EmptySupportError, PlanError
 from mtgen.sampling.arithmetic import as_columns
-from mtgen.sampling.bits import Bits
+from mtgen.sampling.bits import Bits, StackedBits
 from mtgen.sampling.mixture import Mixture, mixture_of
 from mtgen.sampling.sampler import Frame, Sampler, is_number
 from mtgen.settings import check_flag, check_whole, shown
@@ -145,6 +145,22 @@ class Conditioned(Sampler):
             np.clip(points, self.low, self.high, out=points)
         return points
 
+    @property
+    def stack_key(self) -> Hashable | None:
+        """See `Sampler.stack_key`: of laws over measured columns."""
+        key = self.inner.stack_key
+        return None if key is None or any(self.discrete) else (Conditioned, key)
+
+    @classmethod
+    def draw_stacked(cls, laws: Sequence[Sampler], bits: StackedBits, positions: np.ndarray) -> np.ndarray:
+        """See `Sampler.draw_stacked`."""
+        known = [law for law in laws if isinstance(law, Conditioned)]
+        points = type(known[0].inner).draw_stacked([law.inner for law in known], bits, positions)
+        low, high = (
+            np.stack(bounds)[bits.which] for bounds in zip(*((law.low, law.high) for law in known), strict=True)
+        )
+        return np.clip(points, low, high)
+
     def log_density(self, points: np.ndarray) -> np.ndarray:
         """See `Sampler.log_density`."""
         inside = ((points >= self.low) & (points <= self.high)).all(axis=1)
@@ -231,22 +247,31 @@ class Rejected(Sampler):
                 num_drawn, num_found = num_drawn + kept.size, num_found + int(here.sum())
             open_slots, first = open_slots[~found], first + per_slot
             if len(open_slots) and (first >= self.tries or (not num_found and num_drawn >= self.tries)):
-                raise EmptySupportError(self._empty(num_found, num_drawn))
+                raise EmptySupportError(self._empty(num_found, num_drawn, points))
             per_slot *= 4
         return out, which
 
-    def _empty(self, num_found: int, num_drawn: int) -> str:
+    def _empty(self, num_found: int, num_drawn: int, last: np.ndarray) -> str:
+        """What to say after `num_drawn` draws, the `last` of them `(n, dim)`."""
         # With no success in n draws, the probability is below 3 / n at 95 percent: 0.95 = 1 - (1 - p)**n.
         if not num_found:
+            values = self._values(last)
+            what, hint = "points" if self.expr is None else "values of expr", ""
+            if values.dtype.kind == "f" and np.isnan(values).any(axis=1).all():
+                hint = f". All of the last {len(values)} {what} hold NaN, which is outside of every condition"
             return (
                 f"0 of {num_drawn} draws of {self.inner!r} met the condition, so its probability is below "
-                f"{3 / num_drawn:.1g} at 95 percent: check low, high and expr, or raise tries={self.tries}"
+                f"{3 / num_drawn:.1g} at 95 percent: check low, high and expr, or raise tries={self.tries}{hint}"
             )
         return f"a position found no point of {self!r} in {self.tries} draws; raise tries={self.tries}"
 
+    def _values(self, points: np.ndarray) -> np.ndarray:
+        """What the condition is on, `(n, k)`."""
+        return points if self.expr is None else as_columns(self.expr(points), len(points), "expr", self.expr)
+
     def keeps(self, points: np.ndarray) -> np.ndarray:
         """Which points meet the condition, bool `(n,)`; what is no number does not."""
-        values = points if self.expr is None else as_columns(self.expr(points), len(points), "expr", self.expr)
+        values = self._values(points)
         if self.low is None or self.high is None:
             if values.dtype.kind not in "biuf":
                 raise PlanError(f"expr must return whether points are kept, received {values.dtype}")

@@ -257,6 +257,11 @@ def test_stacked_parts_draw_what_they_would_alone() -> None:
         lambda i: S.constant([i, 0]),
         lambda i: (S.normal(i) & S.uniform()).truncate(i + 1),
         lambda i: S.normal(i, dim=2) + 1,
+        lambda i: 3 - S.gamma(1 + i, dim=2) / [1 + i, 2],
+        lambda i: S.normal(dim=2).truncate(3 + i, i - 3),
+        lambda i: S.exponential(1 + i, dim=2).truncate([9, 1 + i], [0.5, 0]),
+        lambda i: (2 * S.normal(dim=2) + i).truncate(3 + i, i - 3) * 7,
+        lambda i: S.constant(float(i)) & S.normal(i).truncate(low=i),
     ]
     for kind in kinds:
         parts = [kind(i) for i in range(7)]

@@ -114,7 +114,7 @@ def weights_of_law(law: RowSampler) -> np.ndarray:
     if isinstance(law, MovedRows):
         return law.spread_out(weights_of_law(law.law))
     if isinstance(law, WeightedRows):  # without replacement it has weights too, but no share of the positions
-        return np.asarray(law.weights.ticks(np.arange(law.source.num_rows)) / law.weights.total)
+        return np.asarray(law.weights.ticks() / law.weights.total)
     return law.prob
 
 
@@ -127,7 +127,7 @@ def _is_exact(law: RowSampler, size: float, replace: bool | None) -> bool:
         return _is_exact(law.law, size, replace)
     if not isinstance(law, WeightedRows) or (law.replace if replace is None else replace):
         return True
-    ticks = law.weights.ticks(np.arange(law.source.num_rows))
+    ticks = law.weights.ticks()
     positive = ticks[ticks > 0]
     return size >= len(positive) or int(positive.min()) == int(positive.max())
 

@@ -79,7 +79,7 @@ class EvenOrder:
 
     def bounds(self) -> Bounds:
         """See `RowOrder.bounds`."""
-        ticks = self._weights.ticks(np.arange(self._weights.num_rows))
+        ticks = self._weights.ticks()
         return shares_of(ticks, self.size, self._weights.total)
 
 

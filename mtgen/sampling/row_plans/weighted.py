@@ -87,7 +87,7 @@ class WeightedRows(RowSampler):
         """See `RowSampler.can_come`."""
         if self.fill:
             return np.ones(self.over.num_rows, bool) if self.among is None else self.among
-        return self.weights.ticks(np.arange(self.over.num_rows)) > 0
+        return self.weights.ticks() > 0
 
     def probabilities(self, places: np.ndarray) -> np.ndarray:
         """See `RowSampler.probabilities`."""
@@ -99,7 +99,7 @@ class WeightedRows(RowSampler):
 
     def restricted(self, mask: np.ndarray, *, each: bool = False) -> tuple[float, RowSampler]:
         """See `RowSampler.restricted`."""
-        ticks = np.where(mask, self.weights.ticks(np.arange(self.over.num_rows)), 0)
+        ticks = np.where(mask, self.weights.ticks(), 0)
         total = int(ticks.sum())
         if not total:
             raise EmptySupportError(f"no row of {self!r} with a weight above 0 is left")

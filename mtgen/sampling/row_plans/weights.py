@@ -66,8 +66,8 @@ class Weights(Protocol):
         """The place of the row that each tick belongs to: int64 `(n,)` in [0, total) -> int64 `(n,)`."""
         ...
 
-    def ticks(self, places: np.ndarray) -> np.ndarray:
-        """Ticks of rows, int64 `(n,)`."""
+    def ticks(self, places: np.ndarray | None = None) -> np.ndarray:
+        """Ticks of rows, int64 `(n,)`; of all rows in a new array, which is quicker than asking for each."""
         ...
 
     def structure(self) -> tuple[Any, ...]:
@@ -101,9 +101,9 @@ class EvenWeights:
         """See `Weights.find`."""
         return ticks
 
-    def ticks(self, places: np.ndarray) -> np.ndarray:
+    def ticks(self, places: np.ndarray | None = None) -> np.ndarray:
         """See `Weights.ticks`."""
-        return np.ones(len(places), np.int64)
+        return np.ones(self.num_rows if places is None else len(places), np.int64)
 
     def structure(self) -> tuple[Any, ...]:
         """See `Weights.structure`."""
@@ -114,7 +114,7 @@ class HeldWeights:
     """Weights as sums in memory, 8 bytes per row.
 
     Args:
-        ticks: int64 `(n,)` >= 0, summing to 1 at least and less than 2**62.
+        ticks: int64 `(n,)` >= 0, summing to 1 at least and less than 2**62; the array is taken over.
         num_lost: see `Weights`.
 
     Example:
@@ -123,17 +123,19 @@ class HeldWeights:
     """
 
     def __init__(self, ticks: np.ndarray, num_lost: int = 0) -> None:
-        self._sums = np.cumsum(ticks, dtype=np.int64)
-        self._sums.flags.writeable = False
         self.num_rows, self.num_positive = len(ticks), int(np.count_nonzero(ticks))
+        self._sums = np.cumsum(ticks, out=ticks)
+        self._sums.flags.writeable = False
         self.total, self.num_lost = int(self._sums[-1]), num_lost
 
     def find(self, ticks: np.ndarray) -> np.ndarray:
         """See `Weights.find`."""
         return _search(self._sums, ticks)
 
-    def ticks(self, places: np.ndarray) -> np.ndarray:
+    def ticks(self, places: np.ndarray | None = None) -> np.ndarray:
         """See `Weights.ticks`."""
+        if places is None:
+            return np.diff(self._sums, prepend=0)
         return self._sums[places] - np.where(places > 0, self._sums[places - 1], 0)
 
     def structure(self) -> tuple[Any, ...]:
@@ -193,8 +195,10 @@ class BlockWeights:
                 found[here] = block * BLOCK_ROWS + np.searchsorted(sums, ticks[here] - before, side="right")
         return found
 
-    def ticks(self, places: np.ndarray) -> np.ndarray:
+    def ticks(self, places: np.ndarray | None = None) -> np.ndarray:
         """See `Weights.ticks`."""
+        if places is None:
+            return np.concatenate([_ticks(checked(part, start), self._shift) for start, part in self._parts()])
         found = np.empty(len(places), np.int64)
         order = np.argsort(places, kind="stable")
         blocks = places[order] // BLOCK_ROWS

@@ -141,7 +141,7 @@ def test_digests_do_not_depend_on_the_process() -> None:
     text = (
         "from mtgen import sampling as S\n"
         "from mtgen.sampling.structure import digest_of\n"
-        "print(digest_of({'a', 'b', 'c'}), (S.normal(dim=2) | S.labels([[0, 1]], {0: 1, 1: 3})).digest(), end='')"
+        "print(digest_of({'a', 'b', 'c'}), (S.normal(dim=2) & S.labels([[0, 1]], {0: 1, 1: 3})).digest(), end='')"
     )
     found = {
         subprocess.run(
