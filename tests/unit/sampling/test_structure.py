@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from mtgen import sampling as S
 from mtgen.errors import PlanError
@@ -109,6 +110,38 @@ def test_laws_through_methods_of_different_objects_are_not_equal() -> None:
     assert one != other
     assert one == S.normal().apply(Scaled(1).of)
     assert pickle.loads(pickle.dumps(one)) == one
+
+
+class Tabled(stats.rv_continuous):
+    """A law of the user's, with settings of kinds that SciPy's own laws do not have."""
+
+    def __init__(self, table: Any = (1.0,), shift: Any = None, **more: Any) -> None:
+        super().__init__(**more)
+        self.table, self.shift = table, shift
+
+    def _updated_ctor_param(self) -> dict[str, Any]:
+        return {**super()._updated_ctor_param(), "table": self.table, "shift": self.shift}
+
+    def _ppf(self, q: np.ndarray) -> np.ndarray:
+        return q * self.table[0] + self.shift(0)
+
+
+class Drawn:
+    """Whatever has `rvs`."""
+
+    def __init__(self, law: Any) -> None:
+        self.law = law
+
+    def rvs(self, random_state: np.random.Generator) -> np.ndarray:
+        return self.law.factor * random_state.random(2)
+
+
+def test_laws_of_scipy_count_with_all_that_they_hold() -> None:
+    laws = [Tabled([1.0], shifted(0)), Tabled([2.0], shifted(0)), Tabled([1.0], shifted(1))]
+    assert len({S.scipy(law()).digest() for law in laws}) == 3
+    assert S.scipy(Tabled([1.0], shifted(0))()) == S.scipy(laws[0]())
+    assert S.scipy(Drawn(Scaled(1))) != S.scipy(Drawn(Scaled(2)))
+    assert S.scipy(Drawn(Scaled(1))) == S.scipy(Drawn(Scaled(1)))
 
 
 @pytest.mark.parametrize(
