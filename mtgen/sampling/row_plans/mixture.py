@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from mtgen.errors import EmptySupportError, PlanError
 from mtgen.sampling.bits import Bits
-from mtgen.sampling.mixture import Mixture
+from mtgen.sampling.mixture import Mixture, flattened
 from mtgen.sampling.permutation import Permutation
 from mtgen.sampling.row_plans.base import RowSampler, Spread
 from mtgen.sampling.row_plans.moved import over_all
@@ -21,6 +22,12 @@ from mtgen.sampling.shares import MOST_BLOCK, Shares, components
 _COUNTED_AT_ONCE = 1 << 20
 """Positions whose components are counted at once."""
 
+_CHANCE = 1e-15
+"""That a component is given more positions in an epoch than was checked beforehand."""
+
+_ROUNDING = 1e-6
+"""Of a share of a block; the whole numbers of `Shares` round less."""
+
 
 def row_mixture_of(parts: Sequence[Sampler]) -> RowSampler:
     """The mixture of laws over rows of one table, such as of its splits, by weight.
@@ -29,13 +36,7 @@ def row_mixture_of(parts: Sequence[Sampler]) -> RowSampler:
         PlanError: laws over rows of different tables, or of none and of different number.
         EmptySupportError: all weights are 0.
     """
-    flat: list[RowSampler] = []
-    for part in parts:
-        if isinstance(part, RowMixture):
-            scale = part.weight / sum(one.weight for one in part.laws)
-            flat += [one.reweighted(one.weight * scale) for one in part.laws]
-        elif isinstance(part, RowSampler):
-            flat.append(part)
+    flat = [part for part in flattened(parts) if isinstance(part, RowSampler)]
     known = over_all(flat)
     if known is None:
         first, other = flat[0], next(law for law in flat if not flat[0].source.same(law.source))
@@ -44,8 +45,7 @@ def row_mixture_of(parts: Sequence[Sampler]) -> RowSampler:
             f"{first.source.num_rows} and {other.source.num_rows} rows: {first!r} and {other!r}. Join the datasets "
             "first: mtgen.join({'name': dataset, ...})"
         )
-    flat = known
-    flat = [part for part in flat if part.weight > 0]
+    flat = [part for part in known if part.weight > 0]
     if not flat:
         raise EmptySupportError(f"all weights of the mixture are 0: {' | '.join(map(repr, parts))}")
     return flat[0] if len(flat) == 1 else RowMixture(tuple(flat), weight=sum(part.weight for part in flat))
@@ -111,9 +111,12 @@ class RowMixture(RowSampler, Mixture):
         return total, found if self.size is None else found.sized(self.size)
 
     def checked_size(self, size: int, how: Spread) -> int:
-        """See `RowSampler.checked_size`."""
+        """See `RowSampler.checked_size`: for the most positions that a component may have in any epoch."""
+        inner = replace(how, block=None)
         for share, law in zip(self.shares.tolist(), self.laws, strict=True):
-            law.checked_size(int(share * size), how)
+            most = most_positions(share, size, how)
+            if law.checked_size(most, inner) != most:
+                raise PlanError(f"{law!r} has fewer rows than the {most} positions that may be its share of {size}")
         return size
 
     def order_of(self, size: int, how: Spread, bits: Bits) -> RowOrder:
@@ -127,6 +130,29 @@ class RowMixture(RowSampler, Mixture):
     def __repr__(self) -> str:
         sized = "" if self.size is None else f" ({self.size} positions)"
         return Mixture.__repr__(self) + sized
+
+
+def most_positions(share: float, size: int, how: Spread) -> int:
+    """The most positions that a component has in an epoch, but for a chance of 1e-15.
+
+    Blocks round its share each for itself, and independent draws are as they come, so epochs differ. The bound is that
+    of Bernstein for sums of independent numbers (Boucheron, Lugosi and Massart, "Concentration inequalities", 2013,
+    corollary 2.11), or that all blocks round up.
+
+    Example:
+        >>> most_positions(0.1, 640, Spread(block=64)), most_positions(0.1, 640, Spread(share="iid"))
+        (70, 140)
+    """
+    if how.share == "iid":
+        most, variance = float(size), size * share * (1 - share)
+    else:
+        block = min(how.block or size, size) or 1
+        whole, rest = divmod(size, block)
+        part, last = block * share, rest * share
+        most = whole * math.ceil(part - _ROUNDING) + math.ceil(last - _ROUNDING)
+        variance = whole * (part % 1) * (1 - part % 1) + (last % 1) * (1 - last % 1)
+    third = -math.log(_CHANCE) / 3
+    return min(int(most), math.ceil(size * share + third + math.sqrt(third * (third + 6 * variance))))
 
 
 class MixtureOrder:
