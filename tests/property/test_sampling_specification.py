@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -255,3 +257,30 @@ def test_twenty_million_weights_in_a_plan() -> None:
     few = law.plan(50, replace=False, seed=3)[:]
     assert len(set(few.tolist())) == 50
     assert (weights[few] > 0).all()
+
+
+def peak_bytes(make: Callable[[], object]) -> int:
+    """What is held at most while something is made, beyond what was before."""
+    tracemalloc.start()
+    try:
+        made = make()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        del made
+
+
+def test_ten_billion_rows_are_shuffled_in_no_memory() -> None:
+    plan = S.rows(10**10).plan(seed=1)
+    assert len(plan) == 10**10
+    assert peak_bytes(lambda: S.rows(10**10).plan(seed=2)[10**9 : 10**9 + 256]) < 1 << 20
+    rows = plan[10**9 : 10**9 + 256]
+    assert len(set(rows.tolist())) == 256
+    assert_counts_fit(np.histogram(plan[: 1 << 14], 16, (0, 10**10))[0], np.ones(16))
+
+
+def test_weights_take_no_more_than_twice_their_sums_beside_them() -> None:
+    num = 4_000_000
+    weights = np.random.default_rng(0).random(num)
+    sums = 8 * num
+    assert peak_bytes(lambda: S.rows(weights=weights)) < 3 * sums + (40 << 20)  # and parts of 2**20 rows
