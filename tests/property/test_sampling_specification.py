@@ -157,6 +157,19 @@ def test_systematic_counts_of_many_rows_are_floor_or_ceil() -> None:
     assert not counts[weights == 0].any()
 
 
+def test_a_race_of_many_rows_has_a_time_of_its_own_for_each() -> None:
+    law, epochs, num = S.rows(weights=[1, 2, 3, 4] * 15), 2000, 60
+    came = np.zeros((epochs, num))
+    for epoch in range(epochs):
+        came[epoch, law.plan(12, replace=False, epoch=epoch)[:]] = 1
+    for kind in range(4):
+        assert_counts_fit(came[:, kind::4].sum(axis=0), np.ones(15))
+    assert (np.diff(came.mean(axis=0).reshape(15, 4).mean(axis=0)) > 0).all()
+    found = np.corrcoef(came.T)[np.triu_indices(num, 1)]
+    # A place that one row takes is one less for the others: of 60 rows by 1 / 59 on average, more for heavy ones.
+    assert abs(found + 1 / 59).max() < 5.5 / np.sqrt(epochs) + 0.02
+
+
 def test_light_neighbours_exclude_each_other_in_an_epoch_and_not_over_epochs() -> None:
     law = S.rows(weights=[0.3, 0.3, 2.4])
     seen = [set(law.plan(3, epoch=epoch)[:].tolist()) & {0, 1} for epoch in range(300)]
