@@ -22,7 +22,7 @@ def importance(probabilities: np.ndarray) -> np.ndarray:
             row of probability 0 is never drawn; it is not counted in n, and its weight is 0.
 
     Returns:
-        float32 `(n,)`, for `data.with_weight`.
+        float32 `(n,)`; `law.importance()` has them of a law over rows, for `data.with_weight`.
 
     Raises:
         PlanError: values that are no probabilities, or so small that their weight is no float32.
@@ -47,7 +47,7 @@ def importance(probabilities: np.ndarray) -> np.ndarray:
     if not np.isfinite(weights).all():
         row = int(np.flatnonzero(~np.isfinite(weights))[0])
         raise PlanError(
-            f"row {row} has the probability {chances[row]:g}, whose weight is beyond float32: draw it more often, or "
-            "never"
+            f"the row at place {row} has the probability {chances[row]:g}, whose weight is beyond float32: draw it "
+            "more often, or never"
         )
     return weights

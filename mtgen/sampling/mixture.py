@@ -160,9 +160,14 @@ class Mixture(Sampler):
             if len(here):
                 drawn.append(self._drawn(numbers, place_of[chosen[here]], inner, positions[here]))
                 places.append(here)
-        if not drawn:
-            return self.parts[0].draw(inner.child(0), positions)
-        return joined(drawn, places, len(positions))
+        nowhere = np.empty(0, np.int64)
+        return joined([*drawn, *self._pointless], [*places, *[nowhere] * len(self._pointless)], len(positions))
+
+    @cached_property
+    def _pointless(self) -> list[np.ndarray]:
+        """No point of the parts, for their dtypes: that of a mixture must not depend on which parts were drawn."""
+        each = [part.draw(Bits(0, stream="/trial"), np.empty(0, np.int64)) for part in self.parts]
+        return list({one.dtype: one for one in each}.values())
 
     def _drawn(self, numbers: list[int], which: np.ndarray, bits: Bits, positions: np.ndarray) -> np.ndarray:
         """Points of one group at positions, `which` of its parts at each."""
