@@ -165,7 +165,7 @@ def test_a_race_of_many_rows_has_a_time_of_its_own_for_each() -> None:
     for kind in range(4):
         assert_counts_fit(came[:, kind::4].sum(axis=0), np.ones(15))
     assert (np.diff(came.mean(axis=0).reshape(15, 4).mean(axis=0)) > 0).all()
-    found = np.corrcoef(came.T)[np.triu_indices(num, 1)]
+    found = np.asarray(np.corrcoef(came.T))[np.triu_indices(num, 1)]
     # A place that one row takes is one less for the others: of 60 rows by 1 / 59 on average, more for heavy ones.
     assert abs(found + 1 / 59).max() < 5.5 / np.sqrt(epochs) + 0.02
 

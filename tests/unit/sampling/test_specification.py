@@ -192,7 +192,8 @@ def test_truncating_a_mixture_changes_its_shares_and_truncating_a_component_does
 def test_apply_may_change_the_columns_and_their_kind() -> None:
     law = 0.3 & S.uniform(0, 10, dim=2)
     whole = law.apply(lambda points: points[:, :1].astype(np.int64))
-    assert (whole.dim, whole.sample(3).dtype, whole.weight) == (1, np.int64, 0.3)
+    assert (whole.dim, whole.weight) == (1, 0.3)
+    assert whole.sample(3).dtype == np.int64
     assert law.apply(lambda points: np.repeat(points, 2, axis=1)).dim == 4
     assert pickle.loads(pickle.dumps(law.apply(np.abs))) == law.apply(np.abs)
 
