@@ -41,20 +41,6 @@ def mixture_of(parts: Sequence[Sampler]) -> Sampler:
     return flat[0] if len(flat) == 1 else Mixture(tuple(flat), weight=sum(part.weight for part in flat))
 
 
-def _check_pixels(parts: Sequence[Sampler]) -> None:
-    """Refuse a mixture of pixels with points that do not say what they count: shares of an array, mostly.
-
-    Raises:
-        PlanError: such a mixture.
-    """
-    silent = [part for part in parts if part.frame is None]
-    if silent and any(part.frame == "pixels" for part in parts):
-        raise PlanError(
-            f"a part of the mixture counts pixels, and {silent[0]!r} does not say what it counts. If shares of the "
-            "array, bring it to pixels: points.to_pixels(shape); if pixels, say so: points.in_pixels()"
-        )
-
-
 def flattened(parts: Sequence[Sampler]) -> list[Sampler]:
     """The parts, and in place of mixtures their own parts, by their shares and under their names."""
     flat: list[Sampler] = []
@@ -67,6 +53,20 @@ def flattened(parts: Sequence[Sampler]) -> list[Sampler]:
             name = one.label if part.label is None else f"{part.label} {one.label or number}"
             flat.append(one.reweighted(one.weight * scale).labelled(name))
     return flat
+
+
+def _check_pixels(parts: Sequence[Sampler]) -> None:
+    """Refuse a mixture of pixels with points that do not say what they count: shares of an array, mostly.
+
+    Raises:
+        PlanError: such a mixture.
+    """
+    silent = [part for part in parts if part.frame is None]
+    if silent and any(part.frame == "pixels" for part in parts):
+        raise PlanError(
+            f"a part of the mixture counts pixels, and {silent[0]!r} does not say what it counts. If shares of the "
+            "array, bring it to pixels: points.to_pixels(shape); if pixels, say so: points.in_pixels()"
+        )
 
 
 def mix(*parts: Sampler | np.ndarray | Mapping[str, Any]) -> Sampler:
