@@ -64,8 +64,12 @@ class Dependent(Sampler):
     def _points_dim(self) -> int:
         if isinstance(self.points, Sampler):
             return self.points.dim
+        return self._tried().dim
+
+    def _tried(self) -> Sampler:
+        """The law of some row's points, as an example of all."""
         first = self.rows.draw(Bits(0, stream="/trial"), np.arange(1))
-        return self.law_of(_plain(first[0])).dim
+        return self.law_of(_plain(first[0]))
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_laws"}
@@ -136,7 +140,7 @@ class Dependent(Sampler):
         for place, row in enumerate(rows):
             distinct.setdefault(_plain(row), []).append(place)
         if not distinct:
-            return np.empty((0, self.dim - self.rows.dim))
+            return self._tried().draw(bits.independent(), positions)
         drawn, places = [], []
         for row, where in distinct.items():
             here = np.array(where)

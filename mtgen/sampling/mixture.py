@@ -144,9 +144,16 @@ class Mixture(Sampler):
             if len(here):
                 drawn.append(self._drawn(numbers, place_of[chosen[here]], inner, positions[here]))
                 places.append(here)
-        if not drawn:
-            return self.parts[0].draw(inner.child(0), positions)
-        return joined(drawn, places, len(positions))
+        if len(positions) == 0:
+            drawn, places = [self._absent[0]], [np.empty(0, np.int64)]
+        return joined(drawn, places, len(positions), self._absent)
+
+    @cached_property
+    def _absent(self) -> list[np.ndarray]:
+        """No points, of one part of each group and dtype: parts that one call draws together have one dtype."""
+        none = np.empty(0, np.int64)
+        found = [self.parts[numbers[0]].draw(Bits(0, stream="/trial"), none) for numbers in self._groups]
+        return list({array.dtype: array for array in found}.values())
 
     def _drawn(self, numbers: list[int], which: np.ndarray, bits: Bits, positions: np.ndarray) -> np.ndarray:
         """Points of one group at positions, `which` of its parts at each."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,9 @@ from mtgen.sampling.shares import MOST_BLOCK, Shares, components
 
 _COUNTED_AT_ONCE = 1 << 20
 """Positions whose components are counted at once."""
+
+_WHOLE = 1e-9
+"""A number so near a whole one is that whole one, but for the rounding of shares."""
 
 
 def row_mixture_of(parts: Sequence[Sampler]) -> RowSampler:
@@ -59,6 +63,10 @@ class RowMixture(RowSampler, Mixture):
     def laws(self) -> tuple[RowSampler, ...]:
         """The components."""
         return tuple(part for part in self.parts if isinstance(part, RowSampler))
+
+    @property
+    def _absent(self) -> list[np.ndarray]:
+        return [np.empty((0, 1), np.int64)]  # rows are int64, whoever draws them
 
     @property
     def source(self) -> Source:
@@ -112,8 +120,17 @@ class RowMixture(RowSampler, Mixture):
 
     def checked_size(self, size: int, how: Spread) -> int:
         """See `RowSampler.checked_size`."""
+        inner = replace(how, block=None)
         for share, law in zip(self.shares.tolist(), self.laws, strict=True):
-            law.checked_size(int(share * size), how)
+            try:
+                num = most_positions(share, size, how)
+                if law.checked_size(num, inner) != num:
+                    raise PlanError(f"there are fewer rows than {num}")
+            except PlanError as error:
+                raise PlanError(
+                    f"{law!r} has a share of {share:.6g} in {size} positions, up to {num} of them in some epochs, and "
+                    f"cannot give them: {error.message}"
+                ) from error
         return size
 
     def order_of(self, size: int, how: Spread, bits: Bits) -> RowOrder:
@@ -127,6 +144,26 @@ class RowMixture(RowSampler, Mixture):
     def __repr__(self) -> str:
         sized = "" if self.size is None else f" ({self.size} positions)"
         return Mixture.__repr__(self) + sized
+
+
+def most_positions(share: float, size: int, how: Spread) -> int:
+    """How many positions of an epoch a component has at most, but for a chance below 1e-17.
+
+    In each block it has floor or ceiling of its share, by a draw of the block's own, so the sum over the blocks varies.
+    """
+    block = min(how.block or max(size, 1), max(size, 1))
+    whole, rest = divmod(size, block)
+    if how.share == "iid":
+        mean, variance, most = share * size, share * (1 - share) * size, size
+    else:
+        each, last = share * block, share * rest
+        beyond, beyond_last = (0.0 if abs(one - round(one)) < _WHOLE else one % 1 for one in (each, last))
+        mean = whole * each + last
+        variance = whole * beyond * (1 - beyond) + beyond_last * (1 - beyond_last)
+        most = whole * (round(each - beyond) + (beyond > 0)) + round(last - beyond_last) + (beyond_last > 0)
+    # Nine standard deviations and a third of nine squared: Bernstein's inequality for sums of draws within one of
+    # their means gives exp(-40.5) for it.
+    return min(most, math.ceil(mean + 9 * math.sqrt(variance) + 27 - _WHOLE)) if variance else most
 
 
 class MixtureOrder:
