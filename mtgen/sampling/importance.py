@@ -42,10 +42,23 @@ def importance(probabilities: np.ndarray) -> np.ndarray:
             "importance needs probabilities >= 0 that sum to 1, received values from "
             f"{chances.min():g} to {chances.max():g} with the sum {chances.sum():g}. Divide weights by their sum first"
         )
+    return weights_of_shares(chances, int(np.count_nonzero(chances)))
+
+
+def weights_of_shares(chances: np.ndarray, num: int) -> np.ndarray:
+    """The weights `1 / (num p)` of some of `num` rows that can come; see `importance`.
+
+    Args:
+        chances: float64 `(n,)` >= 0; where it is 0, the weight is 0.
+        num: rows that can come, all together.
+
+    Raises:
+        PlanError: a weight that is no float32.
+    """
     drawn = chances > 0
     weights = np.zeros(len(chances), np.float32)
     with np.errstate(over="ignore"):
-        weights[drawn] = 1 / (np.count_nonzero(drawn) * chances[drawn])
+        weights[drawn] = 1 / (num * chances[drawn])
     if not np.isfinite(weights).all():
         row = int(np.flatnonzero(~np.isfinite(weights))[0])
         raise PlanError(

@@ -11,6 +11,7 @@ import numpy as np
 
 from mtgen.errors import EmptySupportError, PlanError
 from mtgen.sampling.bits import Bits
+from mtgen.sampling.importance import weights_of_shares
 from mtgen.sampling.row_plans.orders import RowOrder
 from mtgen.sampling.row_plans.plan import RowPlan
 from mtgen.sampling.row_plans.source import Source
@@ -101,6 +102,11 @@ class RowSampler(Sampler):
     @abstractmethod
     def can_come(self) -> np.ndarray:
         """Which places an order can hold, bool `(num_rows,)`."""
+
+    @property
+    def num_that_come(self) -> int:
+        """Number of places that an order can hold."""
+        return int(np.count_nonzero(self.can_come()))
 
     @abstractmethod
     def probabilities(self, places: np.ndarray) -> np.ndarray:
@@ -257,7 +263,7 @@ class RowSampler(Sampler):
         return found
 
     def importance(self, rows: Any = None) -> np.ndarray:
-        """Weights that undo the law: `1 / (n p)` for a row with share p of the positions, of n rows.
+        """Weights that undo the law: `1 / (n p)` for a row with share p of the positions, of n rows that can come.
 
         The mean of a loss over the plan, times these, is its mean over the rows that can come, each once.
 
@@ -267,14 +273,15 @@ class RowSampler(Sampler):
         Returns:
             float32 `(n,)`; 0 for rows that never come.
 
+        Raises:
+            PlanError: a share so small that its weight is beyond float32.
+
         Example:
             >>> from mtgen import sampling as S
             >>> S.rows(weights=[1, 3]).importance().tolist()
             [2.0, 0.6666666865348816]
         """
-        shares = self.prob if rows is None else self.probability(rows)
-        num = self.source.num_rows
-        return np.divide(1, num * shares, out=np.zeros(len(shares)), where=shares > 0).astype(np.float32)
+        return weights_of_shares(self.prob if rows is None else self.probability(rows), self.num_that_come)
 
     def log_density(self, points: np.ndarray) -> np.ndarray:
         """See `Sampler.log_density`."""

@@ -90,6 +90,11 @@ class WeightedRows(RowSampler):
             return np.ones(self.over.num_rows, bool) if self.among is None else self.among
         return self.weights.ticks(np.arange(self.over.num_rows)) > 0
 
+    @property
+    def num_that_come(self) -> int:
+        """See `RowSampler.num_that_come`; no look at each place."""
+        return self._num_among if self.fill else self.weights.num_positive
+
     def probabilities(self, places: np.ndarray) -> np.ndarray:
         """See `RowSampler.probabilities`."""
         if not self.replace:
