@@ -34,7 +34,7 @@ class Weighted:
         """The same dataset with every weight multiplied by another; where there was none, it counts as 1.
 
         Any thread; the dataset itself stays as it is. For importance weights of a law that draws rows unequally:
-        `data.with_weight(mtgen.sampling.importance(probabilities))`.
+        `data.with_weight(law.importance())`.
 
         Args:
             weight: as for `Dataset`. Values (an array or Series) are one per row of the table, or one per row of

@@ -144,6 +144,9 @@ class PulledFeed:
 class AsIs:
     """The layout of batches that are already laid out; what `mtgen.adapters.structure.Structure` is to loaders."""
 
+    targets: tuple[str, ...] = ()
+    """Nobody has named them."""
+
     def __init__(self, feed: PulledFeed) -> None:
         self._feed = feed
 

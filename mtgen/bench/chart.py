@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mtgen.bench.report import number
+from mtgen.bench.figures import number
 from mtgen.bench.summary import Line, lines
 from mtgen.errors import StoreError
 

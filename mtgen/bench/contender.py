@@ -24,6 +24,8 @@ from typing import Any, TextIO
 
 from mtgen.bench import usage
 from mtgen.bench.data import reference_picture
+from mtgen.bench.drawing.checks import WrongError
+from mtgen.bench.drawing.process import TaskProcess
 from mtgen.bench.proof import Glances, Proof
 from mtgen.bench.work import Delivered, Epochs, Opener, Work
 from mtgen.errors import PlanError
@@ -130,14 +132,18 @@ def serve(questions: TextIO, answers: TextIO) -> None:
         answers.flush()
 
     try:
-        process = Process(json.loads(questions.readline()))
+        given = json.loads(questions.readline())
+        process = TaskProcess(given) if "task" in given else Process(given)
         tell({})
         for line in questions:
             tell(process.answer(json.loads(line)))
         process.close()
     except BaseException as error:  # told to the runner, which reports it
         traceback.print_exc()
-        tell({"error": f"{type(error).__name__}: {error}"})
+        if isinstance(error, WrongError):
+            tell({"error": str(error), "status": "wrong"})
+        else:
+            tell({"error": f"{type(error).__name__}: {error}"})
 
 
 def main() -> None:

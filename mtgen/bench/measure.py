@@ -13,6 +13,7 @@ from typing import Any
 
 import mtgen
 from mtgen.bench.data import Data
+from mtgen.bench.drawing.run import TaskRun
 from mtgen.bench.runner import Run
 from mtgen.bench.settings import Places, Settings, usable_cores
 from mtgen.bench.suites import contenders
@@ -36,6 +37,7 @@ PACKAGES = (
         "zarr",
     ),
     *("bcolz-zipline", "blosc2", "numcodecs", "tensorstore", "opencv-python-headless", "ffcv", "scikit-image"),
+    *("scipy", "batchflow", "numba", "deeplake"),
 )
 
 
@@ -73,7 +75,7 @@ def measure(
         folder = places.folder or Path(temporary)
         for suite in suites:
             data = Data(folder=folder, settings=settings, suite=suite, photographs=places.photographs, say=say)
-            run = Run(suite=suite, settings=settings, data=data, say=say)
+            run = (TaskRun if suite == "sampling" else Run)(suite=suite, settings=settings, data=data, say=say)
             found.append({**run.result(chosen[suite]), "settings": _settings(settings, suite)})
     return {"format": FORMAT, "mtgen": mtgen.__version__, "machine": machine(), "suites": found}
 

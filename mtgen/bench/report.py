@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from mtgen.bench.drawing import table as drawing_table
+from mtgen.bench.figures import number, times
 from mtgen.bench.suites import CLASSES
 from mtgen.bench.summary import Line, added, lines, spared
 
@@ -37,30 +39,14 @@ def _or_dash(value: Any, text: Callable[[Any], str]) -> str:
     return UNMEASURED if value is None else text(value)
 
 
-def number(value: float) -> str:
-    """A rate: three digits are all that a measurement is worth.
-
-    Example:
-        >>> number(1234.5), number(67.89)
-        ('1,230', '67.9')
-    """
-    if value < 100:
-        return f"{value:.3g}"
-    digits = len(str(int(value))) - 3
-    return f"{round(value / 10**digits) * 10**digits:,}"
-
-
-def times(value: float) -> str:
-    """A ratio, to two places where that says something."""
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}"
-
-
 def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.0f} MB"
 
 
 def terminal(suite: Mapping[str, Any]) -> str:
     """A suite for a terminal: a table for each class."""
+    if suite["suite"] == "sampling":
+        return drawing_table.terminal(suite)
     parts = [_sentence(suite)]
     for group, found in _by_class(suite).items():
         parts += ["", f"{group}: {CLASSES.get(group, '')}"]
@@ -80,6 +66,8 @@ def terminal(suite: Mapping[str, Any]) -> str:
 
 def markdown(suite: Mapping[str, Any]) -> str:
     """A suite as Markdown: a table for each class, and how the data was."""
+    if suite["suite"] == "sampling":
+        return drawing_table.markdown(suite)
     parts = [_sentence(suite)]
     for group, found in _by_class(suite).items():
         about = f"**{group}**: {CLASSES.get(group, '')}."

@@ -91,7 +91,16 @@ class Entry:
 
 
 class ContenderError(Exception):
-    """A contender failed, or did not answer in time: it becomes a line of the table, and never reaches the user."""
+    """A contender failed, or did not answer in time: it becomes a line of the table, and never reaches the user.
+
+    Args:
+        reason: what is in the way.
+        status: what stands before it in the table.
+    """
+
+    def __init__(self, reason: str, status: str = "failed") -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 class Child:
@@ -153,11 +162,11 @@ class Child:
         line, self._buffer = self._buffer.split(b"\n", 1)
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise ContenderError(answer["error"])
+            raise ContenderError(answer["error"], answer.get("status", "failed"))
         return answer
 
-    def ask(self, question: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        """Ask and wait for the answer.
+    def ask(self, question: Mapping[str, Any], seconds: float, late: str = "failed") -> dict[str, Any]:
+        """Ask and wait for the answer; `late` is the status of a contender that gives none.
 
         Raises:
             ContenderError: none came in time, or the process failed.
@@ -167,7 +176,7 @@ class Child:
         while (left := deadline - time.monotonic()) > 0:
             if (answer := self.poll(left)) is not None:
                 return answer
-        raise ContenderError(f"no answer within {seconds:g} s{self._last_words()}")
+        raise ContenderError(f"no answer within {seconds:g} s{self._last_words()}", late)
 
     def _last_words(self) -> str:
         with suppress(OSError, ValueError):
@@ -216,7 +225,9 @@ class Run:
         entries = [Entry(contender=one) for one in contenders]
         for entry in entries:
             missing = missing_packages(entry.contender)
-            if missing:
+            if entry.contender.why_not is not None:
+                entry.status, entry.reason = "not run", entry.contender.why_not
+            elif missing:
                 entry.status, entry.reason = "not installed", f"no package {', '.join(missing)}"
         places = self._make([one for one in entries if one.status == "measured"])
         try:
@@ -250,7 +261,7 @@ class Run:
         try:
             action()
         except ContenderError as error:
-            entry.status, entry.reason = "failed", str(error)
+            entry.status, entry.reason = error.status, str(error)
             self.say(f"{entry.contender.name}: {error}")
             if entry.child is not None:
                 entry.child.end()

@@ -12,7 +12,7 @@ from mtgen.bench.marks import MOST_ROWS as MOST_PICTURES
 from mtgen.bench.values import MOST_ROWS
 from mtgen.errors import PlanError
 
-SUITES = ("features", "pictures", "packed", "overhead")
+SUITES = ("features", "pictures", "packed", "overhead", "sampling")
 
 
 def _option(default: Any, text: str, **more: Any) -> Any:
@@ -46,6 +46,8 @@ class Settings:
     seconds: float = _option(2.0, "Seconds measured in each round.", min=0.0)
     warm_up: float = _option(1.0, "Seconds at the start of each round that are not measured.", min=0.0)
     seed: int = _option(0, "Seed of values, cuts and orders.", min=0)
+    shrink: int = _option(1, "Divides rows and points of the suite sampling; 1 gives those of its targets.", min=1)
+    limit: float = _option(60.0, "Seconds after which a call in the suite sampling is cut off.", min=0.1)
 
     def __post_init__(self) -> None:
         for name, number, most in (("rows", self.rows, MOST_ROWS), ("pictures", self.pictures, MOST_PICTURES)):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from mtgen import recipe as recipe_names
+from mtgen.bench.drawing.tasks import TASKS
 from mtgen.bench.settings import SUITES
 from mtgen.errors import PlanError
 from mtgen.recipe import NAMES, Recipe, named_recipe
@@ -21,8 +22,9 @@ CLASSES: Mapping[str, str] = {
     "keras pixels": "what keras.utils.load_img gives by default (nearest), as float32 from -1 to 1",
     "packed": "pictures decoded beforehand, uint8",
     "overhead": "pictures alone, and pictures with features",
+    **{name: task.told(1) for name, task in TASKS.items()},
 }
-"""Contenders of one class deliver the same kind of pixels; ratios are within a class."""
+"""Contenders of one class deliver the same kind of pixels, or do the same task; ratios are within a class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +34,7 @@ class Contender:
     Immutable.
 
     Args:
-        name: unique within its suite.
+        name: unique within its class.
         group: its class, of `CLASSES`.
         module: file of `mtgen.bench.contenders`, or the full name of a module from elsewhere.
         function: what opens it, see `mtgen.bench.work`.
@@ -44,6 +46,7 @@ class Contender:
         reference: ratios of its class are to this one, if there is one; else to the best one of others.
         ordered: it does not shuffle.
         recipe: the pixel recipe that it follows.
+        why_not: why it is not run at all; it stands in the table with this reason.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Contender:
     reference: bool = False
     ordered: bool = False
     recipe: str | None = None
+    why_not: str | None = None
 
     @property
     def full_module(self) -> str:
@@ -77,7 +81,15 @@ def contenders(suite: str) -> list[Contender]:
         >>> [one.name for one in contenders("features") if one.reference]
         ['bcolz.open(path)[rows]']
     """
-    makers = {"features": _features, "pictures": _pictures, "packed": _packed, "overhead": _overhead}
+    from mtgen.bench.drawing.takers import takers
+
+    makers = {
+        "features": _features,
+        "pictures": _pictures,
+        "packed": _packed,
+        "overhead": _overhead,
+        "sampling": takers,
+    }
     if suite not in makers:
         raise PlanError(f"there are the suites {', '.join(SUITES)}, received {shown(suite)}")
     return list(makers[suite]())

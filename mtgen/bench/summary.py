@@ -31,8 +31,9 @@ def merged(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 f"two results of the suite {suite['suite']} differ in {', '.join(differing)}, so they cannot stand in "
                 "one table: measure both with the same settings"
             )
-        given = {one["name"]: one for one in suite["contenders"]}
-        known["contenders"] = [one for one in known["contenders"] if one["name"] not in given] + list(given.values())
+        given = {(one["group"], one["name"]): one for one in suite["contenders"]}
+        kept = [one for one in known["contenders"] if (one["group"], one["name"]) not in given]
+        known["contenders"] = kept + list(given.values())
     return list(suites.values())
 
 
@@ -44,7 +45,7 @@ class Line:
         name: of the contender.
         group: its class.
         family: `"mtgen"`, `"other"` or `"floor"`.
-        status: `"measured"`, `"not installed"` or `"failed"`.
+        status: `"measured"`, `"not installed"`, `"not run"`, `"failed"`, `"cut off"` or `"wrong"`.
         reason: why it was not measured.
         rate: rows per second, median of the rounds.
         least: of the slowest round.

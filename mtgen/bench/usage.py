@@ -8,6 +8,7 @@ needs room, are told apart.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import resource
@@ -88,3 +89,25 @@ def peak_bytes() -> int:
     """Most resident memory of this process so far, files included, as the kernel counts it (`ru_maxrss`)."""
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(largest) * (1 if os.uname().sysname == "Darwin" else 1024)
+
+
+def give_back() -> None:
+    """Let the allocator give free memory back to the system, where it can: what is resident then is held."""
+    with suppress(OSError, AttributeError):  # glibc alone has it, see malloc_trim(3)
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def reset_peak() -> None:
+    """Let the peak of `resident` count from now on, where the system can."""
+    with suppress(OSError):
+        (_PROC / "self" / "clear_refs").write_text("5")  # see proc(5)
+
+
+def resident() -> tuple[int, int] | None:
+    """Resident memory of this process now, and the most since `reset_peak`; None where the system does not tell."""
+    try:
+        text = (_PROC / "self" / "status").read_text()
+    except OSError:
+        return None
+    sizes = {name: int(size) * 1024 for name, size in re.findall(r"^(\w+):\s+(\d+) kB$", text, re.MULTILINE)}
+    return sizes["VmRSS"], sizes["VmHWM"]

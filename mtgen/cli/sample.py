@@ -176,6 +176,14 @@ class _Rows:
     rows: np.ndarray
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    def _column(self, name: str, use: str) -> pd.Series:
+        """See `Dataset`: a column at these rows, complete."""
+        from mtgen.table import check_complete, column
+
+        values = column(self.table, name, use).iloc[self.rows]
+        check_complete(values, use)
+        return values
+
 
 def rows_of(table: pd.DataFrame, rows: np.ndarray | None = None) -> DatasetRows:
     """The rows of a table, or some of them, as `data.rows` gives them."""

@@ -6,7 +6,7 @@ Weights survive: `(0.3 & a) + 5` has weight 0.3. Two samplers are drawn independ
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import PlanError
-from mtgen.sampling.bits import Bits
+from mtgen.sampling.bits import Bits, StackedBits
 from mtgen.sampling.sampler import Frame, Sampler, as_sampler
 from mtgen.settings import check_unmasked, shown
 
@@ -133,11 +133,33 @@ class Arithmetic(Sampler):
             one.draw(bits.child(name) if both else bits, positions) if isinstance(one, Sampler) else one
             for name, one in (("left", self.left), ("right", self.right))
         ]
+        return self._computed(*sides)
+
+    def _computed(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         try:
             with np.errstate(all="ignore"):  # 1 / 0 is inf, as it is in NumPy; bounds refuse what is no number
-                return computed(self.symbol, *sides)
+                return computed(self.symbol, left, right)
         except (TypeError, ValueError, OverflowError) as error:
             raise PlanError(f"{self!r} cannot be computed: {error}") from error
+
+    @property
+    def stack_key(self) -> Hashable | None:
+        """See `Sampler.stack_key`: of steps that round alike in arrays of any layout, on measured columns."""
+        if self._step is None or any(self.discrete):
+            return None
+        inner, constant = self._step
+        key, on_left = inner.stack_key, isinstance(self.left, Sampler)
+        return None if key is None else (Arithmetic, self.symbol, on_left, constant.dtype.str, key)
+
+    @classmethod
+    def draw_stacked(cls, laws: Sequence[Sampler], bits: StackedBits, positions: np.ndarray) -> np.ndarray:
+        """See `Sampler.draw_stacked`."""
+        known = [law for law in laws if isinstance(law, Arithmetic)]
+        steps = [law._step for law in known if law._step is not None]
+        points = type(steps[0][0]).draw_stacked([inner for inner, _ in steps], bits, positions)
+        constants = np.stack([constant for _, constant in steps])[bits.which]
+        sides = (points, constants) if isinstance(known[0].left, Sampler) else (constants, points)
+        return known[0]._computed(*sides)
 
     @cached_property
     def _step(self) -> tuple[Sampler, np.ndarray] | None:
@@ -245,27 +267,27 @@ class Applied(Sampler):
     def __post_init__(self) -> None:
         if not callable(self.function):
             raise PlanError(f"apply needs a function of points (n, {self.inner.dim}), received {shown(self.function)}")
-        _ = self.dim
+        _ = self._trial
 
     @cached_property
+    def _trial(self) -> np.ndarray:
+        """Three points, for their columns and their dtype."""
+        return self.draw(Bits(0, stream="/trial"), np.arange(3))
+
+    @property
     def dim(self) -> int:
         """Columns of what the function returns."""
-        return int(self._none.shape[1])
+        return int(self._trial.shape[1])
 
     @property
     def frame(self) -> Frame | None:
         """See `Sampler.frame`."""
         return self.inner.frame
 
-    @cached_property
-    def _none(self) -> np.ndarray:
-        """No points; many functions, such as those that ask for a maximum, cannot be called with none."""
-        return self.draw(Bits(0, stream="/trial"), np.arange(3))[:0]
-
     def draw(self, bits: Bits, positions: np.ndarray) -> np.ndarray:
-        """See `Sampler.draw`."""
+        """See `Sampler.draw`; the function is never asked about no points, which few would stand."""
         if not len(positions):
-            return self._none.copy()
+            return self._trial[:0].copy()
         points = self.inner.draw(bits, positions)
         return as_columns(self.function(points), len(points), "apply", self.function)
 

@@ -7,10 +7,13 @@ one node draws at one position: its coordinates, and the attempts of a rejection
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from mtgen import seeds
+
+_HALF, _LOWER = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,30 @@ class Bits:
 def inner_uniforms(words: np.ndarray) -> np.ndarray:
     """Uniform float64 inside (0, 1) from the upper 52 bits of words: the middles of 2**52 equal parts."""
     return ((words >> np.uint64(12)) + 0.5) * 2.0**-52
+
+
+def below(words: np.ndarray, total: Any) -> np.ndarray:
+    """Random whole numbers in [0, total): `floor(word * total / 2**64)`, the upper half of the 128-bit product, exact.
+
+    Each number has `2**64 / total` words, to within one.
+
+    Args:
+        words: uint64.
+        total: whole number in [1, 2**63], or an array of them that goes with `words`.
+
+    Returns:
+        int64 of the shape of both.
+
+    Example:
+        >>> below(np.array([0, 2**63, 2**64 - 1], np.uint64), 10).tolist()
+        [0, 5, 9]
+    """
+    total = np.asarray(total, np.uint64)
+    word_high, word_low = words >> _HALF, words & _LOWER
+    high, low = total >> _HALF, total & _LOWER
+    first, second = word_high * low, word_low * high
+    carry = (word_low * low >> _HALF) + (first & _LOWER) + (second & _LOWER)
+    return (word_high * high + (first >> _HALF) + (second >> _HALF) + (carry >> _HALF)).astype(np.int64)
 
 
 @dataclass(frozen=True)

@@ -59,17 +59,13 @@ class Dependent(Sampler):
 
     def __post_init__(self) -> None:
         _ = self._kept
-        object.__setattr__(self, "_dim", self.rows.dim + self._points_dim())
+        object.__setattr__(self, "_dim", self.rows.dim + self._some_law().dim)
 
-    def _points_dim(self) -> int:
+    def _some_law(self) -> Sampler:
+        """The law of the points of one row, for what is the same for all."""
         if isinstance(self.points, Sampler):
-            return self.points.dim
-        return self._tried().dim
-
-    def _tried(self) -> Sampler:
-        """The law of some row's points, as an example of all."""
-        first = self.rows.draw(Bits(0, stream="/trial"), np.arange(1))
-        return self.law_of(_plain(first[0]))
+            return self.points
+        return self.law_of(_plain(self.rows.draw(Bits(0, stream="/trial"), np.arange(1))[0]))
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_laws"}
@@ -140,7 +136,7 @@ class Dependent(Sampler):
         for place, row in enumerate(rows):
             distinct.setdefault(_plain(row), []).append(place)
         if not distinct:
-            return self._tried().draw(bits.independent(), positions)
+            return self._some_law().draw(bits, positions)
         drawn, places = [], []
         for row, where in distinct.items():
             here = np.array(where)

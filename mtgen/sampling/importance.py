@@ -23,7 +23,7 @@ def importance(probabilities: np.ndarray) -> np.ndarray:
             row of probability 0 is never drawn; it is not counted in n, and its weight is 0.
 
     Returns:
-        float32 `(n,)`, for `data.with_weight`.
+        float32 `(n,)`; `law.importance()` has them of a law over rows, for `data.with_weight`.
 
     Raises:
         PlanError: values that are no probabilities, or so small that their weight is no float32.
@@ -42,27 +42,14 @@ def importance(probabilities: np.ndarray) -> np.ndarray:
             "importance needs probabilities >= 0 that sum to 1, received values from "
             f"{chances.min():g} to {chances.max():g} with the sum {chances.sum():g}. Divide weights by their sum first"
         )
-    return weights_of_shares(chances, int(np.count_nonzero(chances)))
-
-
-def weights_of_shares(chances: np.ndarray, num: int) -> np.ndarray:
-    """The weights `1 / (num p)` of some of `num` rows that can come; see `importance`.
-
-    Args:
-        chances: float64 `(n,)` >= 0; where it is 0, the weight is 0.
-        num: rows that can come, all together.
-
-    Raises:
-        PlanError: a weight that is no float32.
-    """
     drawn = chances > 0
     weights = np.zeros(len(chances), np.float32)
     with np.errstate(over="ignore"):
-        weights[drawn] = 1 / (num * chances[drawn])
+        weights[drawn] = 1 / (np.count_nonzero(drawn) * chances[drawn])
     if not np.isfinite(weights).all():
         row = int(np.flatnonzero(~np.isfinite(weights))[0])
         raise PlanError(
-            f"row {row} has the probability {chances[row]:g}, whose weight is beyond float32: draw it more often, or "
-            "never"
+            f"the row at place {row} has the probability {chances[row]:g}, whose weight is beyond float32: draw it "
+            "more often, or never"
         )
     return weights

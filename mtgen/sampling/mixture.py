@@ -31,7 +31,9 @@ def mixture_of(parts: Sequence[Sampler]) -> Sampler:
             f"the parts of a mixture must have points of one dimension, received {' and '.join(map(str, dims))}: "
             f"{' | '.join(map(repr, parts))}"
         )
-    common_frame(list(parts), "a mixture")
+    counted = [part for part in parts if part.weight > 0]
+    common_frame(counted, "a mixture")
+    _check_pixels(counted)
     check_windows(parts)
     flat: list[Sampler] = []
     for part in parts:
@@ -50,6 +52,20 @@ def mixture_of(parts: Sequence[Sampler]) -> Sampler:
     if not flat:
         raise EmptySupportError(f"all weights of the mixture are 0: {' | '.join(map(repr, parts))}")
     return flat[0] if len(flat) == 1 else Mixture(tuple(flat), weight=sum(part.weight for part in flat))
+
+
+def _check_pixels(parts: Sequence[Sampler]) -> None:
+    """Refuse a mixture of pixels with points that do not say what they count: shares of an array, mostly.
+
+    Raises:
+        PlanError: such a mixture.
+    """
+    silent = [part for part in parts if part.frame is None]
+    if silent and any(part.frame == "pixels" for part in parts):
+        raise PlanError(
+            f"a part of the mixture counts pixels, and {silent[0]!r} does not say what it counts. If shares of the "
+            "array, bring it to pixels: points.to_pixels(shape); if pixels, say so: points.in_pixels()"
+        )
 
 
 def mix(*parts: Sampler | np.ndarray | Mapping[str, Any]) -> Sampler:
@@ -144,16 +160,14 @@ class Mixture(Sampler):
             if len(here):
                 drawn.append(self._drawn(numbers, place_of[chosen[here]], inner, positions[here]))
                 places.append(here)
-        if len(positions) == 0:
-            drawn, places = [self._absent[0]], [np.empty(0, np.int64)]
-        return joined(drawn, places, len(positions), self._absent)
+        nowhere = np.empty(0, np.int64)
+        return joined([*drawn, *self._pointless], [*places, *[nowhere] * len(self._pointless)], len(positions))
 
     @cached_property
-    def _absent(self) -> list[np.ndarray]:
-        """No points, of one part of each group and dtype: parts that one call draws together have one dtype."""
-        none = np.empty(0, np.int64)
-        found = [self.parts[numbers[0]].draw(Bits(0, stream="/trial"), none) for numbers in self._groups]
-        return list({array.dtype: array for array in found}.values())
+    def _pointless(self) -> list[np.ndarray]:
+        """No point of the parts, for their dtypes: that of a mixture must not depend on which parts were drawn."""
+        each = [part.draw(Bits(0, stream="/trial"), np.empty(0, np.int64)) for part in self.parts]
+        return list({one.dtype: one for one in each}.values())
 
     def _drawn(self, numbers: list[int], which: np.ndarray, bits: Bits, positions: np.ndarray) -> np.ndarray:
         """Points of one group at positions, `which` of its parts at each."""

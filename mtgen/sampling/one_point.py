@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mtgen.errors import PlanError
-from mtgen.sampling.bits import Bits
+from mtgen.sampling.bits import Bits, StackedBits
 from mtgen.sampling.sampler import Sampler
+from mtgen.sampling.values import EXACT
 from mtgen.settings import check_unmasked, shown
 
 
@@ -32,6 +34,19 @@ class Constant(Sampler):
     def draw(self, bits: Bits, positions: np.ndarray) -> np.ndarray:
         """See `Sampler.draw`."""
         return np.repeat(self.point[None, :], len(positions), axis=0)
+
+    @property
+    def stack_key(self) -> Hashable | None:
+        """See `Sampler.stack_key`: of what has a dtype of its own beside any other values."""
+        kind = self.point.dtype.kind
+        if kind == "O" or (kind in "iu" and max(map(abs, self.point.tolist())) > EXACT):
+            return None
+        return Constant, self.dim, self.point.dtype.str
+
+    @classmethod
+    def draw_stacked(cls, laws: Sequence[Sampler], bits: StackedBits, positions: np.ndarray) -> np.ndarray:
+        """See `Sampler.draw_stacked`."""
+        return np.stack([law.point for law in laws if isinstance(law, Constant)])[bits.which]
 
     def log_density(self, points: np.ndarray) -> np.ndarray:
         """See `Sampler.log_density`."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from mtgen.errors import PlanError
 from mtgen.sampling.bits import Bits, StackedBits
+from mtgen.sampling.one_point import Constant
 from mtgen.sampling.sampler import Frame, Sampler, common_frame
 from mtgen.sampling.values import beside
 from mtgen.settings import shown
@@ -56,11 +57,19 @@ class Product(Sampler):
         """See `Sampler.draw`."""
         return beside([part.draw(bits.child(number), positions) for number, part in enumerate(self.parts)])
 
+    def draw_columns(self, columns: Sequence[int], bits: Bits, positions: np.ndarray) -> np.ndarray:
+        """Some columns of `draw`: of the parts that have them, with their dtypes, which text beside them would hide."""
+        owners = (np.searchsorted(self.edges, columns, side="right") - 1).tolist()
+        drawn = {number: self.parts[number].draw(bits.child(number), positions) for number in set(owners)}
+        inner = (column - self.edges[number] for column, number in zip(columns, owners, strict=True))
+        return beside([drawn[number][:, [column]] for number, column in zip(owners, inner, strict=True)])
+
     @property
     def stack_key(self) -> Hashable | None:
-        """See `Sampler.stack_key`: of products of measured columns whose parts have one."""
+        """See `Sampler.stack_key`: of measured columns and constants, so that the dtype is that of each alone."""
         keys = tuple(part.stack_key for part in self.parts)
-        return None if None in keys or any(self.discrete) else (Product, keys)
+        counted = any(any(part.discrete) and not isinstance(part, Constant) for part in self.parts)
+        return None if None in keys or counted else (Product, keys)
 
     @classmethod
     def draw_stacked(cls, laws: Sequence[Sampler], bits: StackedBits, positions: np.ndarray) -> np.ndarray:
@@ -142,6 +151,8 @@ class Columns(Sampler):
 
     def draw(self, bits: Bits, positions: np.ndarray) -> np.ndarray:
         """See `Sampler.draw`; a column of one kind stays of its kind."""
+        if isinstance(self.inner, Product):
+            return self.inner.draw_columns(self.columns, bits, positions)
         drawn = self.inner.draw(bits, positions)[:, list(self.columns)]
         return drawn if drawn.dtype != object else unboxed(drawn)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -12,12 +13,16 @@ import numpy as np
 from mtgen.errors import PlanError
 from mtgen.settings import shown
 
+MOST_PARTS = 1 << 18
+"""Things that a digest is made of, arrays counting as one: a second. A model of a network has no end of them."""
+
 
 def digest_of(structure: object) -> str:
     """Hex digest of nested tuples of plain values, arrays, functions, and objects with a `structure()`.
 
-    Equal structures have equal digests in every process and release. A function counts by its module, name, code,
-    defaults and what it closes over; what it looks up in its module does not count.
+    Equal structures have equal digests in every process and release; of functions, with one version of Python. A
+    function counts by its module, name, code, defaults and what it closes over; what it looks up in its module does
+    not count. A method counts with the object that it is of.
 
     Raises:
         PlanError: something of which no digest can be made.
@@ -27,7 +32,9 @@ def digest_of(structure: object) -> str:
         False
     """
     state = hashlib.blake2b(digest_size=16)
-    for part in _parts(structure, 0):
+    for number, part in enumerate(_parts(structure, 0)):
+        if number > MOST_PARTS:
+            raise PlanError(f"a function holds more than {MOST_PARTS:,} things, or itself; give it arrays and numbers")
         # Lengths first, so that no two sequences of parts read the same.
         state.update(len(part).to_bytes(8, "little") + part)
     return state.hexdigest()
@@ -51,6 +58,10 @@ def _parts(value: Any, depth: int) -> Iterator[bytes]:
         yield f"dict {len(value)}".encode()
         for name in value:
             yield from _parts((name, value[name]), depth + 1)
+    elif isinstance(value, set | frozenset):
+        yield f"set {len(value)}".encode()
+        for digest in sorted(map(digest_of, value)):
+            yield digest.encode()
     elif isinstance(value, types.FunctionType):
         yield f"function {value.__module__}.{value.__qualname__}".encode()
         yield from _parts(_code(value.__code__), depth + 1)
@@ -58,12 +69,43 @@ def _parts(value: Any, depth: int) -> Iterator[bytes]:
         yield from _parts((value.__defaults__ or (), value.__kwdefaults__ or {}, cells), depth + 1)
     elif isinstance(value, types.CodeType):
         yield from _parts(_code(value), depth + 1)
-    elif value is None or isinstance(value, bool | int | float | complex | str | bytes | np.generic | np.dtype):
+    elif isinstance(value, np.generic):
+        yield f"{value.dtype.str} {value.item()!r}".encode()  # its own repr differs between releases of NumPy
+    elif value is None or value is Ellipsis or isinstance(value, bool | int | float | complex | str | bytes | np.dtype):
         yield f"{type(value).__name__} {value!r}".encode()
-    elif isinstance(value, slice | type) or callable(value):
+    elif isinstance(value, slice | type):
         yield _named(value).encode()
+    elif callable(value):
+        yield from _parts_of_callable(value, depth)
     else:
         yield from _parts(_reduced(value), depth + 1)
+
+
+def _parts_of_callable(value: Callable[..., Any], depth: int) -> Iterator[bytes]:
+    """A method with its object, a ufunc or built-in function by its name, what wraps a function by that function."""
+    owner = getattr(value, "__self__", None)
+    if owner is not None and not isinstance(owner, types.ModuleType):
+        yield from _parts((getattr(value, "__func__", getattr(value, "__name__", "")), owner), depth + 1)
+    elif _leads_back(value):
+        yield _named(value).encode()
+    elif isinstance(value, functools.partial):
+        yield from _parts((functools.partial, value.func, value.args, value.keywords), depth + 1)
+    elif hasattr(value, "__wrapped__"):
+        yield from _parts((type(value), value.__wrapped__), depth + 1)
+    elif isinstance(value, np.ufunc | np.vectorize):  # the latter changes when it is called
+        raise PlanError(f"{shown(value)} cannot be told from others like it; call it in a function: lambda x: f(x)")
+    else:
+        yield from _parts(_reduced(value), depth + 1)
+
+
+def _leads_back(value: Callable[..., Any]) -> bool:
+    """Whether the name of something that holds no code of the user's leads to it, and to nothing else."""
+    name = str(getattr(value, "__qualname__", None) or getattr(value, "__name__", ""))
+    if isinstance(value, types.BuiltinFunctionType | types.MethodDescriptorType | types.WrapperDescriptorType):
+        return True
+    if isinstance(value, np.ufunc):
+        return "(vectorized)" not in name  # what np.frompyfunc makes
+    return type(value).__module__ == "numpy" and getattr(np, name, None) is value  # such as np.mean
 
 
 def _code(code: types.CodeType) -> tuple[Any, ...]:
@@ -71,13 +113,9 @@ def _code(code: types.CodeType) -> tuple[Any, ...]:
 
 
 def _named(value: slice | type | Callable[..., Any]) -> str:
-    """A class, ufunc or built-in function by its name; other callables cannot be told apart and are refused."""
-    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
     if isinstance(value, slice):
         return repr(value)
-    if name is None:
-        raise PlanError(f"{shown(value)} has no name to know it by; wrap it in a function: lambda points: f(points)")
-    return f"{getattr(value, '__module__', '')}.{name}"
+    return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', None) or value.__name__}"
 
 
 def _reduced(value: Any) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ fits is the point, whatever was asked for beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from mtgen.errors import EmptySupportError, PlanError
 from mtgen.sampling.arithmetic import as_columns
-from mtgen.sampling.bits import Bits
+from mtgen.sampling.bits import Bits, StackedBits
 from mtgen.sampling.mixture import Mixture, mixture_of
 from mtgen.sampling.sampler import Frame, Sampler, is_number
 from mtgen.settings import check_flag, check_unmasked, check_whole, shown
@@ -52,15 +52,38 @@ def truncate(
         PlanError: neither bounds nor expr, low above high, bounds of another dimension, prob outside (0, 1].
         EmptySupportError: nothing can fit.
     """
-    if not is_number(prob) or not 0 < prob <= 1:
-        raise PlanError(f"prob must be a number in (0, 1], received {shown(prob)}")
-    tries = check_whole("tries", tries, 1)
     if check_flag("each", each) and isinstance(sampler, Mixture):
         parts = [
             truncate(one, high, low, expr, prob, each=True, tries=tries).reweighted(one.weight).labelled(one.label)
             for one in sampler.parts
         ]
         return mixture_of(parts).reweighted(sampler.weight)
+    tried = rejected(sampler, high, low, expr, prob, tries=tries)
+    if expr is None and tried.low is not None and tried.high is not None:
+        found = sampler.log_condition(tried.low, tried.high)
+        if found is not None:
+            mass, law = found
+            if not mass > -np.inf:
+                raise EmptySupportError(
+                    f"no point of {sampler!r} lies in {tried.low.tolist()} to {tried.high.tolist()}"
+                )
+            if isinstance(law, Conditioned) and (law.low >= tried.low).all() and (law.high <= tried.high).all():
+                return law.reweighted(sampler.weight)  # two conditions are one
+            return Conditioned(law, tried.low, tried.high, weight=sampler.weight)
+    return tried
+
+
+def rejected(
+    sampler: Sampler, high: Any, low: Any, expr: Callable[[np.ndarray], Any] | None, prob: float, *, tries: int
+) -> Rejected:
+    """The condition of `truncate`, checked, as one that is met by trying.
+
+    Raises:
+        PlanError: see `truncate`.
+    """
+    if not is_number(prob) or not 0 < prob <= 1:
+        raise PlanError(f"prob must be a number in (0, 1], received {shown(prob)}")
+    tries = check_whole("tries", tries, 1)
     if expr is not None and not callable(expr):
         raise PlanError(f"expr must be a function of points (n, {sampler.dim}), received {shown(expr)}")
     if expr is None and high is None and low is None:
@@ -69,15 +92,6 @@ def truncate(
     lows, highs = _bound("low", low, -np.inf, dim), _bound("high", high, np.inf, dim)
     if (lows > highs).any():
         raise PlanError(f"low must not be above high; received low={shown(low)} and high={shown(high)}")
-    if expr is None:
-        found = sampler.log_condition(lows, highs)
-        if found is not None:
-            mass, law = found
-            if not mass > -np.inf:
-                raise EmptySupportError(f"no point of {sampler!r} lies in {lows.tolist()} to {highs.tolist()}")
-            if isinstance(law, Conditioned) and (law.low >= lows).all() and (law.high <= highs).all():
-                return law.reweighted(sampler.weight)  # two conditions are one
-            return Conditioned(law, lows, highs, weight=sampler.weight)
     bounded = low is not None or high is not None
     return Rejected(
         sampler, lows if bounded else None, highs if bounded else None, expr, float(prob), tries, weight=sampler.weight
@@ -131,6 +145,22 @@ class Conditioned(Sampler):
         if points.dtype.kind == "f":
             np.clip(points, self.low, self.high, out=points)
         return points
+
+    @property
+    def stack_key(self) -> Hashable | None:
+        """See `Sampler.stack_key`: of laws over measured columns."""
+        key = self.inner.stack_key
+        return None if key is None or any(self.discrete) else (Conditioned, key)
+
+    @classmethod
+    def draw_stacked(cls, laws: Sequence[Sampler], bits: StackedBits, positions: np.ndarray) -> np.ndarray:
+        """See `Sampler.draw_stacked`."""
+        known = [law for law in laws if isinstance(law, Conditioned)]
+        points = type(known[0].inner).draw_stacked([law.inner for law in known], bits, positions)
+        low, high = (
+            np.stack(bounds)[bits.which] for bounds in zip(*((law.low, law.high) for law in known), strict=True)
+        )
+        return np.clip(points, low, high)
 
     def log_density(self, points: np.ndarray) -> np.ndarray:
         """See `Sampler.log_density`."""
@@ -205,7 +235,7 @@ class Rejected(Sampler):
                 with np.errstate(over="ignore"):
                     counters = attempts[part][:, None] + np.arange(first, first + per_slot)
                 points = self.inner.draw(inner, counters.ravel())
-                kept = self._keeps(points).reshape(counters.shape)
+                kept = self.keeps(points).reshape(counters.shape)
                 here = kept.any(axis=1)
                 if points.dtype != out.dtype:
                     out = out.astype(
@@ -218,22 +248,31 @@ class Rejected(Sampler):
                 num_drawn, num_found = num_drawn + kept.size, num_found + int(here.sum())
             open_slots, first = open_slots[~found], first + per_slot
             if len(open_slots) and (first >= self.tries or (not num_found and num_drawn >= self.tries)):
-                raise EmptySupportError(self._empty(num_found, num_drawn))
+                raise EmptySupportError(self._empty(num_found, num_drawn, points))
             per_slot *= 4
         return out, which
 
-    def _empty(self, num_found: int, num_drawn: int) -> str:
+    def _empty(self, num_found: int, num_drawn: int, last: np.ndarray) -> str:
+        """What to say after `num_drawn` draws, the `last` of them `(n, dim)`."""
         # With no success in n draws, the probability is below 3 / n at 95 percent: 0.95 = 1 - (1 - p)**n.
         if not num_found:
+            values = self._values(last)
+            what, hint = "points" if self.expr is None else "values of expr", ""
+            if values.dtype.kind == "f" and np.isnan(values).any(axis=1).all():
+                hint = f". All of the last {len(values)} {what} hold NaN, which is outside of every condition"
             return (
                 f"0 of {num_drawn} draws of {self.inner!r} met the condition, so its probability is below "
-                f"{3 / num_drawn:.1g} at 95 percent: check low, high and expr, or raise tries={self.tries}"
+                f"{3 / num_drawn:.1g} at 95 percent: check low, high and expr, or raise tries={self.tries}{hint}"
             )
         return f"a position found no point of {self!r} in {self.tries} draws; raise tries={self.tries}"
 
-    def _keeps(self, points: np.ndarray) -> np.ndarray:
+    def _values(self, points: np.ndarray) -> np.ndarray:
+        """What the condition is on, `(n, k)`."""
+        return points if self.expr is None else as_columns(self.expr(points), len(points), "expr", self.expr)
+
+    def keeps(self, points: np.ndarray) -> np.ndarray:
         """Which points meet the condition, bool `(n,)`; what is no number does not."""
-        values = points if self.expr is None else as_columns(self.expr(points), len(points), "expr", self.expr)
+        values = self._values(points)
         if self.low is None or self.high is None:
             if values.dtype.kind not in "biuf":
                 raise PlanError(f"expr must return whether points are kept, received {values.dtype}")

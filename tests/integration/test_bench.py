@@ -289,6 +289,52 @@ def test_smoke(folder: Path, photographs: Path, tmp_path: Path) -> None:
         ]
 
 
+DRAWN = {
+    "weighted batch": ["mtgen", "mtgen, spread='iid'", "numpy Generator.choice(p=)"],
+    "shuffle, 65,537 rows": ["mtgen", "Grain index_shuffle", "numpy Generator.permutation"],
+    "impossible": ["mtgen", "BatchFlow"],
+    "sample by": ["mtgen", "Deep Lake"],
+}
+
+
+def test_the_suite_sampling_runs_in_small(tmp_path: Path) -> None:
+    """From the command to the page: who is wrong, cut off or not run stands there with the reason."""
+    path, page = tmp_path / "sampling.json", tmp_path / "page.md"
+    sizes = ["--shrink", "10000", "--rounds", "2", "--seconds", "0.01", "--warm-up", "0", "--limit", "5"]
+    words = [word for task in DRAWN for word in ("--group", task)]
+    only = [word for name in ("mtgen", "numpy", "Grain", "BatchFlow", "Deep Lake") for word in ("--only", name)]
+    done = run("run", "sampling", *sizes, *words, *only, "--json", path)
+    assert done.exit_code == 0, done.output
+    (found,) = json.loads(path.read_text(encoding="utf-8"))["suites"]
+    by_name = {(one["group"], one["name"]): one for one in found["contenders"]}
+    assert list(by_name) == [(task, name) for task, names in DRAWN.items() for name in names]
+    for (task, name), one in by_name.items():
+        if name in ("Grain index_shuffle", "BatchFlow"):
+            package = name.split()[0].lower()
+            here = importlib.util.find_spec(package) is not None
+            says = {"grain": "wrong: row 31,105 came 2 times", "batchflow": "cut off: no answer within 5 s"}[package]
+            assert f"{one['status']}: {one['reason']}".startswith(
+                says if here else f"not installed: no package {package}"
+            )
+        elif name == "Deep Lake":
+            assert one["status"] == "not run"
+        else:
+            assert one["status"] == "measured", (task, one["reason"])
+            assert len(one["rounds"]) == 2
+            assert one["memory"]["seconds"] > 0
+            assert all(part["calls"] >= 1 and part["rows"] % part["calls"] == 0 for part in one["rounds"])
+    page.write_text(
+        "".join(f"<!-- bench: {name} -->\n<!-- end of bench: {name} -->\n" for name in ("sampling", "machine"))
+    )
+    assert run("docs", path, "--page", page).exit_code == 0
+    text = page.read_text(encoding="utf-8")
+    assert "256 of 1,000 rows, drawn by weights that are there." in text
+    assert "**mtgen**" in text
+    if importlib.util.find_spec("matplotlib"):
+        assert run("show", path, "--plot", tmp_path / "chart.png").exit_code == 0
+        assert (tmp_path / "chart.png").stat().st_size > 10_000
+
+
 def check_contender(one: dict[str, Any], contender: Contender, suite: str) -> None:
     missing = [name for name in contender.needs if importlib.util.find_spec(name) is None]
     if missing:
@@ -319,7 +365,7 @@ def test_contenders_are_listed_with_what_is_not_installed() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["run", "nothing"], "there are the suites features, pictures, packed, overhead"),
+        (["run", "nothing"], "there are the suites features, pictures, packed, overhead, sampling"),
         (["run", "features", "--only", "nobody"], "no contender of the suite features is called anything like nobody"),
         (
             ["run", "packed", "--group", "features"],

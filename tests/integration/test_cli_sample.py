@@ -223,5 +223,12 @@ def test_a_table_with_a_column_row_is_not_written_with_two(tmp_path: Path) -> No
     assert sorted(np.load(tmp_path / "a.npy").tolist()) == [0, 1]
 
 
+def test_missing_labels_and_weights_are_refused_and_may_be_counted(tmp_path: Path) -> None:
+    table = table_of(tmp_path / "t.csv", label=["a", None, "b"], weight=[1, 2, None])
+    assert "has no value in 1 row (1)" in run(table, "--balanced", "label", code=1).stderr
+    assert "has no value in 1 row (2)" in run(table, "--weighted", "weight", code=1).stderr
+    assert lines_of(run(table, "--by", "label"), "label")["(missing)"][0] == "1"
+
+
 def test_no_table() -> None:
     assert "there is no such file" in run("nowhere.csv", code=1).stderr

@@ -82,6 +82,7 @@ def test_points_are_a_function_of_their_position(law: S.Sampler, few: int, more:
     whole = law.sample(few + more, seed, epoch=epoch)
     parts = [law.sample(few, seed, epoch=epoch), law.sample(more, seed, epoch=epoch, start=few)]
     assert np.array_equal(whole, np.concatenate(parts))
+    assert {whole.dtype} == {part.dtype for part in parts}
     shuffled = np.random.default_rng(few).permutation(few + more)
     assert np.array_equal(law.draw(Bits(seed, epoch), shuffled), whole[shuffled])
 
@@ -105,6 +106,39 @@ def test_every_law_in_an_expression(name: str) -> None:
     whole = both.sample(30, seed=3, block=10)
     assert np.array_equal(whole[20:], both.sample(10, seed=3, start=20, block=10))
     assert pickle.loads(pickle.dumps(both)) == both
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        S.constant(1) | 1e-3 & S.normal(),
+        S.constant("a") | 1e-3 & S.constant(2),
+        S.constant("a") | 1e-3 & S.constant("long"),
+        ((S.constant("a") | 1e-3 & S.constant(2)) & S.normal())[:, 1],
+        (S.integers(9) & S.constant("a") & S.normal())[[0, 2]],
+        S.rows(9) @ (lambda row: S.integers(9) | 1e-3 & S.integers(5)),
+        (S.constant(1) | 1e-3 & S.normal()).truncate(expr=lambda points: points < 3),
+    ],
+)
+def test_the_dtype_of_points_does_not_depend_on_which_were_drawn(law: S.Sampler) -> None:
+    found = {law.sample(num).dtype for num in (0, 1, 3, 10_000)}
+    assert len(found) == 1, found
+
+
+def test_a_chosen_column_of_a_product_is_as_it_is_alone() -> None:
+    law = S.constant("cube") & S.integers(9, dim=2) & S.normal()
+    points = law.sample(20)
+    chosen = law[[3, 1, 1]].sample(20)
+    assert chosen.dtype == np.float64
+    assert np.array_equal(chosen, points[:, [3, 1, 1]].astype(float))
+    assert law[1:3].sample(5).dtype == np.int64
+
+
+def test_a_function_is_not_asked_about_no_points() -> None:
+    stacked = S.normal().apply(lambda points: np.stack([one * 2 for one in points]))
+    assert stacked.sample(0).shape == (0, 1)
+    assert (stacked.truncate(expr=lambda points: points > 0).sample(3) > 0).all()
+    assert (stacked | S.constant(1)).sample(0).shape == (0, 1)
 
 
 # --- mixtures ---------------------------------------------------------------------------------------------------------
@@ -223,6 +257,11 @@ def test_stacked_parts_draw_what_they_would_alone() -> None:
         lambda i: S.constant([i, 0]),
         lambda i: (S.normal(i) & S.uniform()).truncate(i + 1),
         lambda i: S.normal(i, dim=2) + 1,
+        lambda i: 3 - S.gamma(1 + i, dim=2) / [1 + i, 2],
+        lambda i: S.normal(dim=2).truncate(3 + i, i - 3),
+        lambda i: S.exponential(1 + i, dim=2).truncate([9, 1 + i], [0.5, 0]),
+        lambda i: (2 * S.normal(dim=2) + i).truncate(3 + i, i - 3) * 7,
+        lambda i: S.constant(float(i)) & S.normal(i).truncate(low=i),
     ]
     for kind in kinds:
         parts = [kind(i) for i in range(7)]

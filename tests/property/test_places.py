@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from mtgen import sampling as S
 from mtgen.errors import EmptySupportError
 from mtgen.sampling.places import binning, runs
-from mtgen.sampling.places.cells import Cells, below
+from mtgen.sampling.places.cells import Cells
 from mtgen.sampling.sampler import Sampler
 from tests.support.statistics import assert_counts_fit, assert_mean_fits
 
@@ -35,12 +35,7 @@ def box(data: st.DataObject, dim: int) -> tuple[np.ndarray, np.ndarray]:
     return np.array([low for low, _ in ends]), np.array([high for _, high in ends])
 
 
-# --- words and cells --------------------------------------------------------------------------------------------------
-
-
-@given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=5), st.integers(1, 2**63 - 1))
-def test_below_is_the_product_with_a_word_without_rounding(words: list[int], total: int) -> None:
-    assert below(np.array(words, np.uint64), total).tolist() == [word * total >> 64 for word in words]
+# --- cells ------------------------------------------------------------------------------------------------------------
 
 
 @given(

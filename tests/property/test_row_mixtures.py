@@ -139,8 +139,19 @@ def test_importance_undoes_the_law() -> None:
     mean = (loss[rows] * weights[rows]).mean()
     reached = law.prob > 0
     assert abs(mean - (loss * reached).sum() / NUM) < 1e-3
-    assert np.array_equal(law.importance([3, 59]), weights[[3, 59]])
-    assert part_of(0).importance()[20:].tolist() == [0] * 40
+    assert np.array_equal(law.importance([3, 59, 60]), [*weights[[3, 59]], 0])
+
+
+def test_importance_gives_the_mean_over_the_rows_that_can_come() -> None:
+    """Rows that never come were counted once, so that the loss came out smaller by their share."""
+    assert part_of(0).importance().tolist() == [1] * 20 + [0] * 40
+    law, loss = mixed([0.2, 0.8, 0]), np.random.default_rng(0).random(NUM)
+    rows, weights = law.plan(200_000)[:], law.importance()
+    assert abs((loss[rows] * weights[rows]).mean() - loss[:40].mean()) < 1e-3
+    with pytest.raises(PlanError, match="importance needs a list of integer rows"):
+        law.importance([0.5])
+    with pytest.raises(PlanError, match=r"place 1 has the probability .* whose weight is beyond float32"):
+        (S.rows(weights=[1, 0]) | 1e-300 & S.rows(weights=[0, 1])).importance()
 
 
 # --- algebra ----------------------------------------------------------------------------------------------------------

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mtgen import sampling as S
 from mtgen.errors import EmptySupportError, PlanError
-from mtgen.sampling.bits import Bits
+from mtgen.sampling.bits import Bits, below
 from mtgen.sampling.row_plans.orders import IndependentOrder
 from mtgen.sampling.row_plans.weights import BLOCK_ROWS, BlockWeights, EvenWeights, HeldWeights, Weights, weights_of
-from mtgen.sampling.row_plans.whole import Line, below, shares_of
+from mtgen.sampling.row_plans.whole import Line, shares_of
 
 WHOLE = st.integers(0, 2**63 - 1)
 
@@ -38,10 +39,11 @@ class OnDisk:
 # --- whole numbers ----------------------------------------------------------------------------------------------------
 
 
-@given(st.lists(st.integers(0, 2**64 - 1), min_size=1), st.integers(1, 2**63 - 1))
-def test_words_below_a_total(words: list[int], total: int) -> None:
-    found = below(np.array(words, np.uint64), total)
-    assert found.tolist() == [word * total >> 64 for word in words]
+@given(st.lists(st.tuples(st.integers(0, 2**64 - 1), st.integers(1, 2**63)), min_size=1))
+def test_words_below_a_total(pairs: list[tuple[int, int]]) -> None:
+    words, totals = (np.array(column, np.uint64) for column in zip(*pairs, strict=True))
+    assert below(words, totals).tolist() == [word * total >> 64 for word, total in pairs]
+    assert below(words, pairs[0][1]).tolist() == [word * pairs[0][1] >> 64 for word, _ in pairs]
 
 
 @given(st.integers(0, 2**62), st.integers(1, 2**40), st.integers(0, 2**62), st.lists(st.integers(0, 2**20)))
@@ -182,6 +184,21 @@ def test_weights_that_change_on_disk_are_refused() -> None:
     values[3] = 2
     with pytest.raises(PlanError, match="the weights of rows 0 to 9 have changed since the law was made"):
         found.find(np.array([0]))
+
+
+def test_weights_on_disk_that_change_places_are_noticed() -> None:
+    """The sum of a block is the same then, so a state was taken for that of another law."""
+    rng = np.random.default_rng(3)
+    values = rng.integers(0, 5, 2 * BLOCK_ROWS + 100)
+    swapped = values.copy()
+    swapped[BLOCK_ROWS : 2 * BLOCK_ROWS] = rng.permutation(values[BLOCK_ROWS : 2 * BLOCK_ROWS])
+    law, again, other = (S.rows(weights=OnDisk(one)) for one in (values, values.copy(), swapped))
+    assert law == again
+    assert law != other
+    values[:] = swapped
+    assert law.sample(1, seed=8).shape == (1, 1)  # of a block that is as it was
+    with pytest.raises(PlanError, match=f"rows {BLOCK_ROWS} to {2 * BLOCK_ROWS - 1} have changed since the law was"):
+        law.sample(200)
 
 
 def test_a_billion_even_rows_hold_nothing() -> None:

@@ -304,7 +304,7 @@ def test_importance_makes_the_expected_value_the_plain_mean(chances: list[int]) 
         ([], "importance needs one probability per row, received float64 of shape (0,)"),
         ([[1.0]], "received float64 of shape (1, 1)"),
         (["a"], "importance needs one probability per row"),
-        ([1.0, 1e-300], "row 1 has the probability 1e-300, whose weight is beyond float32"),
+        ([1.0, 1e-300], "the row at place 1 has the probability 1e-300, whose weight is beyond float32"),
     ],
 )
 def test_what_is_no_probability_is_refused(probabilities: Any, text: str) -> None:

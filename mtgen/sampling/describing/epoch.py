@@ -111,7 +111,7 @@ def weights_of_law(law: RowSampler) -> np.ndarray:
             total += share * weights_of_law(part)
         return total
     if isinstance(law, WeightedRows):  # without replacement it has weights too, but no share of the positions
-        return np.asarray(law.weights.ticks(np.arange(law.source.num_rows)) / law.weights.total)
+        return np.asarray(law.weights.ticks() / law.weights.total)
     return law.prob
 
 
@@ -122,7 +122,7 @@ def _is_exact(law: RowSampler, size: float, replace: bool | None) -> bool:
         return all(_is_exact(part, share * size, replace) for share, part in shares)
     if not isinstance(law, WeightedRows) or (law.replace if replace is None else replace):
         return True
-    ticks = law.weights.ticks(np.arange(law.source.num_rows))
+    ticks = law.weights.ticks()
     positive = ticks[ticks > 0]
     return size >= len(positive) or int(positive.min()) == int(positive.max())
 

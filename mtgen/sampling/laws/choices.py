@@ -10,30 +10,13 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import PlanError
-from mtgen.sampling.bits import Bits
+from mtgen.sampling.bits import Bits, below
 from mtgen.sampling.laws.joint import probabilities
 from mtgen.sampling.laws.law import as_numbers
 from mtgen.sampling.laws.parameters import agreed_dim, frozen, numbers_of, written
 from mtgen.sampling.product import product_of
 from mtgen.sampling.sampler import Sampler
 from mtgen.settings import check_flag, check_whole, shown
-
-_LOW = np.uint64(0xFFFFFFFF)
-_HALF = np.uint64(32)
-
-
-def below(words: np.ndarray, num: np.ndarray | int) -> np.ndarray:
-    """Whole numbers in [0, num) from 64-bit words: the upper half of the 128-bit product, int64.
-
-    A value's probability is off by 2**-64 at most.
-    """
-    count = np.asarray(num, np.uint64)
-    with np.errstate(over="ignore"):
-        high, low = words >> _HALF, words & _LOW
-        count_high, count_low = count >> _HALF, count & _LOW
-        middle = high * count_low + ((low * count_low) >> _HALF)
-        carried = (middle & _LOW) + low * count_high
-        return (high * count_high + (middle >> _HALF) + (carried >> _HALF)).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -6,13 +6,14 @@ beyond 8, or 38, standard deviations is drawn as exactly as one around the mean.
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from mtgen.sampling.bits import Bits, inner_uniforms
+from mtgen.sampling.bits import Bits, StackedBits, inner_uniforms
 from mtgen.sampling.laws.law import Continuous, as_numbers
 from mtgen.sampling.sampler import Sampler
 
@@ -36,12 +37,24 @@ class _Side:
     gap: np.ndarray
     log_mass: np.ndarray
 
-    def logs(self, far_share: np.ndarray) -> np.ndarray:
-        """Log-probability of the tail at `1 - far_share` of the way from the near end to the far one."""
-        way = 1 - far_share
-        with np.errstate(all="ignore"):
-            change = np.where(way < 0.5, np.log1p(way * np.expm1(self.gap)), np.log(far_share + way * np.exp(self.gap)))
-        return self.near + change
+
+def _logs(near: np.ndarray, gap: np.ndarray, far_share: np.ndarray) -> np.ndarray:
+    """Log-probability of the tail at `1 - far_share` of the way from the near end of a side to the far one."""
+    way = 1 - far_share
+    change = np.where(way < 0.5, np.log1p(way * np.expm1(gap)), np.log(far_share + way * np.exp(gap)))
+    return near + change
+
+
+def _between(law: Continuous, u: np.ndarray, params: tuple[np.ndarray, ...], pieces: np.ndarray) -> np.ndarray:
+    """Points of a law at uniform numbers `(n, dim)`; parameters and pieces are of the columns, or of each point."""
+    share, rest, near_below, near_above, gap_below, gap_above, low, high = pieces
+    under = over = u
+    with np.errstate(all="ignore"):
+        if (share > 0).any():
+            under = law.lower(_logs(near_below, gap_below, u / share), *params)
+        if (rest > 0).any():
+            over = law.upper(_logs(near_above, gap_above, (1 - u) / rest), *params)
+    return np.clip(np.where(u < share, under, over), low, high)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -94,19 +107,28 @@ class Truncated(Sampler):
     def draw(self, bits: Bits, positions: np.ndarray) -> np.ndarray:
         """See `Sampler.draw`."""
         u = inner_uniforms(bits.columns(positions, self.dim))
-        below, above = self._sides
-        law, params = self.inner, self.inner.params
-        share, rest = np.exp(below.log_mass - self._log_masses), np.exp(above.log_mass - self._log_masses)
-        if not (rest > 0).any():
-            points = law.lower(below.logs(u), *params)
-        elif not (share > 0).any():
-            points = law.upper(above.logs(1 - u), *params)
-        else:
-            with np.errstate(all="ignore"):
-                under = law.lower(below.logs(u / share), *params)
-                over = law.upper(above.logs((1 - u) / rest), *params)
-            points = np.where(u < share, under, over)
-        return np.clip(points, self.low, self.high)
+        return _between(self.inner, u, self.inner.params, self._pieces)
+
+    @cached_property
+    def _pieces(self) -> np.ndarray:
+        """What a draw needs to know of each column, `(8, dim)`: shares, near ends, gaps of both sides, and bounds."""
+        sides = self._sides
+        shares = [np.exp(side.log_mass - self._log_masses) for side in sides]
+        return np.stack([*shares, *(side.near for side in sides), *(side.gap for side in sides), self.low, self.high])
+
+    @property
+    def stack_key(self) -> Hashable:
+        """See `Sampler.stack_key`."""
+        return Truncated, type(self.inner), self.dim
+
+    @classmethod
+    def draw_stacked(cls, laws: Sequence[Sampler], bits: StackedBits, positions: np.ndarray) -> np.ndarray:
+        """See `Sampler.draw_stacked`."""
+        known = [law for law in laws if isinstance(law, Truncated)]
+        u = inner_uniforms(bits.columns(positions, known[0].dim))
+        params = tuple(np.stack(each)[bits.which] for each in zip(*(law.inner.params for law in known), strict=True))
+        pieces = np.stack([law._pieces for law in known], axis=1)[:, bits.which]
+        return _between(known[0].inner, u, params, pieces)
 
     def log_density(self, points: np.ndarray) -> np.ndarray:
         """See `Sampler.log_density`."""

@@ -11,36 +11,12 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import EmptySupportError, PlanError
+from mtgen.sampling.bits import below
 from mtgen.sampling.sampler import is_number
 from mtgen.settings import shown
 
 MOST_TOTAL = 1 << 62
 """Sums of whole masses below it stay whole; above, they are float64."""
-
-_LOWER = np.uint64(0xFFFFFFFF)
-_HALF = np.uint64(32)
-
-
-def below(words: np.ndarray, total: Any) -> np.ndarray:
-    """Random whole numbers in [0, total): `floor(word * total / 2**64)`, computed without rounding.
-
-    Args:
-        words: uint64 `(n,)`.
-        total: number in [1, 2**63), or int64 `(n,)` of them.
-
-    Returns:
-        int64 `(n,)`.
-
-    Example:
-        >>> below(np.array([0, 2**63, 2**64 - 1], np.uint64), 10).tolist()
-        [0, 5, 9]
-    """
-    total = np.asarray(total).astype(np.uint64)
-    word_high, word_low = words >> _HALF, words & _LOWER
-    high, low = total >> _HALF, total & _LOWER
-    first, second = word_high * low, word_low * high
-    middle = (word_low * low >> _HALF) + (first & _LOWER) + (second & _LOWER)
-    return (word_high * high + (first >> _HALF) + (second >> _HALF) + (middle >> _HALF)).astype(np.int64)
 
 
 class Cells:

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import EmptySupportError, PlanError
-from mtgen.sampling.bits import Bits
-from mtgen.sampling.places.cells import below
+from mtgen.sampling.bits import Bits, below
 from mtgen.sampling.places.runs import Runs, checked_array, equal_runs, joined_runs, slabs
 from mtgen.sampling.sampler import Frame, Sampler, is_number
 from mtgen.settings import shown

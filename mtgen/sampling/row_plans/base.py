@@ -11,14 +11,13 @@ import numpy as np
 
 from mtgen.errors import EmptySupportError, PlanError
 from mtgen.sampling.bits import Bits
-from mtgen.sampling.importance import weights_of_shares
+from mtgen.sampling.importance import importance
 from mtgen.sampling.row_plans.orders import RowOrder
 from mtgen.sampling.row_plans.plan import RowPlan
 from mtgen.sampling.row_plans.source import Source
 from mtgen.sampling.sampler import Sampler
 from mtgen.sampling.shares import MOST_BLOCK
-from mtgen.sampling.truncation import Rejected
-from mtgen.sampling.truncation import truncate as truncate_points
+from mtgen.sampling.truncation import rejected
 from mtgen.sampling.values import check_count
 from mtgen.settings import check_whole_or_none, shown
 
@@ -103,11 +102,6 @@ class RowSampler(Sampler):
     def can_come(self) -> np.ndarray:
         """Which places an order can hold, bool `(num_rows,)`."""
 
-    @property
-    def num_that_come(self) -> int:
-        """Number of places that an order can hold."""
-        return int(np.count_nonzero(self.can_come()))
-
     @abstractmethod
     def probabilities(self, places: np.ndarray) -> np.ndarray:
         """Expected share of positions that hold each place, float64 `(n,)`."""
@@ -186,10 +180,8 @@ class RowSampler(Sampler):
             >>> sorted(S.rows(9).truncate(high=6, low=5).plan()[:].tolist())
             [5, 6]
         """
-        # Made for its checks, and for what it says of points.
-        plain = truncate_points(_Unconditioned(self), high, low, expr, prob, each=False, tries=tries)
-        rows = self.source.rows_at(np.arange(self.source.num_rows))
-        mask = plain._keeps(rows[:, None]) if isinstance(plain, Rejected) else np.ones(len(rows), bool)
+        condition = rejected(self, high, low, expr, prob, tries=tries)
+        mask = condition.keeps(self.source.rows_at(np.arange(self.source.num_rows))[:, None])
         try:
             _, law = self.restricted(mask, each=each)
         except EmptySupportError as error:
@@ -254,13 +246,16 @@ class RowSampler(Sampler):
             >>> S.rows(weights=[1, 3]).probability([1, 0, 7]).tolist()
             [0.75, 0.25, 0.0]
         """
-        given = np.asarray(rows)
-        if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
-            raise PlanError(f"probability needs a list of integer rows, received {given.dtype} of shape {given.shape}")
-        places = self.source.places_of(given.astype(np.int64))
+        places = self._places_of("probability", rows)
         found = np.zeros(len(places))
         found[places >= 0] = self.probabilities(places[places >= 0])
         return found
+
+    def _places_of(self, what: str, rows: Any) -> np.ndarray:
+        given = np.asarray(rows)
+        if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
+            raise PlanError(f"{what} needs a list of integer rows, received {given.dtype} of shape {given.shape}")
+        return self.source.places_of(given.astype(np.int64))
 
     def importance(self, rows: Any = None) -> np.ndarray:
         """Weights that undo the law: `1 / (n p)` for a row with share p of the positions, of n rows that can come.
@@ -271,17 +266,22 @@ class RowSampler(Sampler):
             rows: integers `(n,)`; None for all rows of the law, in order.
 
         Returns:
-            float32 `(n,)`; 0 for rows that never come.
+            float32 `(n,)`, for `data.with_weight`; 0 for rows that never come. See `mtgen.sampling.importance`.
 
         Raises:
-            PlanError: a share so small that its weight is beyond float32.
+            NoDensityError: see `probability`.
+            PlanError: a row that comes so seldom that its weight is no float32.
 
         Example:
             >>> from mtgen import sampling as S
-            >>> S.rows(weights=[1, 3]).importance().tolist()
-            [2.0, 0.6666666865348816]
+            >>> S.rows(weights=[1, 0, 3]).importance().tolist()
+            [2.0, 0.0, 0.6666666865348816]
         """
-        return weights_of_shares(self.prob if rows is None else self.probability(rows), self.num_that_come)
+        weights = importance(self.prob)
+        if rows is None:
+            return weights
+        places = self._places_of("importance", rows)
+        return np.where(places >= 0, weights[places], np.float32(0))
 
     def log_density(self, points: np.ndarray) -> np.ndarray:
         """See `Sampler.log_density`."""
@@ -378,23 +378,3 @@ class RowSampler(Sampler):
         bits = Bits(seed, epoch, "/rows")
         bits.key()  # refuses a wrong seed or epoch
         return RowPlan(self.order_of(self.checked_size(num, how), how, bits), self.source, shard, how.block)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class _Unconditioned(Sampler):
-    """A law whose condition can only be tried, whatever it is: bounds and expr are then looked at row by row."""
-
-    inner: RowSampler
-
-    @property
-    def dim(self) -> int:
-        return 1
-
-    def draw(self, bits: Bits, positions: np.ndarray) -> np.ndarray:
-        return self.inner.draw(bits, positions)
-
-    def structure(self) -> tuple[Any, ...]:
-        return (self.inner,)
-
-    def __repr__(self) -> str:
-        return repr(self.inner)

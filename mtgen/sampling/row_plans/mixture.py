@@ -25,6 +25,9 @@ _COUNTED_AT_ONCE = 1 << 20
 _WHOLE = 1e-9
 """A number so near a whole one is that whole one, but for the rounding of shares."""
 
+_CHERNOFF = 40.0
+"""Minus the logarithm of a probability that counts as none, 4e-18."""
+
 
 def row_mixture_of(parts: Sequence[Sampler]) -> RowSampler:
     """The mixture of laws over rows of one table, such as of its splits, by weight.
@@ -63,10 +66,6 @@ class RowMixture(RowSampler, Mixture):
     def laws(self) -> tuple[RowSampler, ...]:
         """The components."""
         return tuple(part for part in self.parts if isinstance(part, RowSampler))
-
-    @property
-    def _absent(self) -> list[np.ndarray]:
-        return [np.empty((0, 1), np.int64)]  # rows are int64, whoever draws them
 
     @property
     def source(self) -> Source:
@@ -151,19 +150,26 @@ def most_positions(share: float, size: int, how: Spread) -> int:
 
     In each block it has floor or ceiling of its share, by a draw of the block's own, so the sum over the blocks varies.
     """
+    if how.share == "iid":
+        return _most_of(size, share)
     block = min(how.block or max(size, 1), max(size, 1))
     whole, rest = divmod(size, block)
-    if how.share == "iid":
-        mean, variance, most = share * size, share * (1 - share) * size, size
-    else:
-        each, last = share * block, share * rest
-        beyond, beyond_last = (0.0 if abs(one - round(one)) < _WHOLE else one % 1 for one in (each, last))
-        mean = whole * each + last
-        variance = whole * beyond * (1 - beyond) + beyond_last * (1 - beyond_last)
-        most = whole * (round(each - beyond) + (beyond > 0)) + round(last - beyond_last) + (beyond_last > 0)
-    # Nine standard deviations and a third of nine squared: Bernstein's inequality for sums of draws within one of
-    # their means gives exp(-40.5) for it.
-    return min(most, math.ceil(mean + 9 * math.sqrt(variance) + 27 - _WHOLE)) if variance else most
+    each = math.floor(share * block + _WHOLE)
+    last = math.ceil(share * rest - _WHOLE)
+    return whole * each + _most_of(whole, max(share * block - each, 0.0)) + last
+
+
+def _most_of(num: int, chance: float) -> int:
+    """How many of independent draws meet a chance at most, but for a probability of exp(-40): Chernoff's bound."""
+    if chance <= _WHOLE:
+        return 0
+    low, high = min(math.ceil(num * chance), num), num
+    while low < high:
+        middle = (low + high) // 2
+        share = middle / num
+        apart = share * math.log(share / chance) + (1 - share) * math.log((1 - share) / (1 - chance))
+        low, high = (low, middle) if num * apart > _CHERNOFF else (middle + 1, high)
+    return high
 
 
 class MixtureOrder:

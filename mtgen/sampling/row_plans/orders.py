@@ -17,10 +17,10 @@ from typing import Protocol
 
 import numpy as np
 
-from mtgen.sampling.bits import Bits
+from mtgen.sampling.bits import Bits, below
 from mtgen.sampling.permutation import SMALL, Permutation
 from mtgen.sampling.row_plans.weights import Weights
-from mtgen.sampling.row_plans.whole import Line, below, shares_of
+from mtgen.sampling.row_plans.whole import Line, shares_of
 
 Bounds = tuple[np.ndarray, np.ndarray]
 """Least and most often that each row comes in an epoch, int64 `(num_rows,)` each."""
@@ -79,7 +79,7 @@ class EvenOrder:
 
     def bounds(self) -> Bounds:
         """See `RowOrder.bounds`."""
-        ticks = self._weights.ticks(np.arange(self._weights.num_rows))
+        ticks = self._weights.ticks()
         return shares_of(ticks, self.size, self._weights.total)
 
 

@@ -53,7 +53,7 @@ class RaceOrder:
 
     def bounds(self) -> Bounds:
         """See `RowOrder.bounds`: a row that must come comes once, no row twice."""
-        ticks = self._weights.ticks(np.arange(self._weights.num_rows))
+        ticks = self._weights.ticks()
         some = np.ones(len(ticks), bool) if self._among is None else self._among
         filled = self.size - self._weights.num_positive
         low = (ticks > 0) & (filled >= 0) | some & (self.size == some.sum())
@@ -62,8 +62,7 @@ class RaceOrder:
 
 
 def _race(weights: Weights, size: int, bits: Bits, among: np.ndarray | None) -> np.ndarray:
-    num = weights.num_rows
-    ticks = weights.ticks(np.arange(num))
+    ticks = weights.ticks()
     positive = np.flatnonzero(ticks)
     first = min(size, len(positive))
     uniforms = bits.inner_uniforms(positive, "race")

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import EmptySupportError, NoDensityError, PlanError
-from mtgen.sampling.bits import Bits
+from mtgen.sampling.bits import Bits, below
 from mtgen.sampling.row_plans.base import RowSampler, Spread
 from mtgen.sampling.row_plans.orders import EvenOrder, IndependentOrder, RowOrder
 from mtgen.sampling.row_plans.race import RaceOrder
 from mtgen.sampling.row_plans.source import Source
 from mtgen.sampling.row_plans.weights import EvenWeights, HeldWeights, Weights, weights_of
-from mtgen.sampling.row_plans.whole import below
 from mtgen.sampling.values import check_count
 
 
@@ -88,12 +87,7 @@ class WeightedRows(RowSampler):
         """See `RowSampler.can_come`."""
         if self.fill:
             return np.ones(self.over.num_rows, bool) if self.among is None else self.among
-        return self.weights.ticks(np.arange(self.over.num_rows)) > 0
-
-    @property
-    def num_that_come(self) -> int:
-        """See `RowSampler.num_that_come`; no look at each place."""
-        return self._num_among if self.fill else self.weights.num_positive
+        return self.weights.ticks() > 0
 
     def probabilities(self, places: np.ndarray) -> np.ndarray:
         """See `RowSampler.probabilities`."""
@@ -105,7 +99,7 @@ class WeightedRows(RowSampler):
 
     def restricted(self, mask: np.ndarray, *, each: bool = False) -> tuple[float, RowSampler]:
         """See `RowSampler.restricted`."""
-        ticks = np.where(mask, self.weights.ticks(np.arange(self.over.num_rows)), 0)
+        ticks = np.where(mask, self.weights.ticks(), 0)
         total = int(ticks.sum())
         if not total:
             raise EmptySupportError(f"no row of {self!r} with a weight above 0 is left")

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from mtgen import seeds
 from mtgen.errors import EmptySupportError, PlanError
 from mtgen.settings import check_unmasked, shown
 
@@ -24,7 +25,12 @@ MOST_TICKS = 1 << 61
 """Ticks of all rows together, but for roundings; whole weights may have twice as many."""
 
 BLOCK_ROWS = 4_096
-"""Rows whose sum is kept for weights that stay on disk: 2 MB for a billion rows, 32 KiB read for a row."""
+"""Rows of which a sum and a check are kept for weights that stay on disk: 4 MB for a billion rows, 32 KiB read for a
+row."""
+
+_MARKS = seeds.words(0, np.arange(BLOCK_ROWS))
+"""A factor for each row of a block. The sum of the weights with these factors, without what exceeds 64 bits, changes
+when weights change places, which no plain sum sees."""
 
 _READ_ROWS = 1 << 20
 """Rows read at once while weights are summed, 8 MiB."""
@@ -60,8 +66,8 @@ class Weights(Protocol):
         """The place of the row that each tick belongs to: int64 `(n,)` in [0, total) -> int64 `(n,)`."""
         ...
 
-    def ticks(self, places: np.ndarray) -> np.ndarray:
-        """Ticks of rows, int64 `(n,)`."""
+    def ticks(self, places: np.ndarray | None = None) -> np.ndarray:
+        """Ticks of rows, int64 `(n,)`; of all rows in a new array, which is quicker than asking for each."""
         ...
 
     def structure(self) -> tuple[Any, ...]:
@@ -95,9 +101,9 @@ class EvenWeights:
         """See `Weights.find`."""
         return ticks
 
-    def ticks(self, places: np.ndarray) -> np.ndarray:
+    def ticks(self, places: np.ndarray | None = None) -> np.ndarray:
         """See `Weights.ticks`."""
-        return np.ones(len(places), np.int64)
+        return np.ones(self.num_rows if places is None else len(places), np.int64)
 
     def structure(self) -> tuple[Any, ...]:
         """See `Weights.structure`."""
@@ -108,7 +114,7 @@ class HeldWeights:
     """Weights as sums in memory, 8 bytes per row.
 
     Args:
-        ticks: int64 `(n,)` >= 0, summing to 1 at least and less than 2**62.
+        ticks: int64 `(n,)` >= 0, summing to 1 at least and less than 2**62; the array is taken over.
         num_lost: see `Weights`.
 
     Example:
@@ -117,17 +123,19 @@ class HeldWeights:
     """
 
     def __init__(self, ticks: np.ndarray, num_lost: int = 0) -> None:
-        self._sums = np.cumsum(ticks, dtype=np.int64)
-        self._sums.flags.writeable = False
         self.num_rows, self.num_positive = len(ticks), int(np.count_nonzero(ticks))
+        self._sums = np.cumsum(ticks, out=ticks)
+        self._sums.flags.writeable = False
         self.total, self.num_lost = int(self._sums[-1]), num_lost
 
     def find(self, ticks: np.ndarray) -> np.ndarray:
         """See `Weights.find`."""
         return _search(self._sums, ticks)
 
-    def ticks(self, places: np.ndarray) -> np.ndarray:
+    def ticks(self, places: np.ndarray | None = None) -> np.ndarray:
         """See `Weights.ticks`."""
+        if places is None:
+            return np.diff(self._sums, prepend=0)
         return self._sums[places] - np.where(places > 0, self._sums[places - 1], 0)
 
     def structure(self) -> tuple[Any, ...]:
@@ -136,7 +144,7 @@ class HeldWeights:
 
 
 class BlockWeights:
-    """Weights that stay where they are, such as a memory-mapped file: one sum per block of rows is kept.
+    """Weights that stay where they are, such as a memory-mapped file: one sum and one check per block of rows are kept.
 
     Read twice when it is made, and then a block for each row that is looked up. A change of the weights afterwards is
     refused where it is met.
@@ -157,12 +165,16 @@ class BlockWeights:
             scale.add(checked(part, start))
         scale.close()
         self._shift = scale.shift
-        sums, self.num_positive = [], 0
+        sums: list[np.ndarray] = []
+        checks: list[np.uint64] = []
+        self.num_positive = 0
         for start, part in self._parts():
             ticks = _ticks(checked(part, start), self._shift)
             self.num_positive += int(np.count_nonzero(ticks))
-            sums.append(np.add.reduceat(ticks, np.arange(0, len(ticks), BLOCK_ROWS)))
-        self._sums = np.cumsum(np.concatenate(sums))
+            firsts = range(0, len(ticks), BLOCK_ROWS)
+            sums.append(np.add.reduceat(ticks, firsts))
+            checks += [_check_of(ticks[first : first + BLOCK_ROWS]) for first in firsts]
+        self._sums, self._checks = np.cumsum(np.concatenate(sums)), np.array(checks)
         self.total = int(self._sums[-1])
         self.num_lost = scale.num_positive - self.num_positive
 
@@ -183,8 +195,10 @@ class BlockWeights:
                 found[here] = block * BLOCK_ROWS + np.searchsorted(sums, ticks[here] - before, side="right")
         return found
 
-    def ticks(self, places: np.ndarray) -> np.ndarray:
+    def ticks(self, places: np.ndarray | None = None) -> np.ndarray:
         """See `Weights.ticks`."""
+        if places is None:
+            return np.concatenate([_ticks(checked(part, start), self._shift) for start, part in self._parts()])
         found = np.empty(len(places), np.int64)
         order = np.argsort(places, kind="stable")
         blocks = places[order] // BLOCK_ROWS
@@ -197,18 +211,19 @@ class BlockWeights:
     def _block_sums(self, block: int) -> np.ndarray:
         start = block * BLOCK_ROWS
         values = checked(np.asarray(self._values[start : min(start + BLOCK_ROWS, self.num_rows)]), start)
-        sums = np.cumsum(_ticks(values, self._shift))
+        ticks = _ticks(values, self._shift)
+        sums = np.cumsum(ticks)
         due = int(self._sums[block]) - (int(self._sums[block - 1]) if block else 0)
-        if int(sums[-1]) != due:
+        if int(sums[-1]) != due or _check_of(ticks) != self._checks[block]:
             raise PlanError(
-                f"the weights of rows {start} to {start + len(values) - 1} have changed since the law was made: their "
-                "sum is another. Make the law again"
+                f"the weights of rows {start} to {start + len(values) - 1} have changed since the law was made. Make "
+                "the law again"
             )
         return sums
 
     def structure(self) -> tuple[Any, ...]:
-        """See `Weights.structure`: the sums of the blocks, and the length."""
-        return "held in blocks", self.num_rows, self._shift, self._sums
+        """See `Weights.structure`: the length, and the sums and checks of the blocks."""
+        return "held in blocks", self.num_rows, self._shift, self._sums, self._checks
 
 
 def weights_of(values: Any, num_rows: int | None = None) -> Weights:
@@ -340,6 +355,11 @@ def _ticks(values: np.ndarray, shift: int | None) -> np.ndarray:
     if shift is None:
         return values.astype(np.int64)
     return np.rint(_scaled(values.astype(np.float64), shift)).astype(np.int64)
+
+
+def _check_of(ticks: np.ndarray) -> np.uint64:
+    """The sum of a block's ticks by the marks of their rows."""
+    return np.uint64(np.dot(ticks.view(np.uint64), _MARKS[: len(ticks)]))
 
 
 def _scaled(values: np.ndarray, exponent: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Arithmetic on 64-bit integers that would not fit: products of 128 bits, and what is left of them."""
+"""Arithmetic on 64-bit integers whose products would not fit: whole parts of quotients, exact."""
 
 from __future__ import annotations
 
@@ -7,29 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-_LOW = np.uint64(0xFFFFFFFF)
-_HALF = np.uint64(32)
 _FITS = 1 << 63
-
-
-def below(words: np.ndarray, total: int) -> np.ndarray:
-    """Random words as numbers below `total`: the high half of the 128-bit product, int64.
-
-    Each number has `2**64 / total` words, to within one.
-
-    Args:
-        words: uint64 `(n,)`.
-        total: in [1, 2**63).
-
-    Example:
-        >>> below(np.array([0, 2**63, 2**64 - 1], np.uint64), 10).tolist()
-        [0, 5, 9]
-    """
-    high, low = words >> _HALF, words & _LOW
-    other_high, other_low = np.uint64(total >> 32), np.uint64(total) & _LOW
-    first, second = high * other_low, low * other_high
-    carry = ((low * other_low) >> _HALF) + (first & _LOW) + (second & _LOW)
-    return (high * other_high + (first >> _HALF) + (second >> _HALF) + (carry >> _HALF)).astype(np.int64)
 
 
 class Line(NamedTuple):

@@ -18,10 +18,11 @@ from PIL import Image
 
 from mtgen.bench import usage
 from mtgen.bench.chart import draw
+from mtgen.bench.figures import number
 from mtgen.bench.marks import MOST_ROWS, draw_mark, grab_marks, read_marks
 from mtgen.bench.page import filled, parts_of
 from mtgen.bench.proof import Glances, Proof
-from mtgen.bench.report import markdown, number, terminal
+from mtgen.bench.report import markdown, terminal
 from mtgen.bench.settings import SUITES, Settings
 from mtgen.bench.suites import CLASSES, contenders
 from mtgen.bench.summary import added, lines, merged, spared
@@ -239,7 +240,7 @@ def test_usage_counts_a_process_and_what_it_started() -> None:
 @pytest.mark.parametrize("suite", SUITES)
 def test_contenders_have_names_classes_and_floors_that_there_are(suite: str) -> None:
     found = contenders(suite)
-    names = [one.name for one in found]
+    names = [(one.group, one.name) for one in found]
     assert len(set(names)) == len(names)
     assert {one.group for one in found} <= set(CLASSES)
     floors = {one.name for one in found if one.family == "floor"}
@@ -254,7 +255,9 @@ def test_every_recipe_of_mtgen_takes_part() -> None:
 
 
 def test_an_unknown_suite_is_refused() -> None:
-    with pytest.raises(PlanError, match="there are the suites features, pictures, packed, overhead, received 'x'"):
+    with pytest.raises(
+        PlanError, match="there are the suites features, pictures, packed, overhead, sampling, received 'x'"
+    ):
         contenders("x")
 
 
@@ -374,6 +377,8 @@ def test_classes_measured_one_at_a_time_are_put_together() -> None:
         ("b", 3),
         ("c", 4),
     ]
+    other_class = result(measured("b", [9], group="packed too"))
+    assert len(merged([first, other_class])[0]["contenders"]) == 3  # one name may stand in two classes
     assert len(first["suites"][0]["contenders"]) == 2  # what was given is left as it was
     second["suites"][0]["settings"]["rounds"] = 9
     with pytest.raises(StoreError, match="two results of the suite packed differ in rounds"):

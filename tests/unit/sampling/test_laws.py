@@ -13,7 +13,6 @@ from scipy import stats
 from mtgen import sampling as S
 from mtgen.errors import NoDensityError
 from mtgen.sampling.laws import gaussian, masses
-from mtgen.sampling.laws.choices import below
 from mtgen.sampling.laws.tables import MOST_ENTRIES, log_concave, table_of
 from tests.support.laws import COUNTED, EVERY, JOINT, MEASURED, ONE, REJECTED
 
@@ -245,12 +244,6 @@ def test_integers_of_any_range() -> None:
     assert set(large.sample(100).ravel().tolist()) == set(range(2**53, 2**53 + 4))
     assert np.isneginf(large.log_prob([[2**53 + 4]]))[0]
     assert S.integers([0, 10], [3, 20]).sample(50).min(axis=0).tolist() == [0, 10]
-
-
-def test_whole_numbers_below_are_the_upper_half_of_the_product() -> None:
-    words = np.random.default_rng(0).integers(0, 2**64, 1000, dtype=np.uint64)
-    for num in (1, 2, 3, 10**9, 2**32 + 5, 2**63 - 1):
-        assert below(words, num).tolist() == [int(word) * num >> 64 for word in words.tolist()]
 
 
 # --- the pieces -------------------------------------------------------------------------------------------------------
