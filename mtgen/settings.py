@@ -111,7 +111,7 @@ def check_unmasked(name: str, value: Any, error: type[MtgenError] = PlanError) -
         mtgen.errors.PlanError: weights must not be masked, 1 of 2 values are: fill them first, as by array.filled(0)
     """
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        num = int(np.ma.count_masked(value))
+        num = int(np.ma.count_masked(value))  # type: ignore[no-untyped-call]
         raise error(
             f"{name} must not be masked, {num} of {value.size} values are: fill them first, as by array.filled(0)"
         )

@@ -10,7 +10,7 @@ import numpy as np
 
 from mtgen.errors import EmptySupportError, PlanError
 from mtgen.sampling.bits import Bits
-from mtgen.sampling.mixture import Mixture
+from mtgen.sampling.mixture import Mixture, flattened
 from mtgen.sampling.permutation import Permutation
 from mtgen.sampling.row_plans.base import RowSampler, Spread
 from mtgen.sampling.row_plans.moved import over_all
@@ -36,13 +36,7 @@ def row_mixture_of(parts: Sequence[Sampler]) -> RowSampler:
         PlanError: laws over rows of different tables, or of none and of different number.
         EmptySupportError: all weights are 0.
     """
-    flat: list[RowSampler] = []
-    for part in parts:
-        if isinstance(part, RowMixture):
-            scale = part.weight / sum(one.weight for one in part.laws)
-            flat += [one.reweighted(one.weight * scale) for one in part.laws]
-        elif isinstance(part, RowSampler):
-            flat.append(part)
+    flat = [part for part in flattened(parts) if isinstance(part, RowSampler)]
     known = over_all(flat)
     if known is None:
         first, other = flat[0], next(law for law in flat if not flat[0].source.same(law.source))
@@ -51,8 +45,7 @@ def row_mixture_of(parts: Sequence[Sampler]) -> RowSampler:
             f"{first.source.num_rows} and {other.source.num_rows} rows: {first!r} and {other!r}. Join the datasets "
             "first: mtgen.join({'name': dataset, ...})"
         )
-    flat = known
-    flat = [part for part in flat if part.weight > 0]
+    flat = [part for part in known if part.weight > 0]
     if not flat:
         raise EmptySupportError(f"all weights of the mixture are 0: {' | '.join(map(repr, parts))}")
     return flat[0] if len(flat) == 1 else RowMixture(tuple(flat), weight=sum(part.weight for part in flat))
