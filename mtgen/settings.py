@@ -99,6 +99,24 @@ def check_kind(name: str, value: Any, kinds: Any, expected: str, error: type[Mtg
         raise error(f"{name} must be {expected}, received {shown(value)}")
 
 
+def check_unmasked(name: str, value: Any, error: type[MtgenError] = PlanError) -> None:
+    """Refuse arrays with masked values, of which NumPy would take what lies under the mask.
+
+    Raises:
+        MtgenError: of the given class.
+
+    Example:
+        >>> check_unmasked("weights", np.ma.array([1, 2], mask=[0, 1]))
+        Traceback (most recent call last):
+        mtgen.errors.PlanError: weights must not be masked, 1 of 2 values are: fill them first, as by array.filled(0)
+    """
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        num = int(np.ma.count_masked(value))  # type: ignore[no-untyped-call]
+        raise error(
+            f"{name} must not be masked, {num} of {value.size} values are: fill them first, as by array.filled(0)"
+        )
+
+
 def check_label(name: str, value: Any, error: type[MtgenError] = PlanError) -> None:
     """Refuse what cannot be the label of a column: lists, dicts, arrays, None.
 

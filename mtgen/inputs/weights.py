@@ -17,7 +17,7 @@ import pandas as pd
 from mtgen.errors import TableError
 from mtgen.inputs.class_weights import ClassWeights
 from mtgen.inputs.columns import BoundColumns, Weight
-from mtgen.settings import check_kind, shown
+from mtgen.settings import check_kind, check_unmasked, shown
 from mtgen.table import digest_values, first_rows
 
 ALL = ""
@@ -142,6 +142,7 @@ def _factor(
 
 def _placed(weight: np.ndarray | pd.Series, table: pd.DataFrame, rows: np.ndarray | None) -> np.ndarray:
     """Values by row, found by their labels or their number, as float64 `(len(table),)`."""
+    check_unmasked("weight", weight, TableError)
     values = np.asarray(weight)
     if values.ndim != 1 or values.dtype.kind not in "iuf":
         raise TableError(

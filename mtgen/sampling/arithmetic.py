@@ -16,7 +16,7 @@ import numpy as np
 from mtgen.errors import PlanError
 from mtgen.sampling.bits import Bits, StackedBits
 from mtgen.sampling.sampler import Frame, Sampler, as_sampler
-from mtgen.settings import shown
+from mtgen.settings import check_unmasked, shown
 
 OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add,
@@ -51,6 +51,7 @@ def arithmetic_of(symbol: str, left: Any, right: Any) -> Sampler:
 
 def _constant(value: Any, dim: int) -> np.ndarray:
     """One number per column."""
+    check_unmasked("numbers in arithmetic", value)
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -62,9 +63,39 @@ def _constant(value: Any, dim: int) -> np.ndarray:
             f"an array in arithmetic needs one number for each of {dim} columns, received shape {array.shape}; arrays "
             "with one number per point are refused, because points are drawn one by one"
         )
-    constant = np.broadcast_to(array, (dim,)).copy()
+    try:
+        constant = np.broadcast_to(_widened(array), (dim,)).copy()
+    except OverflowError as error:
+        raise PlanError(f"arithmetic with {shown(value)}: {error}") from error
     constant.flags.writeable = False
     return constant
+
+
+def computed(symbol: str, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """`left symbol right` of points: whole numbers in 64 bits, others in float64 at least, so that 200 + 100 is 300.
+
+    Raises:
+        OverflowError: a whole number that 64 bits do not hold.
+        ValueError: whole numbers divided by 0 without rest, which is no whole number.
+    """
+    left, right = _widened(left), _widened(right)
+    result = np.asarray(OPERATIONS[symbol](left, right))
+    if result.dtype.kind != "i":
+        return result
+    if symbol in ("//", "%") and not np.all(right):
+        raise ValueError(f"whole numbers {symbol} 0 are no whole numbers; write {symbol} 0.0 for inf and NaN")
+    if (np.abs(OPERATIONS[symbol](left.astype(np.float64), right)) >= 2.0**63).any():
+        raise OverflowError("a whole number of the result is beyond 64 bits; make one side a float, such as 1.0 * a")
+    return result
+
+
+def _widened(side: np.ndarray) -> np.ndarray:
+    """Whole numbers and truths as int64, others as float64 at least; what is no number as it is."""
+    if side.dtype.kind == "f":
+        return side.astype(np.result_type(side.dtype, np.float64), copy=False)
+    if side.dtype.kind == "u" and (side > np.uint64(2**63 - 1)).any():
+        raise OverflowError("a whole number is beyond 2**63; make it a float")
+    return side.astype(np.int64, copy=False) if side.dtype.kind in "biu" else side
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -107,8 +138,8 @@ class Arithmetic(Sampler):
     def _computed(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         try:
             with np.errstate(all="ignore"):  # 1 / 0 is inf, as it is in NumPy; bounds refuse what is no number
-                return np.asarray(OPERATIONS[self.symbol](left, right))
-        except (TypeError, ValueError) as error:
+                return computed(self.symbol, left, right)
+        except (TypeError, ValueError, OverflowError) as error:
             raise PlanError(f"{self!r} cannot be computed: {error}") from error
 
     @property

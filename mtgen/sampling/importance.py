@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mtgen.errors import PlanError
+from mtgen.settings import check_unmasked
 
 _TOLERANCE = 1e-6
 
@@ -31,6 +32,7 @@ def importance(probabilities: np.ndarray) -> np.ndarray:
         >>> importance(np.array([0.5, 0.25, 0.125, 0.125, 0.0])).tolist()
         [0.5, 1.0, 2.0, 2.0, 0.0]
     """
+    check_unmasked("probabilities", probabilities)
     given = np.asarray(probabilities)
     if given.ndim != 1 or given.dtype.kind not in "iuf" or not len(given):
         raise PlanError(f"importance needs one probability per row, received {given.dtype} of shape {given.shape}")

@@ -12,7 +12,7 @@ from mtgen.errors import PlanError
 from mtgen.sampling.bits import Bits, StackedBits
 from mtgen.sampling.sampler import Sampler
 from mtgen.sampling.values import EXACT
-from mtgen.settings import shown
+from mtgen.settings import check_unmasked, shown
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -78,6 +78,7 @@ def constant(point: Any) -> Constant:
         >>> (constant("cube A") & constant(0.5)).sample(1).tolist()
         [['cube A', 0.5]]
     """
+    check_unmasked("the point of a constant", point)
     values = list(point) if isinstance(point, list | tuple | np.ndarray) and np.ndim(point) else [point]
     kinds = {type(value) for value in values}
     array = np.array(values) if len(kinds) == 1 or not any(isinstance(one, str) for one in values) else None

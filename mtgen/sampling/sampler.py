@@ -25,7 +25,8 @@ from mtgen.sampling.bits import Bits, StackedBits
 from mtgen.sampling.describing.methods import DescribeMethods
 from mtgen.sampling.places.methods import PlaceMethods
 from mtgen.sampling.structure import digest_of
-from mtgen.settings import check_whole, check_whole_or_none, shown
+from mtgen.sampling.values import check_count
+from mtgen.settings import check_whole_or_none, shown
 
 if TYPE_CHECKING:
     from mtgen.sampling.dependent import Dependent
@@ -143,7 +144,8 @@ class Sampler(PlaceMethods, DescribeMethods, ABC):
             >>> (0.3 & S.constant(1) | 0.7 & S.constant(2)).sample(10, seed=0, block=10).ravel().tolist().count(1)
             3
         """
-        num, start = check_whole("n", n), check_whole("start", start)
+        num, start = check_count("n", n), check_count("start", start)
+        check_count("start + n", start + num)
         if block is not None:
             check_whole_or_none("block", block, 1)
         bits = Bits(seed, epoch, block=block)

@@ -17,7 +17,7 @@ from mtgen.sampling.arithmetic import as_columns
 from mtgen.sampling.bits import Bits, StackedBits
 from mtgen.sampling.mixture import Mixture, mixture_of
 from mtgen.sampling.sampler import Frame, Sampler, is_number
-from mtgen.settings import check_flag, check_whole, shown
+from mtgen.settings import check_flag, check_unmasked, check_whole, shown
 
 ROUND = 1 << 16
 """Points drawn at once, at most: a few MB."""
@@ -101,6 +101,7 @@ def rejected(
 def _bound(name: str, value: Any, free: float, dim: int | None) -> np.ndarray:
     if value is None:
         return np.full(dim or 1, free)
+    check_unmasked(name, value)
     try:
         array = np.asarray(value)
         kind, array = array.dtype.kind, array.astype(np.float64)
@@ -276,6 +277,8 @@ class Rejected(Sampler):
             if values.dtype.kind not in "biuf":
                 raise PlanError(f"expr must return whether points are kept, received {values.dtype}")
             return np.asarray(((values != 0) & ~np.isnan(values)).all(axis=1))
+        if values.dtype.kind == "c":
+            raise PlanError(f"{self!r}: expr returned {values.dtype}, and complex numbers have no order")
         try:
             kept = (values >= self.low) & (values <= self.high)
         except (TypeError, ValueError) as error:

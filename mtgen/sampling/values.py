@@ -1,13 +1,32 @@
-"""Columns side by side, and points of several laws in one array, so that every value survives."""
+"""Columns side by side, and points of several laws in one array, so that every value survives; counts of positions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from mtgen.errors import PlanError
+from mtgen.settings import check_whole
+
+MOST_POSITIONS = 2**63 - 1
+"""Positions and rows are int64."""
+
 EXACT = 1 << 53
 """Integers below it are exact in float64."""
+
+
+def check_count(name: str, value: Any, least: int = 0) -> int:
+    """A number of positions or rows, as an int.
+
+    Raises:
+        PlanError: no whole number from `least` to 2**63 - 1.
+    """
+    number = check_whole(name, value, least)
+    if number > MOST_POSITIONS:
+        raise PlanError(f"{name} must be below 2**63, for positions and rows are int64; received {number}")
+    return number
 
 
 def common_dtype(arrays: Sequence[np.ndarray]) -> np.dtype:
@@ -39,9 +58,14 @@ def beside(arrays: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([array.astype(dtype, copy=False) for array in arrays], axis=1)
 
 
-def joined(arrays: Sequence[np.ndarray], places: Sequence[np.ndarray], num: int) -> np.ndarray:
-    """Points of several laws in one new array `(num, dim)`, those of `arrays[i]` at `places[i]`."""
-    out = np.empty((num, arrays[0].shape[1]), common_dtype(arrays))
+def joined(
+    arrays: Sequence[np.ndarray], places: Sequence[np.ndarray], num: int, absent: Sequence[np.ndarray] = ()
+) -> np.ndarray:
+    """Points of several laws in one new array `(num, dim)`, those of `arrays[i]` at `places[i]`.
+
+    `absent` are empty arrays of laws that may have no point here, so that the dtype does not depend on who has one.
+    """
+    out = np.empty((num, arrays[0].shape[1]), common_dtype([*arrays, *absent]))
     for array, where in zip(arrays, places, strict=True):
         out[where] = array
     return out

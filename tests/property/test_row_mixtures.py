@@ -251,7 +251,7 @@ def test_a_part_that_would_run_out_of_rows_in_some_epoch_is_refused_in_all() -> 
     for epoch in range(20):
         fits.order(1000, seed=0, epoch=epoch)
     cut = replace(few, clamp=True)
-    with pytest.raises(PlanError, match="has fewer rows than the 109 positions that may be its share of 1000"):
+    with pytest.raises(PlanError, match=r"has a share of 0.1 in 1000 positions, up to 109 of them in some epochs"):
         S.RowOrderLaw(0.1 & cut | 0.9 & S.rows(1000), block=64)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mtgen.errors import PlanError
 from mtgen.sampling.places.cells import frozen, whole_tuple
-from mtgen.settings import shown
+from mtgen.settings import check_unmasked, shown
 
 BLOCK = 1 << 17
 """Points looked at at once."""
@@ -157,11 +157,10 @@ def used(counts: np.ndarray, edges: Edges) -> tuple[np.ndarray, np.ndarray]:
     masses = counts.ravel()[bins]
     if not (masses > 0).all() or not np.isfinite(masses).all():
         raise PlanError("histogram: counts must be finite numbers >= 0; some are negative, infinite or NaN")
-    if masses.dtype.kind != "f" or ((masses == np.floor(masses)).all() and masses.max(initial=0) < 2**53):
-        masses = masses.astype(np.int64)
-    else:
-        masses = masses.astype(np.float64)
-    return bins, masses
+    most = masses.max(initial=0)
+    whole = masses.dtype.kind in "bi" or (most < 2**63 if masses.dtype.kind == "u" else most < 2**53)
+    whole = whole and bool((masses == np.floor(masses)).all())
+    return bins, masses.astype(np.int64 if whole else np.float64)
 
 
 def checked_points(points: Any, dim: int | None = None) -> Any:
@@ -170,6 +169,7 @@ def checked_points(points: Any, dim: int | None = None) -> Any:
     Raises:
         PlanError: another shape, or no numbers.
     """
+    check_unmasked("histogram: points", points)
     if not all(hasattr(points, name) for name in ("shape", "dtype", "__getitem__")):
         try:
             points = np.asarray(points)

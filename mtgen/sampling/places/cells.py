@@ -44,7 +44,7 @@ class Cells:
         if isinstance(self.total, int):
             self.sums = np.cumsum(masses, dtype=np.int64)
         else:
-            self.sums = np.cumsum(masses / (float(masses.max(initial=0)) or 1.0), dtype=np.float64)
+            self.sums = np.cumsum(np.divide(masses, float(masses.max(initial=0)) or 1.0, dtype=np.float64))
             self.num_unreachable = int(((np.diff(self.sums, prepend=0.0) <= 0) & (masses > 0)).sum())
 
     def at(self, words: np.ndarray) -> np.ndarray:
@@ -68,9 +68,13 @@ class Cells:
 
 def total_of(masses: np.ndarray) -> float:
     """The sum of masses: an int where they are whole, else a float."""
-    if masses.dtype.kind in "biu" and float(masses.sum(dtype=np.float64)) < MOST_TOTAL:
+    with np.errstate(over="ignore"):
+        total = float(masses.sum(dtype=np.float64))
+    if masses.dtype.kind in "biu" and total < MOST_TOTAL:
         return int(masses.sum(dtype=np.int64))
-    return float(masses.sum(dtype=np.float64))
+    if not total < np.inf:
+        raise PlanError("the sum of the weights is beyond float64; divide them all by one number")
+    return total
 
 
 def frozen(array: Any, dtype: Any = None) -> np.ndarray:

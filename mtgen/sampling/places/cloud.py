@@ -12,7 +12,7 @@ from mtgen.errors import PlanError
 from mtgen.sampling.bits import Bits
 from mtgen.sampling.places.cells import Cells, frozen, sealed
 from mtgen.sampling.sampler import Sampler
-from mtgen.settings import shown
+from mtgen.settings import check_unmasked, shown
 
 AT_ONCE = 1 << 20
 """Pairs of points compared at once."""
@@ -171,6 +171,7 @@ def cloud(points: Any, jitter: Any = 0, *, weights: Any = None) -> Cloud:
 
 
 def _numbers(name: str, value: Any) -> np.ndarray:
+    check_unmasked(f"cloud: {name}", value)
     try:
         array = np.asarray(value)
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ from mtgen.errors import PlanError
 from mtgen.sampling.bits import Bits
 from mtgen.sampling.places.cells import whole_tuple
 from mtgen.sampling.places.windows import Border, Windows, check_fits
+from mtgen.sampling.values import check_count
 from mtgen.settings import shown
 
 
@@ -31,10 +33,7 @@ class Grid(Windows):
         return tuple(axis_starts(*numbers) for numbers in zip(self.shape, self.size, self.overlap, strict=True))
 
     def __len__(self) -> int:
-        num = 1
-        for starts in self.axes:
-            num *= len(starts)
-        return num
+        return math.prod(num_starts(*numbers) for numbers in zip(self.shape, self.size, self.overlap, strict=True))
 
     def starts(self) -> np.ndarray:
         """Starts of all windows in order, the last axis fastest: int64 `(len(grid), dim)`."""
@@ -104,6 +103,16 @@ def axis_starts(length: int, size: int, overlap: int) -> np.ndarray:
     return np.append(np.arange(0, length - size, size - overlap, dtype=np.int64), length - size)
 
 
+def num_starts(length: int, size: int, overlap: int) -> int:
+    """How many `axis_starts` there are.
+
+    Example:
+        >>> num_starts(10, 4, 1), num_starts(9, 4, 0), num_starts(3, 6, 0)
+        (3, 3, 1)
+    """
+    return 1 if length <= size else -(-(length - size) // (size - overlap)) + 1
+
+
 def grid(shape: Any, size: Any, overlap: Any = 0, *, border: str = "inside") -> Grid:
     """Windows that cover an array, in order: position t is window `t % len(grid)`.
 
@@ -133,4 +142,6 @@ def grid(shape: Any, size: Any, overlap: Any = 0, *, border: str = "inside") -> 
         raise PlanError(f"border of a grid must be 'inside' or 'pad', received {shown(border)}")
     chosen: Border = "pad" if border == "pad" else "inside"
     check_fits(sizes, lengths, chosen, "window")
+    num = math.prod(num_starts(*numbers) for numbers in zip(lengths, sizes, overlaps, strict=True))
+    check_count("the number of windows", num)
     return Grid(lengths, sizes, overlaps, chosen)

@@ -27,7 +27,7 @@ from mtgen.sampling.places.binning import (
 )
 from mtgen.sampling.places.cells import Cells, sealed
 from mtgen.sampling.sampler import Sampler
-from mtgen.settings import check_flag, shown
+from mtgen.settings import check_flag, check_unmasked, shown
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -225,6 +225,7 @@ def histogram(
         counts, points = (data, None) if _are_counts(data, layout) else (None, data)
     if counts is not None:
         checked = checked_edges(layout)
+        check_unmasked("histogram: counts", counts)
         places, masses = used(np.asarray(counts), checked)
         if not len(places):
             raise EmptySupportError(

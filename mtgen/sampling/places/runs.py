@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import PlanError
-from mtgen.sampling.places.cells import Cells
-from mtgen.settings import shown
+from mtgen.sampling.places.cells import MOST_TOTAL, Cells
+from mtgen.settings import check_unmasked, shown
 
 SLAB = 1 << 20
 """Pixels looked at at once, about."""
@@ -28,6 +28,7 @@ def checked_array(what: str, array: Any) -> Any:
     Raises:
         PlanError: something else, or an array without pixels.
     """
+    check_unmasked(f"the array of {what}", array)
     if not all(hasattr(array, name) for name in ("shape", "dtype", "__getitem__")):
         try:
             array = np.asarray(array)
@@ -95,7 +96,9 @@ class Runs:
     def _masses(self) -> np.ndarray | int:
         if self.weights is None:
             return self.num if self.lengths is None else self.lengths
-        weights = self.weights.astype(np.float64 if self.weights.dtype.kind == "f" else np.int64)
+        longest = 1 if self.lengths is None else int(self.lengths.max(initial=1))
+        fits = self.weights.dtype.kind != "f" and int(self.weights.max(initial=0)) * longest < MOST_TOTAL
+        weights = self.weights.astype(np.int64 if fits else np.float64)
         return weights if self.lengths is None else weights * self.lengths
 
     @cached_property

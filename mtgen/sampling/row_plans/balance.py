@@ -14,7 +14,8 @@ import numpy as np
 
 from mtgen.errors import PlanError
 from mtgen.sampling.sampler import is_number
-from mtgen.settings import check_whole, shown
+from mtgen.sampling.values import check_count
+from mtgen.settings import shown
 
 Class = Hashable
 """The value of a class: of one label column, or a tuple with one of each."""
@@ -80,12 +81,12 @@ def counts_of(wanted: Mapping[Any, int], classes: Sequence[Class], counts: np.nd
         PlanError: a class without rows that should come, classes left out, no whole numbers, or nothing at all.
     """
     given = _by_class("counts", wanted, classes, counts)
-    found = np.array(
-        [check_whole(f"counts: the number of class {name!r}", one) for name, one in zip(classes, given, strict=True)]
-    )
-    if not found.sum():
+    found = [
+        check_count(f"counts: the number of class {name!r}", one) for name, one in zip(classes, given, strict=True)
+    ]
+    if not any(found):
         raise PlanError(f"counts must ask for one row at least, received {shown(dict(wanted))}")
-    return found.astype(np.int64)
+    return np.array(found, np.int64)
 
 
 def _by_class(what: str, given: Mapping[Any, Any], classes: Sequence[Class], counts: np.ndarray) -> list[Any]:

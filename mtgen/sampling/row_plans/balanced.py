@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,6 +20,9 @@ from mtgen.sampling.row_plans.orders import Bounds, RowOrder
 from mtgen.sampling.row_plans.source import Source
 from mtgen.sampling.sampler import is_number
 from mtgen.settings import check_flag, shown
+
+MOST_EXPECTED = 1 << 53
+"""Positions of an epoch are fewer: expected numbers are float64."""
 
 
 def balanced(
@@ -61,10 +65,29 @@ def balanced(
         if check_flag("exact", exact):
             expected = balance.exact_subset(members.counts, targets).astype(np.float64)
         else:
-            expected = members.counts * balance.multiplicities(members.counts, targets, float(over), float(under))
+            with np.errstate(over="ignore"):  # said below
+                expected = members.counts * balance.multiplicities(members.counts, targets, float(over), float(under))
+    if not expected.sum() < MOST_EXPECTED:
+        raise PlanError(
+            f"the classes would have {expected.sum():.3g} positions in an epoch, and only so many as {MOST_EXPECTED} "
+            "can be counted; take a smaller over, smaller counts, or a target nearer to what there is"
+        )
+    if exact:
+        _warn_of_absent(classes, targets, expected)
     if not balance.num_rounded(expected):
         raise EmptySupportError("the classes' shares leave no row at all; use a larger dataset or other shares")
     return BalancedRows(source, members, tuple(classes), expected, bool(exact))
+
+
+def _warn_of_absent(classes: Sequence[Any], targets: np.ndarray, expected: np.ndarray) -> None:
+    absent = np.flatnonzero((targets > 0) & (expected == 0)).tolist()
+    if absent and expected.any():
+        named = ", ".join(f"{classes[number]!r} ({targets[number]:.3g})" for number in absent[:10])
+        warnings.warn(
+            f"exact=True: {len(absent)} classes have a share that is less than a row of the largest subset, so they "
+            f"never come: {named}. Give them a larger share, or 0",
+            stacklevel=4,
+        )
 
 
 def joint_classes(labels: Sequence[Any], names: Sequence[str]) -> tuple[np.ndarray, list[Any]]:
@@ -187,6 +210,8 @@ class BalancedRows(RowSampler):
 
     def checked_size(self, size: int, how: Spread) -> int:
         """See `RowSampler.checked_size`."""
+        if size >= MOST_EXPECTED:
+            raise PlanError(f"a balanced law has less than {MOST_EXPECTED} positions, received size={size}")
         if how.spread == "iid" and self.exact:
             raise PlanError(f'{self!r} repeats no row; spread="iid" contradicts it')
         if self.exact or how.replace is False:

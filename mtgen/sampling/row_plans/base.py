@@ -18,7 +18,8 @@ from mtgen.sampling.row_plans.source import Source
 from mtgen.sampling.sampler import Sampler
 from mtgen.sampling.shares import MOST_BLOCK
 from mtgen.sampling.truncation import rejected
-from mtgen.settings import check_whole, check_whole_or_none, shown
+from mtgen.sampling.values import check_count
+from mtgen.settings import check_whole_or_none, shown
 
 if TYPE_CHECKING:
     from mtgen.sampling.describing.rows import RowDescription
@@ -135,7 +136,7 @@ class RowSampler(Sampler):
             >>> len(S.rows(10).sized(25).plan())
             25
         """
-        return replace(self, size=check_whole("size", size, 1))
+        return replace(self, size=check_count("size", size, 1))
 
     def where(self, condition: Any, *, each: bool = False) -> RowSampler:
         """The law among the rows that meet a condition.
@@ -373,7 +374,7 @@ class RowSampler(Sampler):
         """
         check_whole_or_none("batch_size", batch_size, 1)
         how = Spread(spread=spread, share=share, block=batch_size if block is None else block, replace=replace)
-        num = self.epoch_size if size is None else check_whole("size", size)
+        num = self.epoch_size if size is None else check_count("size", size)
         bits = Bits(seed, epoch, "/rows")
         bits.key()  # refuses a wrong seed or epoch
         return RowPlan(self.order_of(self.checked_size(num, how), how, bits), self.source, shard, how.block)

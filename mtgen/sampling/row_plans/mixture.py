@@ -22,11 +22,11 @@ from mtgen.sampling.shares import MOST_BLOCK, Shares, components
 _COUNTED_AT_ONCE = 1 << 20
 """Positions whose components are counted at once."""
 
-_CHANCE = 1e-15
-"""That a component is given more positions in an epoch than was checked beforehand."""
+_WHOLE = 1e-9
+"""A number so near a whole one is that whole one, but for the rounding of shares."""
 
-_ROUNDING = 1e-6
-"""Of a share of a block; the whole numbers of `Shares` round less."""
+_CHERNOFF = 40.0
+"""Minus the logarithm of a probability that counts as none, 4e-18."""
 
 
 def row_mixture_of(parts: Sequence[Sampler]) -> RowSampler:
@@ -111,12 +111,18 @@ class RowMixture(RowSampler, Mixture):
         return total, found if self.size is None else found.sized(self.size)
 
     def checked_size(self, size: int, how: Spread) -> int:
-        """See `RowSampler.checked_size`: for the most positions that a component may have in any epoch."""
+        """See `RowSampler.checked_size`."""
         inner = replace(how, block=None)
         for share, law in zip(self.shares.tolist(), self.laws, strict=True):
-            most = most_positions(share, size, how)
-            if law.checked_size(most, inner) != most:
-                raise PlanError(f"{law!r} has fewer rows than the {most} positions that may be its share of {size}")
+            try:
+                num = most_positions(share, size, how)
+                if law.checked_size(num, inner) != num:
+                    raise PlanError(f"there are fewer rows than {num}")
+            except PlanError as error:
+                raise PlanError(
+                    f"{law!r} has a share of {share:.6g} in {size} positions, up to {num} of them in some epochs, and "
+                    f"cannot give them: {error.message}"
+                ) from error
         return size
 
     def order_of(self, size: int, how: Spread, bits: Bits) -> RowOrder:
@@ -133,26 +139,30 @@ class RowMixture(RowSampler, Mixture):
 
 
 def most_positions(share: float, size: int, how: Spread) -> int:
-    """The most positions that a component has in an epoch, but for a chance of 1e-15.
+    """How many positions of an epoch a component has at most, but for a chance below 1e-17.
 
-    Blocks round its share each for itself, and independent draws are as they come, so epochs differ. The bound is that
-    of Bernstein for sums of independent numbers (Boucheron, Lugosi and Massart, "Concentration inequalities", 2013,
-    corollary 2.11), or that all blocks round up.
-
-    Example:
-        >>> most_positions(0.1, 640, Spread(block=64)), most_positions(0.1, 640, Spread(share="iid"))
-        (70, 140)
+    In each block it has floor or ceiling of its share, by a draw of the block's own, so the sum over the blocks varies.
     """
     if how.share == "iid":
-        most, variance = float(size), size * share * (1 - share)
-    else:
-        block = min(how.block or size, size) or 1
-        whole, rest = divmod(size, block)
-        part, last = block * share, rest * share
-        most = whole * math.ceil(part - _ROUNDING) + math.ceil(last - _ROUNDING)
-        variance = whole * (part % 1) * (1 - part % 1) + (last % 1) * (1 - last % 1)
-    third = -math.log(_CHANCE) / 3
-    return min(int(most), math.ceil(size * share + third + math.sqrt(third * (third + 6 * variance))))
+        return _most_of(size, share)
+    block = min(how.block or max(size, 1), max(size, 1))
+    whole, rest = divmod(size, block)
+    each = math.floor(share * block + _WHOLE)
+    last = math.ceil(share * rest - _WHOLE)
+    return whole * each + _most_of(whole, max(share * block - each, 0.0)) + last
+
+
+def _most_of(num: int, chance: float) -> int:
+    """How many of independent draws meet a chance at most, but for a probability of exp(-40): Chernoff's bound."""
+    if chance <= _WHOLE:
+        return 0
+    low, high = min(math.ceil(num * chance), num), num
+    while low < high:
+        middle = (low + high) // 2
+        share = middle / num
+        apart = share * math.log(share / chance) + (1 - share) * math.log((1 - share) / (1 - chance))
+        low, high = (low, middle) if num * apart > _CHERNOFF else (middle + 1, high)
+    return high
 
 
 class MixtureOrder:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mtgen.errors import PlanError
-from mtgen.settings import shown
+from mtgen.settings import check_unmasked, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +72,7 @@ class Source:
         Raises:
             PlanError: another length, or labels of another table.
         """
+        check_unmasked(what, values)
         if isinstance(values, pd.Series):
             if self.table is not None and len(values) == len(self.table):
                 if not values.index.equals(self.table.index):
@@ -96,6 +97,11 @@ class Source:
             whole = length == self.num_rows and np.array_equal(self.rows, np.arange(length))
             if whole:
                 return values
+            if length == self.num_rows and not isinstance(values, pd.Series):
+                raise PlanError(
+                    f"{what}: {length} values may be in the order of the table or in that of this dataset's rows, "
+                    "which differ. Give a Series with the table's index labels, or the name of a column"
+                )
             return values.iloc[self.rows] if isinstance(values, pd.Series) else np.asarray(values)[self.rows]
         if length != self.num_rows:
             table = "" if self.table is None else f" (or of the table's {len(self.table)})"

@@ -16,7 +16,7 @@ from mtgen.sampling.row_plans.orders import EvenOrder, IndependentOrder, RowOrde
 from mtgen.sampling.row_plans.race import RaceOrder
 from mtgen.sampling.row_plans.source import Source
 from mtgen.sampling.row_plans.weights import EvenWeights, HeldWeights, Weights, weights_of
-from mtgen.settings import check_whole
+from mtgen.sampling.values import check_count
 
 
 def rows(n: int | None = None, *, weights: Any = None) -> WeightedRows:
@@ -37,7 +37,7 @@ def rows(n: int | None = None, *, weights: Any = None) -> WeightedRows:
         (2, [1, 1])
     """
     if n is not None:
-        n = check_whole("n", n, 1)
+        n = check_count("n", n, 1)
     if weights is None:
         if n is None:
             raise PlanError("S.rows needs a number of rows or weights: S.rows(10), S.rows(weights=[...])")

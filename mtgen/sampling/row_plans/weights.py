@@ -19,7 +19,7 @@ import pandas as pd
 
 from mtgen import seeds
 from mtgen.errors import EmptySupportError, PlanError
-from mtgen.settings import shown
+from mtgen.settings import check_unmasked, shown
 
 MOST_TICKS = 1 << 61
 """Ticks of all rows together, but for roundings; whole weights may have twice as many."""
@@ -244,6 +244,7 @@ def weights_of(values: Any, num_rows: int | None = None) -> Weights:
         >>> weights = weights_of([0.5, 0, 1.5]); weights.find(np.array([0, weights.total - 1])).tolist()
         [0, 2]
     """
+    check_unmasked("weights", values)
     in_blocks = isinstance(values, np.memmap) or not isinstance(values, np.ndarray | list | tuple | pd.Series)
     if isinstance(values, pd.Series):
         if values.isna().any():
@@ -297,6 +298,12 @@ def checked(values: np.ndarray, start: int = 0) -> np.ndarray:
     if values.dtype.kind not in "iuf":
         one = shown(values.ravel().tolist()[0]) if values.size and values.dtype.kind in "bOU" else ""
         raise PlanError(f"weights must be real numbers >= 0, received {values.dtype} {one}".rstrip())
+    if values.dtype.itemsize > 8:  # float64 is what they are computed in, and may not hold them
+        given = values
+        with np.errstate(over="ignore", under="ignore"):
+            values = given.astype(np.float64)
+        if ((values == 0) & (given > 0)).any():
+            raise PlanError("weights are computed in float64, where some of these positive ones are 0; scale them")
     good = values >= 0
     if values.dtype.kind == "f":
         good &= values < np.inf
