@@ -9,6 +9,7 @@ Source: Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -67,6 +68,17 @@ class Permutation:
         # The round number sits above every possible half, so rounds never share a counter.
         golden = int(seeds.GOLDEN)
         self._round_keys = [np.uint64((((n << 56) + 1) * golden + key) % 2**64) for n in range(ROUNDS)]
+        self._held: np.ndarray | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_held": None}
+
+    @property
+    def _small(self) -> np.ndarray:
+        """The permutation of few rows; held here too, for a mixture has more of them than are kept for all."""
+        if self._held is None:
+            self._held = _ranks(self.num_rows, self.key)
+        return self._held
 
     def at(self, positions: np.ndarray) -> np.ndarray:
         """Values at the given positions.
@@ -78,14 +90,14 @@ class Permutation:
             int64 `(n,)` in [0, num_rows).
         """
         if self.num_rows <= SMALL:
-            return _ranks(self.num_rows, self.key)[positions]
+            return self._small[positions]
         return self._walk(positions, range(ROUNDS))
 
     def position_of(self, values: np.ndarray) -> np.ndarray:
         """Positions of the given values: the inverse of `at`."""
         if self.num_rows <= SMALL:
             inverse = np.empty(self.num_rows, np.int64)
-            inverse[_ranks(self.num_rows, self.key)] = np.arange(self.num_rows)
+            inverse[self._small] = np.arange(self.num_rows)
             return inverse[values]
         return self._walk(values, range(ROUNDS - 1, -1, -1))
 

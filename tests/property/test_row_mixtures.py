@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from mtgen import sampling as S
 from mtgen.errors import EmptySupportError, NoDensityError, PlanError
+from mtgen.sampling import permutation
 from mtgen.sampling.row_plans.base import RowSampler, Spread
 from mtgen.sampling.row_plans.mixture import MixtureOrder, RowMixture, most_positions
 from mtgen.sampling.row_plans.source import Source
@@ -98,6 +100,17 @@ def test_numbers_of_a_part_over_epochs_are_its_share() -> None:
     law, epochs = 0.3 & part_of(0) | 0.7 & part_of(1), 2_000
     counts = np.array([(law.plan(35, block=8, epoch=epoch)[:] < 20).sum() for epoch in range(epochs)])
     assert abs(counts.mean() - 10.5) < 5 * np.sqrt(5 * 0.25 / epochs)
+
+
+def test_the_order_of_each_part_is_made_once_an_epoch() -> None:
+    """More parts than permutations are kept: each batch made those of all its parts again, 75 ms for 100 classes."""
+    codes = np.arange(8_000) % 40
+    law = S.mix({str(code): S.rows(8_000).where(codes == code) for code in range(40)})
+    plan, before = law.plan(seed=5, block=80), permutation._ranks.cache_info().misses
+    for start in range(0, 4_000, 80):
+        plan[start : start + 80]
+    assert permutation._ranks.cache_info().misses - before == 40
+    assert len(pickle.dumps(plan)) < 8 * 8_000 * 4
 
 
 def test_ranks_number_the_positions_of_each_part() -> None:

@@ -217,10 +217,10 @@ class MixtureOrder:
         positions = np.asarray(positions, np.int64)
         found, ranks = self.ranks(positions)
         places = np.empty(len(positions), np.int64)
-        for number, order in enumerate(self._orders):
-            here = found == number
-            if here.any():
-                places[here] = order.at(ranks[here])
+        turns = np.argsort(found, kind="stable")
+        for here in np.split(turns, np.flatnonzero(np.diff(found[turns])) + 1):
+            if len(here):
+                places[here] = self._orders[found[here[0]]].at(ranks[here])
         return places
 
     def ranks(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -106,10 +106,18 @@ class RowOrderLaw:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes that orders hold, at most: for the orders of two epochs, sums of blocks or rows drawn in a race."""
-        laws = self.law.laws if isinstance(self.law, RowMixture) else (self.law,)
-        blocks = -(-self._size // (self.block or self._size or 1)) if len(laws) > 1 else 0
-        return 2 * 8 * (blocks * len(laws) + sum(self._size for law in laws if not getattr(law, "replace", True)))
+        """Bytes that orders hold, at most, of two epochs: of mixtures sums of blocks and the orders of small parts,
+        and rows drawn in a race.
+        """
+        raced = sum(self._size for law in self._laws if not getattr(law, "replace", True))
+        if len(self._laws) == 1:
+            return 2 * 8 * raced
+        blocks = -(-self._size // (self.block or self._size or 1))
+        return 2 * 8 * (blocks * len(self._laws) + self._size + raced)
+
+    @property
+    def _laws(self) -> tuple[RowSampler, ...]:
+        return self.law.laws if isinstance(self.law, RowMixture) else (self.law,)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RowOrderLaw) and self.settings() == other.settings()
