@@ -136,7 +136,7 @@ class Loader(Doors):
             num_workers=self.num_workers,
             chunks=chunk_sizes(dataset.fields),
             asked=self.prefetch,
-            order_bytes=order_bytes(self.batching.size) + held_bytes(self.sampler, len(dataset)),
+            order_bytes=order_bytes(self.batching.size) + held_bytes(self.sampler),
             cache_bytes=cache_bytes(dataset.fields),
             decodes=decodes(dataset.fields),
             slot_bytes=shared_bytes(pictures, self.num_processes, self.num_workers, GROUP_PICTURES),

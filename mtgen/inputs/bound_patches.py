@@ -91,7 +91,7 @@ class BoundPatches:
             "border": None if cutting.border == "inside" else cutting.border,
             "stream": cutting.stream,
             "fixed": cutting.fixed,
-            "pad_value": repr(self.patches.pad_value),
+            "pad_value": repr(np.asarray(self.patches.pad_value).item()),
             "sampler": self.places.settings(),
         }
 
@@ -152,7 +152,9 @@ class ArrayPatches(BoundPatches):
     def _check_pad_value(self, dtype: np.dtype) -> None:
         value = self.patches.pad_value
         try:
-            fits = dtype.kind == "f" or bool(dtype.type(value) == value)
+            with np.errstate(over="ignore"):
+                held = dtype.type(value)
+            fits = bool(held == value) if dtype.kind != "f" else bool(np.isfinite(held) or not np.isfinite(value))
         except (OverflowError, ValueError):
             fits = False
         if not fits:
@@ -236,5 +238,6 @@ class ArrayPatches(BoundPatches):
 
     def settings(self) -> dict[str, Any]:
         """See `BoundPatches.settings`."""
-        converted = {"dtype": str(self.spec.dtype), "scale": self.patches.scale and list(self.patches.scale)}
+        scale = None if self.patches.scale is None else [float(one) for one in self.patches.scale]
+        converted = {"dtype": str(self.spec.dtype), "scale": scale}
         return {**super().settings(), **converted, "source": self.arrays.settings()}

@@ -96,17 +96,18 @@ class ClassWeights:
             where = f"target {target!r}"
             names, codes = _classes_of(where, bound)
         counts = np.bincount(codes[codes >= 0], minlength=len(names))
-        if isinstance(self.weights, str):
+        given = self.weights
+        if isinstance(given, str):
             return self._balanced(where, codes, counts)
-        by_class = self._by_class(where, names, counts)
+        by_class = _by_class(where, given, names, counts)
         missing = codes == UNLISTED
-        if missing.any() and UNLISTED not in self.weights:
+        if missing.any() and UNLISTED not in given:
             raise TableError(
                 f"ClassWeights: {where} has {first_rows(missing)} of no listed class, and no weight for them; give "
                 "{-1: weight}, for example 0",
                 row=int(np.flatnonzero(missing)[0]),
             )
-        return np.append(by_class, float(self.weights.get(UNLISTED, 0)) if missing.any() else 0.0)[codes]
+        return np.append(by_class, float(given.get(UNLISTED, 0)) if missing.any() else 0.0)[codes]
 
     def settings(self) -> dict[str, Any]:
         """What was asked for, as small JSON."""
@@ -122,25 +123,27 @@ class ClassWeights:
             )
         return (len(codes) / (np.count_nonzero(counts) * counts[codes])).astype(np.float64)
 
-    def _by_class(self, where: str, names: Sequence[Any], counts: np.ndarray) -> np.ndarray:
-        places = {name: place for place, name in enumerate(names)}
-        found = np.full(len(names), np.nan)
-        for label, weight in self.weights.items():  # type: ignore[union-attr]
-            # Class names are text, also those of `ClassNumbers` over numbers.
-            place = places.get(label, None if isinstance(label, str) else places.get(str(label)))
-            if place is None and not (_is_unlisted(label) and isinstance(names[0], str)):
-                raise TableError(f"ClassWeights: {where} has no class {label!r}. {_hint(label, names)}")
-            if place is not None:
-                found[place] = weight
-        left_out = np.flatnonzero(np.isnan(found) & (counts > 0)).tolist()
-        if left_out:
-            listed = ", ".join(f"{names[place]!r} ({counts[place]} rows)" for place in left_out[:_SHOWN])
-            more = ", ..." if len(left_out) > _SHOWN else ""
-            raise TableError(
-                f"ClassWeights: {where} has classes without a weight: {listed}{more}. Give every class one; 1 leaves a "
-                "class as it is"
-            )
-        return np.nan_to_num(found)
+
+def _by_class(where: str, given: Mapping[Any, float], names: Sequence[Any], counts: np.ndarray) -> np.ndarray:
+    """The weight of each class, 0 for one without rows and without a weight."""
+    places = {name: place for place, name in enumerate(names)}
+    found = np.full(len(names), np.nan)
+    for label, weight in given.items():
+        # Class names are text, also those of `ClassNumbers` over numbers.
+        place = places.get(label, None if isinstance(label, str) else places.get(str(label)))
+        if place is None and not (_is_unlisted(label) and isinstance(names[0], str)):
+            raise TableError(f"ClassWeights: {where} has no class {label!r}. {_hint(label, names)}")
+        if place is not None:
+            found[place] = weight
+    left_out = np.flatnonzero(np.isnan(found) & (counts > 0)).tolist()
+    if left_out:
+        listed = ", ".join(f"{names[place]!r} ({counts[place]} rows)" for place in left_out[:_SHOWN])
+        more = ", ..." if len(left_out) > _SHOWN else ""
+        raise TableError(
+            f"ClassWeights: {where} has classes without a weight: {listed}{more}. Give every class one; 1 leaves a "
+            "class as it is"
+        )
+    return np.nan_to_num(found)
 
 
 def _is_unlisted(label: Any) -> bool:

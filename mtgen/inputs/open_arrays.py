@@ -36,11 +36,8 @@ class OpenArrays:
         self._stores: OrderedDict[str, Store] = OrderedDict()
         self._users: dict[str, int] = {}
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"most": self.most}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OpenArrays, (self.most,)
 
     @property
     def num_open(self) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,10 +82,8 @@ class PatchArrays(ABC):
         self.dtype, self.channels = array.store.dtype, array.shape[num_axes:]
 
     @abstractmethod
-    @contextmanager
-    def lend(self, row: int) -> Iterator[OneArray]:
+    def lend(self, row: int) -> AbstractContextManager[OneArray]:
         """A row's array, open for a block."""
-        yield OneArray(self.stores[0], ())
 
     @property
     @abstractmethod

@@ -206,7 +206,7 @@ class Places:
         windows = self.cutting.windows(sampler)
         # Points and a crop of them are drawn from the same words, so that they agree.
         named = sampler.points if isinstance(sampler, Crop) else sampler
-        return Law(sampler, windows, named.digest())
+        return Law(sampler, windows, _digest_of(named))
 
     def _law_of_row(self, row: int) -> Law:
         return self._law(cast("Callable[[int], Any]", self._given)(row))
@@ -218,7 +218,7 @@ class Places:
         """What decides the places, as text; of a function its name and code."""
         if self._given is None:
             return "of the loader"
-        return self._one.windows.digest() if self._one is not None else digest_of(self._given)
+        return _digest_of(self._one.windows) if self._one is not None else digest_of(self._given)
 
 
 class _Known:
@@ -232,6 +232,11 @@ class _Known:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Known) and self.sampler is other.sampler
+
+
+def _digest_of(law: Sampler) -> str:
+    """What decides the points of a law; its weight does not."""
+    return law.reweighted(1.0).digest()
 
 
 def _bound(known: _Known, shape: tuple[int, ...]) -> Sampler:

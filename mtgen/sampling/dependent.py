@@ -26,7 +26,7 @@ KEPT_LAWS = 256
 """Laws of single rows that are kept, as a mask of a picture may take a megabyte."""
 
 
-def dependent_of(rows: Sampler, points: Any) -> Sampler:
+def dependent_of(rows: Sampler, points: Any) -> Dependent:
     """`rows @ points`.
 
     Args:

@@ -35,23 +35,24 @@ def mixture_of(parts: Sequence[Sampler]) -> Sampler:
     common_frame(counted, "a mixture")
     _check_pixels(counted)
     check_windows(parts)
-    flat: list[Sampler] = []
-    for part in parts:
-        if isinstance(part, Mixture):
-            scale = part.weight / sum(one.weight for one in part.parts)
-            names = [
-                one.label if part.label is None else f"{part.label} {one.label or n}"
-                for n, one in enumerate(part.parts)
-            ]
-            flat += [
-                one.reweighted(one.weight * scale).labelled(name) for one, name in zip(part.parts, names, strict=True)
-            ]
-        else:
-            flat.append(part)
-    flat = [part for part in flat if part.weight > 0]
+    flat = [part for part in flattened(parts) if part.weight > 0]
     if not flat:
         raise EmptySupportError(f"all weights of the mixture are 0: {' | '.join(map(repr, parts))}")
     return flat[0] if len(flat) == 1 else Mixture(tuple(flat), weight=sum(part.weight for part in flat))
+
+
+def flattened(parts: Sequence[Sampler]) -> list[Sampler]:
+    """The parts, and in place of mixtures their own parts, by their shares and under their names."""
+    flat: list[Sampler] = []
+    for part in parts:
+        if not isinstance(part, Mixture):
+            flat.append(part)
+            continue
+        scale = part.weight / sum(one.weight for one in part.parts)
+        for number, one in enumerate(part.parts):
+            name = one.label if part.label is None else f"{part.label} {one.label or number}"
+            flat.append(one.reweighted(one.weight * scale).labelled(name))
+    return flat
 
 
 def _check_pixels(parts: Sequence[Sampler]) -> None:

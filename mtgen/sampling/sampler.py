@@ -16,7 +16,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from mtgen.sampling.places.methods import PlaceMethods
 from mtgen.sampling.structure import digest_of
 from mtgen.sampling.values import check_count
 from mtgen.settings import check_whole_or_none, shown
+
+if TYPE_CHECKING:
+    from mtgen.sampling.dependent import Dependent
 
 Frame = Literal["unit", "pixels"]
 """What a point's coordinates count: shares of the picture or volume, in [0, 1), or its pixels."""
@@ -256,7 +259,7 @@ class Sampler(PlaceMethods, DescribeMethods, ABC):
         other = as_sampler(other)
         return NotImplemented if other is None else other & self
 
-    def __matmul__(self, other: Any) -> Sampler:
+    def __matmul__(self, other: Any) -> Dependent:
         from mtgen.sampling.dependent import dependent_of
 
         return dependent_of(self, other)

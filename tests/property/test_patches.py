@@ -186,10 +186,11 @@ def test_equal_samplers_agree_and_streams_part_them() -> None:
         return mtgen.Patches(cube, Uniform(3), (2, 2, 2), **settings)
 
     inputs = {"a": patches(), "b": patches(stream="b"), "c": patches(stream="b"), "d": patches()}
+    inputs["weighted"] = mtgen.Patches(cube, 3 & Uniform(3), (2, 2, 2))  # a weight decides no point
     data = mtgen.Dataset(table(), inputs, {"a": patches(), "mask": patches()})
     with mtgen.Loader(data, 8, num_workers=1) as loader:
         batch = loader.batch(1)
-    for name in ("d", "mask", "target a"):
+    for name in ("d", "weighted", "mask", "target a"):
         np.testing.assert_array_equal(batch.places[name], batch.places["a"])
     np.testing.assert_array_equal(batch.targets["mask"], batch.inputs["a"])
     np.testing.assert_array_equal(batch.places["b"], batch.places["c"])

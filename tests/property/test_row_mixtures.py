@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,8 +13,8 @@ from hypothesis import strategies as st
 
 from mtgen import sampling as S
 from mtgen.errors import EmptySupportError, NoDensityError, PlanError
-from mtgen.sampling.row_plans.base import RowSampler
-from mtgen.sampling.row_plans.mixture import MixtureOrder, RowMixture
+from mtgen.sampling.row_plans.base import RowSampler, Spread
+from mtgen.sampling.row_plans.mixture import MixtureOrder, RowMixture, most_positions
 from mtgen.sampling.row_plans.source import Source
 from mtgen.sampling.row_plans.weighted import WeightedRows
 from mtgen.sampling.row_plans.weights import weights_of
@@ -223,6 +225,34 @@ def test_a_part_without_replacement_refuses_a_share_that_it_has_not() -> None:
         law.plan(60, block=4)
     with pytest.raises(NoDensityError):
         law.prob  # noqa: B018
+
+
+@given(st.floats(0.001, 0.999), st.integers(1, 300), blocks, st.sampled_from(["even", "iid"]), seeds)
+def test_no_epoch_gives_a_part_more_positions_than_were_checked(
+    share: float, size: int, block: int | None, evenness: Literal["even", "iid"], seed: int
+) -> None:
+    law = share & part_of(0) | (1 - share) & part_of(1)
+    most = most_positions(share, size, Spread(block=block, share=evenness))
+    assert share * size <= most <= size
+    assert most <= share * size + 1 or block is not None or evenness == "iid"
+    for epoch in range(3):
+        order = law.plan(size, seed=seed, epoch=epoch, block=block, share=evenness).order
+        assert isinstance(order, MixtureOrder)
+        assert order.counts[0] <= most
+
+
+def test_a_part_that_would_run_out_of_rows_in_some_epoch_is_refused_in_all() -> None:
+    """It was looked at by its mean share, and the epoch in which blocks rounded up more often ended the training."""
+    few = WeightedRows(Source(1000), weights_of((np.arange(1000) < 100).astype(int)), replace=False)
+    law = 0.1 & few | 0.9 & S.rows(1000)
+    with pytest.raises(PlanError, match="there are 100 rows to draw, 109 positions were asked for"):
+        S.RowOrderLaw(law, block=64)
+    fits = S.RowOrderLaw(law.sized(900), block=64)
+    for epoch in range(20):
+        fits.order(1000, seed=0, epoch=epoch)
+    cut = replace(few, clamp=True)
+    with pytest.raises(PlanError, match="has fewer rows than the 109 positions that may be its share of 1000"):
+        S.RowOrderLaw(0.1 & cut | 0.9 & S.rows(1000), block=64)
 
 
 @given(weight_lists, st.integers(0, 10), seeds)

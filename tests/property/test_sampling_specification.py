@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -155,6 +157,19 @@ def test_systematic_counts_of_many_rows_are_floor_or_ceil() -> None:
     assert not counts[weights == 0].any()
 
 
+def test_a_race_of_many_rows_has_a_time_of_its_own_for_each() -> None:
+    law, epochs, num = S.rows(weights=[1, 2, 3, 4] * 15), 2000, 60
+    came = np.zeros((epochs, num))
+    for epoch in range(epochs):
+        came[epoch, law.plan(12, replace=False, epoch=epoch)[:]] = 1
+    for kind in range(4):
+        assert_counts_fit(came[:, kind::4].sum(axis=0), np.ones(15))
+    assert (np.diff(came.mean(axis=0).reshape(15, 4).mean(axis=0)) > 0).all()
+    found = np.asarray(np.corrcoef(came.T))[np.triu_indices(num, 1)]
+    # A place that one row takes is one less for the others: of 60 rows by 1 / 59 on average, more for heavy ones.
+    assert abs(found + 1 / 59).max() < 5.5 / np.sqrt(epochs) + 0.02
+
+
 def test_light_neighbours_exclude_each_other_in_an_epoch_and_not_over_epochs() -> None:
     law = S.rows(weights=[0.3, 0.3, 2.4])
     seen = [set(law.plan(3, epoch=epoch)[:].tolist()) & {0, 1} for epoch in range(300)]
@@ -255,3 +270,30 @@ def test_twenty_million_weights_in_a_plan() -> None:
     few = law.plan(50, replace=False, seed=3)[:]
     assert len(set(few.tolist())) == 50
     assert (weights[few] > 0).all()
+
+
+def peak_bytes(make: Callable[[], object]) -> int:
+    """What is held at most while something is made, beyond what was before."""
+    tracemalloc.start()
+    try:
+        made = make()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        del made
+
+
+def test_ten_billion_rows_are_shuffled_in_no_memory() -> None:
+    plan = S.rows(10**10).plan(seed=1)
+    assert len(plan) == 10**10
+    assert peak_bytes(lambda: S.rows(10**10).plan(seed=2)[10**9 : 10**9 + 256]) < 1 << 20
+    rows = plan[10**9 : 10**9 + 256]
+    assert len(set(rows.tolist())) == 256
+    assert_counts_fit(np.histogram(plan[: 1 << 14], 16, (0, 10**10))[0], np.ones(16))
+
+
+def test_weights_take_no_more_than_twice_their_sums_beside_them() -> None:
+    num = 4_000_000
+    weights = np.random.default_rng(0).random(num)
+    sums = 8 * num
+    assert peak_bytes(lambda: S.rows(weights=weights)) < 3 * sums + (40 << 20)  # and parts of 2**20 rows

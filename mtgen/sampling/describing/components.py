@@ -1,4 +1,4 @@
-"""The components of a mixture of laws over rows in an epoch: positions expected and drawn. Pure."""
+"""The components of a mixture: positions expected and drawn, of rows in an epoch or of points. Pure."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def components_frame(names: tuple[str, ...], shares: np.ndarray, chosen: np.ndar
     return pd.DataFrame(columns)
 
 
-def component_lines(components: pd.DataFrame) -> Iterator[str]:
-    """The table for the terminal."""
+def component_lines(components: pd.DataFrame, head: str = "component") -> Iterator[str]:
+    """The table for the terminal, and what stands over the names."""
     batches = "batch_least" in components
-    heads = ["component", "by weight", "expected", "drawn", "share", *(["batch min", "max"] if batches else [])]
+    heads = [head, "by weight", "expected", "drawn", "share", *(["batch min", "max"] if batches else [])]
     shares = components["share"].to_numpy()
     order = np.argsort(-shares, kind="stable") if len(shares) > MOST_SHOWN else np.arange(len(shares))
     lines = []
@@ -58,4 +58,4 @@ def component_lines(components: pd.DataFrame) -> Iterator[str]:
         lines.append(cells + ([number(line["batch_least"]), number(line["batch_most"])] if batches else []))
     yield from aligned(heads, lines)
     if len(shares) > MOST_SHOWN:
-        yield f"... {len(shares) - MOST_SHOWN:,} smaller components left out"
+        yield f"... {len(shares) - MOST_SHOWN:,} smaller components are not shown"

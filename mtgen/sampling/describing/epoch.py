@@ -16,6 +16,7 @@ from mtgen.sampling.describing.parts import component_names
 from mtgen.sampling.describing.rows import EpochFacts, RowDescription, describe_rows
 from mtgen.sampling.row_plans.base import Evenness, RowSampler
 from mtgen.sampling.row_plans.mixture import MixtureOrder, RowMixture
+from mtgen.sampling.row_plans.moved import MovedRows
 from mtgen.sampling.row_plans.source import Source
 from mtgen.sampling.row_plans.weighted import WeightedRows
 from mtgen.settings import shown
@@ -110,6 +111,8 @@ def weights_of_law(law: RowSampler) -> np.ndarray:
         for share, part in zip(law.shares.tolist(), law.laws, strict=True):
             total += share * weights_of_law(part)
         return total
+    if isinstance(law, MovedRows):
+        return law.spread_out(weights_of_law(law.law))
     if isinstance(law, WeightedRows):  # without replacement it has weights too, but no share of the positions
         return np.asarray(law.weights.ticks() / law.weights.total)
     return law.prob
@@ -120,6 +123,8 @@ def _is_exact(law: RowSampler, size: float, replace: bool | None) -> bool:
     if isinstance(law, RowMixture):
         shares = zip(law.shares.tolist(), law.laws, strict=True)
         return all(_is_exact(part, share * size, replace) for share, part in shares)
+    if isinstance(law, MovedRows):
+        return _is_exact(law.law, size, replace)
     if not isinstance(law, WeightedRows) or (law.replace if replace is None else replace):
         return True
     ticks = law.weights.ticks()
@@ -134,6 +139,8 @@ def expected_rows(law: RowSampler, size: float, replace: bool | None = None) -> 
         for share, part in zip(law.shares.tolist(), law.laws, strict=True):
             total += expected_rows(part, share * size, replace)
         return total
+    if isinstance(law, MovedRows):
+        return law.spread_out(expected_rows(law.law, size, replace))
     weights = weights_of_law(law)
     if not isinstance(law, WeightedRows) or (law.replace if replace is None else replace):
         return weights * size

@@ -10,15 +10,13 @@ import numpy as np
 import pandas as pd
 
 from mtgen.sampling.bits import Bits
+from mtgen.sampling.describing.components import component_lines, components_frame
 from mtgen.sampling.describing.description import Description
 from mtgen.sampling.describing.heat import heat_lines
 from mtgen.sampling.describing.parts import Acceptance, Components, parts_of
 from mtgen.sampling.describing.text import aligned, cut, number, percent
 from mtgen.sampling.sampler import Frame, Sampler
 from mtgen.settings import check_whole, check_whole_or_none
-
-MOST_SHOWN = 20
-"""Components that the table for the terminal shows."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,13 +62,9 @@ class PointDescription(Description):
         Columns: `mixture`, where it stands in the expression; `component`; `share` by weight; `expected` points, NaN
         where a condition on the mixture changes the shares; `drawn` points; `drawn_share`.
         """
-        lines = []
-        for one in self.components:
-            num = max(1, len(one.chosen))
-            for name, share, drawn in zip(one.names, one.shares.tolist(), one.counts.tolist(), strict=True):
-                expected = float("nan") if one.conditioned else share * len(one.chosen)
-                lines.append((one.path, name, share, expected, drawn, drawn / num))
-        return pd.DataFrame(lines, columns=["mixture", "component", "share", "expected", "drawn", "drawn_share"])
+        names = ["mixture", "component", "share", "expected", "drawn", "drawn_share"]
+        each = [_frame(one).assign(mixture=one.path)[names] for one in self.components]
+        return pd.concat(each, ignore_index=True) if each else pd.DataFrame(columns=names)
 
     def to_frame(self) -> pd.DataFrame:
         """The columns of the points; a copy."""
@@ -110,7 +104,9 @@ class PointDescription(Description):
             )
         for one in self.components:
             yield ""
-            yield from self._component_lines(one)
+            yield from component_lines(_frame(one), one.path or "component")
+            if one.conditioned:
+                yield "the condition on the mixture changes its shares; truncate(..., each=True) keeps them"
         yield ""
         heads = ["column", "kind", "mean", "std", "min", "max", "distinct"]
         lines = [
@@ -125,21 +121,6 @@ class PointDescription(Description):
         if self.heat:
             yield ""
             yield from self.heat
-
-    def _component_lines(self, one: Components) -> Iterator[str]:
-        num = len(one.chosen)
-        order = np.argsort(-one.shares, kind="stable") if len(one.names) > MOST_SHOWN else np.arange(len(one.names))
-        lines = []
-        for place in order[:MOST_SHOWN].tolist():
-            share, drawn = float(one.shares[place]), int(one.counts[place])
-            expected = float("nan") if one.conditioned else round(share * num, 1)
-            name, drawn_share = cut(one.names[place], 48), percent(drawn / max(num, 1))
-            lines.append([name, percent(share), number(expected), number(drawn), drawn_share])
-        yield from aligned([one.path or "component", "by weight", "expected", "drawn", "share"], lines)
-        if len(one.names) > MOST_SHOWN:
-            yield f"... {len(one.names) - MOST_SHOWN:,} smaller components left out; counts has all"
-        if one.conditioned:
-            yield "the condition on the mixture changes its shares; truncate(..., each=True) keeps them"
 
 
 DRAWN = 10_000
@@ -201,6 +182,11 @@ def _columns(points: np.ndarray, discrete: tuple[bool, ...]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(lines)
+
+
+def _frame(one: Components) -> pd.DataFrame:
+    frame = components_frame(one.names, one.shares, one.chosen, None)
+    return frame.assign(expected=np.nan) if one.conditioned else frame
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -36,20 +36,12 @@ def _positive(x: np.ndarray) -> np.ndarray:
     return x > 0
 
 
-def _not_negative(x: np.ndarray) -> np.ndarray:
-    return x >= 0
-
-
 def _chance(x: np.ndarray) -> np.ndarray:
     return (x >= 0) & (x <= 1)
 
 
 def _chance_above_zero(x: np.ndarray) -> np.ndarray:
     return (x >= 2.0**-53) & (x <= 1)
-
-
-def _chance_below_one(x: np.ndarray) -> np.ndarray:
-    return (x > 0) & (x < 1)
 
 
 def _count(x: np.ndarray) -> np.ndarray:
@@ -62,10 +54,8 @@ def _mean_count(x: np.ndarray) -> np.ndarray:
 
 REAL = Kind("finite", _any)
 POSITIVE = Kind("finite and > 0", _positive)
-NOT_NEGATIVE = Kind("finite and >= 0", _not_negative)
 CHANCE = Kind("a probability in [0, 1]", _chance)
 CHANCE_ABOVE_ZERO = Kind("a probability in (0, 1], 2**-53 at least", _chance_above_zero)
-CHANCE_BELOW_ONE = Kind("a probability in (0, 1)", _chance_below_one)
 COUNT = Kind("a whole number in [0, 2**52]", _count)
 MEAN_COUNT = Kind("a number in [0, 2**52]", _mean_count)
 

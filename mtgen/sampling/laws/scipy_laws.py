@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -299,9 +299,12 @@ def _structure(frozen: Any) -> tuple[Any, ...]:
         given = not own.__module__.startswith("scipy.") or own.__name__ in ("rv_histogram", "rv_sample")
         held = _plain(vars(frozen.dist)) if given else {}
         return f"{own.__module__}.{own.__qualname__}", frozen.args, dict(frozen.kwds), held
-    return f"{type(frozen).__module__}.{type(frozen).__qualname__}", _plain(vars(frozen))
+    own = type(frozen)
+    held = _plain(vars(frozen)) if own.__module__.startswith("scipy.") else dict(vars(frozen))
+    return f"{own.__module__}.{own.__qualname__}", held
 
 
 def _plain(held: dict[str, Any]) -> dict[str, Any]:
-    kinds = (bool, int, float, str, tuple, np.ndarray, np.generic)
+    """Without what SciPy's base classes hold for themselves."""
+    kinds = (bool, int, float, str, list, tuple, np.ndarray, np.generic, FunctionType)
     return {name: value for name, value in held.items() if isinstance(value, kinds) and not name.startswith("__")}

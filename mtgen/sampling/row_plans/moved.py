@@ -28,7 +28,10 @@ def over_all(laws: Sequence[RowSampler]) -> list[RowSampler] | None:
     rows = np.unique(np.concatenate([law.source.rows_at(np.arange(law.source.num_rows)) for law in laws]))
     rows.flags.writeable = False
     union = Source(len(rows), rows, first.table, first.classes)
-    return [law if law.source.same(union) else MovedRows(law.reweighted(1.0), union, weight=law.weight) for law in laws]
+    return [
+        law if law.source.same(union) else MovedRows(law.reweighted(1.0), union, weight=law.weight, label=law.label)
+        for law in laws
+    ]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,7 +62,8 @@ class MovedRows(RowSampler):
         """See `RowSampler.natural_size`."""
         return self.law.epoch_size
 
-    def _spread_out(self, values: np.ndarray) -> np.ndarray:
+    def spread_out(self, values: np.ndarray) -> np.ndarray:
+        """A value of each place of `law` at the places here, 0 elsewhere: `(law's num_rows,)` -> `(num_rows,)`."""
         found = np.zeros(self.over.num_rows, values.dtype)
         found[self._places] = values
         return found
@@ -67,11 +71,11 @@ class MovedRows(RowSampler):
     def reach(self) -> np.ndarray:
         """See `RowSampler.reach`."""
         inner = self.law.reach()
-        return self._spread_out(np.ones(self.law.source.num_rows, bool) if inner is None else inner)
+        return self.spread_out(np.ones(self.law.source.num_rows, bool) if inner is None else inner)
 
     def can_come(self) -> np.ndarray:
         """See `RowSampler.can_come`."""
-        return self._spread_out(self.law.can_come())
+        return self.spread_out(self.law.can_come())
 
     def probabilities(self, places: np.ndarray) -> np.ndarray:
         """See `RowSampler.probabilities`."""

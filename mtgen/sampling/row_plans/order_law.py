@@ -16,6 +16,7 @@ from mtgen.sampling.order import OrderLaw
 from mtgen.sampling.row_plans.base import Evenness, RowSampler, Spread
 from mtgen.sampling.row_plans.mixture import RowMixture
 from mtgen.sampling.row_plans.orders import Bounds, RowOrder
+from mtgen.sampling.row_plans.source import Source
 from mtgen.sampling.sampler import Sampler, as_sampler
 from mtgen.settings import shown
 
@@ -103,7 +104,8 @@ class RowOrderLaw:
             raise PlanError(f"{self!r} is over rows alone and knows no points")
         return self.joint.law_of(row)
 
-    def held_bytes(self, num_rows: int) -> int:
+    @property
+    def held_bytes(self) -> int:
         """Bytes that orders hold, at most: for the orders of two epochs, sums of blocks or rows drawn in a race."""
         laws = self.law.laws if isinstance(self.law, RowMixture) else (self.law,)
         blocks = -(-self._size // (self.block or self._size or 1)) if len(laws) > 1 else 0
@@ -120,9 +122,9 @@ class RowOrderLaw:
         return f"{self.law!r}{spread}" + (f" x {self.repeats}" if self.repeats > 1 else "")
 
 
-def held_bytes(law: OrderLaw, num_rows: int) -> int:
+def held_bytes(law: OrderLaw) -> int:
     """Bytes that a law's orders hold beside permutations, for a loader's forecast; 0 where the law does not say."""
-    return law.held_bytes(num_rows) if isinstance(law, RowOrderLaw) else 0
+    return law.held_bytes if isinstance(law, RowOrderLaw) else 0
 
 
 class PlacedOrder:
@@ -211,9 +213,7 @@ def _places(law: RowSampler, rows: np.ndarray) -> np.ndarray | None:
         return None
     if source.num_rows == num and np.array_equal(source.rows, rows):
         return None
-    order = np.argsort(rows, kind="stable")
-    found = np.minimum(np.searchsorted(rows[order], source.rows), num - 1)
-    places = np.where(rows[order][found] == source.rows, order[found], -1)
+    places = Source(num, rows).places_of(source.rows)
     foreign = source.rows[(places < 0) & law.can_come()]
     if len(foreign):
         raise PlanError(

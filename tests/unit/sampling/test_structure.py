@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from mtgen import sampling as S
 from mtgen.errors import PlanError
@@ -111,6 +112,38 @@ def test_laws_through_methods_of_different_objects_are_not_equal() -> None:
     assert pickle.loads(pickle.dumps(one)) == one
 
 
+class Tabled(stats.rv_continuous):
+    """A law of the user's, with settings of kinds that SciPy's own laws do not have."""
+
+    def __init__(self, table: Any = (1.0,), shift: Any = None, **more: Any) -> None:
+        super().__init__(**more)
+        self.table, self.shift = table, shift
+
+    def _updated_ctor_param(self) -> dict[str, Any]:
+        return {**super()._updated_ctor_param(), "table": self.table, "shift": self.shift}
+
+    def _ppf(self, q: np.ndarray) -> np.ndarray:
+        return q * self.table[0] + self.shift(0)
+
+
+class Drawn:
+    """Whatever has `rvs`."""
+
+    def __init__(self, law: Any) -> None:
+        self.law = law
+
+    def rvs(self, random_state: np.random.Generator) -> np.ndarray:
+        return self.law.factor * random_state.random(2)
+
+
+def test_laws_of_scipy_count_with_all_that_they_hold() -> None:
+    laws = [Tabled([1.0], shifted(0)), Tabled([2.0], shifted(0)), Tabled([1.0], shifted(1))]
+    assert len({S.scipy(law()).digest() for law in laws}) == 3
+    assert S.scipy(Tabled([1.0], shifted(0))()) == S.scipy(laws[0]())
+    assert S.scipy(Drawn(Scaled(1))) != S.scipy(Drawn(Scaled(2)))
+    assert S.scipy(Drawn(Scaled(1))) == S.scipy(Drawn(Scaled(1)))
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [
@@ -141,7 +174,7 @@ def test_digests_do_not_depend_on_the_process() -> None:
     text = (
         "from mtgen import sampling as S\n"
         "from mtgen.sampling.structure import digest_of\n"
-        "print(digest_of({'a', 'b', 'c'}), (S.normal(dim=2) | S.labels([[0, 1]], {0: 1, 1: 3})).digest(), end='')"
+        "print(digest_of({'a', 'b', 'c'}), (S.normal(dim=2) & S.labels([[0, 1]], {0: 1, 1: 3})).digest(), end='')"
     )
     found = {
         subprocess.run(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import mtgen
 from mtgen import sampling as S
 from mtgen.errors import PlanError, TableError
-from mtgen.sampling.describing.epoch import expected_rows, inclusion
+from mtgen.sampling.describing.epoch import NOTE, expected_rows, inclusion
 from mtgen.sampling.describing.labels import RowLabels
 from mtgen.sampling.describing.rows import EpochFacts, describe_rows
 from mtgen.sampling.describing.text import aligned, cut, number, percent
@@ -176,6 +176,19 @@ def test_a_mixture_with_a_part_without_replacement_is_described() -> None:
     found = law.describe(4, by="label")
     assert found.counts["expected_rows"].tolist() == pytest.approx([2, 2])
     assert found.counts["drawn_rows"].tolist() == [2, 2]
+
+
+def test_a_mixture_of_splits_is_described_with_its_names_and_without_replacement() -> None:
+    """Laws of splits are moved to the rows of both, and lost their names and their weights on the way."""
+    data = dataset(label=list("aabb"))
+    ill, well = data.take([0, 1]), data.take([2, 3])
+    law = S.mix({"ill": 0.5 & ill.rows.weighted([1, 3], replace=False), "well": 0.5 & well.rows.uniform()})
+    found = law.describe(4, by="label")
+    assert found.components["component"].tolist() == ["ill", "well"]
+    assert found.counts["expected_rows"].tolist() == pytest.approx([2, 2])
+    assert law.describe(2).facts.note == NOTE
+    nested = S.mix({"both": law, "all": data.rows.uniform()})
+    assert nested.describe(8).components["component"].tolist() == ["both ill", "both well", "all"]
 
 
 # --- text -------------------------------------------------------------------------------------------------------------
