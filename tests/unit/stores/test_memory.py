@@ -4,8 +4,11 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mtgen.stores import open_store
+from mtgen.stores.base import touched_bytes
 from mtgen.stores.bcolz_writer import write_bcolz
 
 ARRAY = np.zeros((4000, 250), "float32")  # 4 MB
@@ -62,3 +65,21 @@ def test_reading_takes_one_chunk(tmp_path, make):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2 * CHUNK_BYTES + out.nbytes + 2**17, f"{peak} bytes for {out.nbytes} wanted"
+
+
+axes = st.tuples(st.integers(1, 30), st.integers(1, 12), st.integers(1, 30))
+
+
+@given(st.lists(axes, min_size=1, max_size=3), st.integers(0, 2))
+def test_the_chunks_that_a_window_may_touch_are_those_of_its_worst_place(each: list, num_whole: int) -> None:
+    """For each axis all starts are tried; the last axes are taken whole."""
+    shape, chunk, sizes = zip(*each, strict=True)
+    size = sizes[: max(1, len(each) - num_whole)]
+    most = 1
+    for axis, (length, part) in enumerate(zip(shape, chunk, strict=True)):
+        wide = min(size[axis], length) if axis < len(size) else length
+        starts = range(length - wide + 1)
+        most *= part * max((start + wide - 1) // part - start // part + 1 for start in starts)
+    assert touched_bytes(shape, chunk, size, np.dtype("f4")) >= 4 * most
+    if all(length >= wide + part for length, part, wide in zip(shape, chunk, size, strict=False)):
+        assert touched_bytes(shape, chunk, size, np.dtype("f4")) == 4 * most
