@@ -29,6 +29,7 @@ class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self.schedule, self.multiplier = schedule, multiplier
 
     def __call__(self, step: Any) -> Any:
+        """The rate of a step as a scalar tensor."""
         rate = keras.ops.convert_to_tensor(self.schedule(step))
         return rate * keras.ops.cast(self.multiplier, rate.dtype)
 
@@ -77,7 +78,8 @@ class ScaledRate:
     @property
     def current(self) -> float:
         """The learning rate of the next step."""
-        return float(keras.ops.convert_to_numpy(self._optimizer.learning_rate))
+        rate = self._optimizer.learning_rate
+        return float(keras.ops.convert_to_numpy(rate.value if isinstance(rate, keras.Variable) else rate))
 
     def begin(self, base: float | None) -> None:
         """Training begins.

@@ -1,7 +1,7 @@
 """A Keras callback that trains by rules: when to validate, when to stop, and the learning rate.
 
 It asks the rules and does what they say; the rules decide. Mini-batches are counted by the loader's steps, not by
-calls, so `steps_per_execution` changes nothing but how soon a decision can be followed.
+calls, so `steps_per_execution` changes no decision; a stop is followed when the execution ends.
 
 Validation inside an epoch: an "epoch" of Keras is the time between two validations,
 `loader.keras(model, steps_per_epoch=rule.validation_frequency)`, and goes on in the loader's epoch where the one before
@@ -165,10 +165,13 @@ class RuleCallback(Progress):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Count the step, and stop where patience has run out between two validations."""
         super().on_train_batch_end(batch, logs)
-        if self.patience is not None and not self.patience.is_due(self.iteration):
-            decision = self.patience.update(self.iteration)
-            if decision.stop:
-                self._stop(f"patience of {self.patience.patience:g} mini-batches has run out")
+        rule = self.patience
+        # One by one, also those of an execution of several steps: the rule may end at any of them.
+        while rule is not None and not rule.stopped and rule.iteration < self.iteration:
+            if rule.is_due(rule.iteration + 1):
+                break  # its value is known at the end of the epoch
+            if rule.update(rule.iteration + 1).stop:
+                self._stop(rule.iteration, f"patience of {rule.patience:g} mini-batches has run out")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Tell the rules the validation, keep the best variables, and do what the rules say."""
@@ -203,14 +206,17 @@ class RuleCallback(Progress):
                 )
             if told.stop:
                 why = "is no number" if np.isnan(value) else f"and patience of {self.patience.patience:g} has run out"
-                self._stop(f"{self.monitor} {value:.6g} {why}")
+                self._stop(self.iteration, f"{self.monitor} {value:.6g} {why}")
         if self.halving is not None:
             decided = self.halving.update(value)
             improved |= decided.improved
             if decided.halved:
                 self._lines.append(f"{at}: no improvement, learning rate times {self.halving.multiplier:.6g}")
             if decided.stop:
-                self._stop(f"no improvement, and the learning rate is at its floor ({self.monitor} {value:.6g})")
+                self._stop(
+                    self.iteration,
+                    f"no improvement, and the learning rate is at its floor ({self.monitor} {value:.6g})",
+                )
         if improved and self.restore_best:
             self._best = variables.read({"model": list(self.model.variables)})
 
@@ -226,8 +232,8 @@ class RuleCallback(Progress):
             return value
         return 0.0 if 1 < value < 1 + _ROUNDING else 1 - value
 
-    def _stop(self, why: str) -> None:
-        self._lines.append(f"stopped after {self.iteration + 1} mini-batches: {why}")
+    def _stop(self, iteration: int, why: str) -> None:
+        self._lines.append(f"stopped after {iteration + 1} mini-batches: {why}")
         self._model.stop_training = True
 
     def on_train_end(self, logs: Any = None) -> None:
