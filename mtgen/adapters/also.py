@@ -36,17 +36,25 @@ def arrays_of(also: Sequence[Stateful]) -> dict[str, np.ndarray]:
     }
 
 
-def check_also(also: Sequence[Stateful], states: Sequence[Mapping[str, Any]], arrays: Mapping[str, np.ndarray]) -> None:
-    """Refuse saved states that do not fit the callbacks; nothing is changed.
+def check_number(also: Sequence[Stateful], states: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse another number of callbacks than was saved.
 
     Raises:
-        StateError: another number of them, or one that does not fit.
+        StateError: says both numbers.
     """
     if len(also) != len(states):
         raise StateError(
             f"the run was saved with the states of {len(states)} other callbacks, and loader.checkpoint(also=...) "
             f"names {len(also)}: name those of the run, in the same order"
         )
+
+
+def check_also(also: Sequence[Stateful], states: Sequence[Mapping[str, Any]], arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse saved states that do not fit the callbacks; check their number first. Nothing is changed.
+
+    Raises:
+        StateError: one does not fit.
+    """
     for place, (one, state) in enumerate(zip(also, states, strict=True)):
         one.check_saved(state, _of(place, arrays))
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from mtgen import checkpoint as saved
 from mtgen.adapters import variables
-from mtgen.adapters.also import Stateful, arrays_of, check_also, restore_also
+from mtgen.adapters.also import Stateful, arrays_of, check_also, check_number, restore_also
 from mtgen.adapters.fit_state import FitState, check_rest, check_steps, is_due
 from mtgen.adapters.keras import Progress
 from mtgen.errors import ModelError, MtgenError, PlanError, StateError
@@ -171,6 +171,7 @@ class Checkpoint(Progress):
 
     def _check(self, state: FitState, arrays: Mapping[str, np.ndarray], step_in_epoch: int) -> None:
         """Refuse another model or optimizer, and an epoch that Keras cannot go on with."""
+        check_number(self._also, state.also)
         model = self.model
         if self._structure is not None:
             variables.build(model, self._structure.signature(variables.symbolic))

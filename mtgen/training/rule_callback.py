@@ -10,6 +10,7 @@ ended. The other way, `evaluate` from `on_train_batch_end`, resets the metrics o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -204,19 +205,17 @@ class RuleCallback(Progress):
                 self._lines.append(
                     f"{at}: {self.monitor} {value:.6g}, patience {before:g} -> {self.patience.patience:g}"
                 )
-            if told.stop:
-                why = "is no number" if np.isnan(value) else f"and patience of {self.patience.patience:g} has run out"
-                self._stop(self.iteration, f"{self.monitor} {value:.6g} {why}")
+            if told.stop and not math.isnan(value):
+                self._stop(self.iteration, f"patience of {self.patience.patience:g} mini-batches has run out")
         if self.halving is not None:
             decided = self.halving.update(value)
             improved |= decided.improved
             if decided.halved:
                 self._lines.append(f"{at}: no improvement, learning rate times {self.halving.multiplier:.6g}")
-            if decided.stop:
-                self._stop(
-                    self.iteration,
-                    f"no improvement, and the learning rate is at its floor ({self.monitor} {value:.6g})",
-                )
+            if decided.stop and not math.isnan(value):
+                self._stop(self.iteration, "no improvement, and the learning rate is at its floor")
+        if math.isnan(value):
+            self._stop(self.iteration, f"{self.monitor} is nan")
         if improved and self.restore_best:
             self._best = variables.read({"model": list(self.model.variables)})
 

@@ -175,11 +175,11 @@ def test_the_progress_bar_is_whole(capsys):
     valid = loader(shuffle=False).keras(model)
     history = model.fit(x, epochs=2, validation_data=valid, callbacks=[callback], verbose=1)
     shown = re.sub(r"\x1b\[[0-9;]*m|\x08", "", capsys.readouterr().out)
-    lines = [line for line in shown.splitlines() if line.strip()]
-    assert [line for line in lines if line.startswith("Epoch")] == ["Epoch 1/2", "Epoch 2/2"]
-    bars = [line for line in lines if "4/4" in line]
-    assert len(bars) == 2
-    for bar, loss, value in zip(bars, history.history["loss"], history.history["val_loss"], strict=True):
+    first, *epochs = re.split(r"Epoch \d/2\n", shown)
+    assert first == ""
+    assert {steps for steps in re.findall(r"\b\d+/\d+\b", shown) if not steps.endswith("/4")} == set()
+    for shown_epoch, loss, value in zip(epochs, history.history["loss"], history.history["val_loss"], strict=True):
+        bar = next(line for line in reversed(shown_epoch.splitlines()) if "4/4" in line)
         last = bar[bar.rindex("4/4") :]
         assert f" - loss: {loss:.4f}" in last
         assert f"val_loss: {value:.4f}" in last
@@ -189,11 +189,9 @@ def test_the_progress_bar_is_whole(capsys):
 def test_nan_stops_training():
     history, callback = fit(falling("plain"), ones(), errors=[0.5, math.nan])
     assert len(history.epoch) == 2
-    assert callback.said[
-        -1
-    ] == "stopped after 8 mini-batches: no improvement, and the value is no number (error nan)" or (
-        "stopped after 8 mini-batches: error nan is no number" in callback.said
-    )
+    assert callback.said == ["stopped after 8 mini-batches: error is nan"]
+    assert callback.patience.stopped
+    assert callback.halving.stopped
 
 
 def test_halving_alone_needs_no_length_of_its_own_and_stops_at_its_floor():
@@ -338,7 +336,7 @@ def test_a_checkpoint_without_the_rules_is_refused(tmp_path, every):
     source = loader()
     x = source.keras(model, steps_per_epoch=4)
     checkpoint = source.checkpoint(x, only(folder, 6, tmp_path), say=lambda line: None)
-    with pytest.raises(StateError, match=r"(the states of 1 other callbacks, and .* names 0|variables, saved were)"):
+    with pytest.raises(StateError, match="the states of 1 other callbacks, and .* names 0"):
         model.fit(x, epochs=9, verbose=0, callbacks=[checkpoint])
 
 
