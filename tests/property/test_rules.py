@@ -103,7 +103,7 @@ def test_patience_goes_on_from_its_state_after_every_mini_batch(settings: dict[s
 def test_mini_batches_between_validations_may_be_left_out(
     settings: dict[str, Any], values: list[float], stride: int
 ) -> None:
-    """As `steps_per_execution` does: the decisions at validations are the same until the end, which may be seen late."""
+    """As `steps_per_execution` does: the decisions at validations are the same."""
     rule = PatienceRule(**settings)
     whole = {iteration: decision for iteration, *decision in told(PatienceRule(**settings), values)}
     last = max(whole, default=-1)

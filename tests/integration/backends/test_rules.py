@@ -128,7 +128,9 @@ def test_mini_batches_are_counted_and_not_calls(kind):
 
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="Keras refuses steps_per_execution on torch")
 def test_a_learning_rate_that_would_change_late_is_refused():
-    with pytest.raises(PlanError, match="steps_per_execution=2 does not divide the 4 steps .* and the 5 of the loader"):
+    with pytest.raises(
+        PlanError, match=r"steps_per_execution=2 does not divide the 4 steps .* and the 5 of the loader"
+    ):
         fit(falling("plain", steps_per_execution=2), ones())
 
 
@@ -177,7 +179,7 @@ def test_the_progress_bar_is_whole(capsys):
     shown = re.sub(r"\x1b\[[0-9;]*m|\x08", "", capsys.readouterr().out)
     first, *epochs = re.split(r"Epoch \d/2\n", shown)
     assert first == ""
-    assert {steps for steps in re.findall(r"\b\d+/\d+\b", shown) if not steps.endswith("/4")} == set()
+    assert {steps for steps in re.findall(r"\b\d+/\d+\b", "".join(epochs)) if not steps.endswith("/4")} == set()
     for shown_epoch, loss, value in zip(epochs, history.history["loss"], history.history["val_loss"], strict=True):
         bar = next(line for line in reversed(shown_epoch.splitlines()) if "4/4" in line)
         last = bar[bar.rindex("4/4") :]
@@ -211,7 +213,7 @@ def test_the_best_variables_are_put_back():
         on_epoch_end=lambda epoch, logs: seen.append([value_of(one) for one in model.variables])
     )
     fit(model, loader(), last=[note], restore_best=True)
-    for value, best, last in zip(model.variables, seen[1], seen[-1], strict=True):
+    for value, best in zip(model.variables, seen[1], strict=True):
         np.testing.assert_array_equal(value_of(value), best)
     assert any((best != last).any() for best, last in zip(seen[1], seen[-1], strict=True))
 
@@ -330,13 +332,13 @@ def test_other_rules_are_refused_and_nothing_changes(tmp_path, every):
 
 
 def test_a_checkpoint_without_the_rules_is_refused(tmp_path, every):
-    kind, folder, _, _, _ = every
+    _, folder, _, _, _ = every
     model = functional()
     model.compile(keras.optimizers.Adam(0.1), "sparse_categorical_crossentropy", metrics=["accuracy"])
     source = loader()
     x = source.keras(model, steps_per_epoch=4)
     checkpoint = source.checkpoint(x, only(folder, 6, tmp_path), say=lambda line: None)
-    with pytest.raises(StateError, match="the states of 1 other callbacks, and .* names 0"):
+    with pytest.raises(StateError, match=r"the states of 1 other callbacks, and .* names 0"):
         model.fit(x, epochs=9, verbose=0, callbacks=[checkpoint])
 
 
@@ -354,7 +356,7 @@ def test_a_checkpoint_after_the_rules_is_refused(tmp_path, every):
 
 def test_epochs_of_another_length_are_refused():
     with pytest.raises(
-        PlanError, match="validates every 4 mini-batches, and an epoch of Keras has 5: write x = loader"
+        PlanError, match=r"validates every 4 mini-batches, and an epoch of Keras has 5: write x = loader"
     ):
         fit(falling("plain"), ones(), length=None)
     wrong = PatienceRule(patience=8, patience_increase=2, improvement_threshold=0.9, batches_per_epoch=6)
@@ -363,14 +365,14 @@ def test_epochs_of_another_length_are_refused():
 
 
 def test_what_is_watched_must_be_in_the_logs():
-    with pytest.raises(PlanError, match="monitor='val_loss' is not in the logs of this epoch, which have .*'loss'"):
+    with pytest.raises(PlanError, match=r"monitor='val_loss' is not in the logs of this epoch, which have .*'loss'"):
         fit(falling("plain"), ones(), monitor="val_loss")
 
 
 def test_a_rate_that_is_a_function_is_refused():
     model = falling("plain")
     model.compile(keras.optimizers.SGD(lambda: 0.1), "mse")
-    with pytest.raises(PlanError, match="give the optimizer a float or a keras.optimizers.schedules"):
+    with pytest.raises(PlanError, match=r"give the optimizer a float or a keras.optimizers.schedules"):
         fit(model, ones())
 
 

@@ -220,12 +220,11 @@ def test_ten_halvings_and_the_eleventh_exhaustion_stops() -> None:
     rule = HalvingRule(3)
     rule.update(0.5)
     multipliers = []
-    for number in range(1, 100):
-        decision = rule.update(0.5)
+    number = 0
+    while not rule.stopped:
+        decision, number = rule.update(0.5), number + 1
         if decision.halved:
             multipliers.append(rule.multiplier)
-        if decision.stop:
-            break
     assert multipliers == [2.0**-power for power in range(1, 11)]
     assert number == 3 * 11
 
