@@ -17,6 +17,7 @@ import numpy as np
 from mtgen import __version__
 from mtgen.card import description
 from mtgen.card.alone import alone, even_rows
+from mtgen.card.equal import codes_of
 from mtgen.card.finding import Finding, in_order
 from mtgen.card.joins import compare_joins, orders_of
 from mtgen.card.markdown import as_markdown
@@ -24,7 +25,6 @@ from mtgen.card.parts import Parts, parts_of
 from mtgen.card.pictures import images_of, look_at_pictures
 from mtgen.card.problems import LEAST_COLUMNS, Looked, Problems, of_alone, of_joins
 from mtgen.card.rows import column_names, digests_of, has_rows, look_at_rows, read_rows
-from mtgen.card.equal import codes_of
 from mtgen.dataset import Dataset, Splits
 from mtgen.inputs.columns import BoundColumns
 from mtgen.inputs.rows import BoundRows

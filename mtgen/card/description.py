@@ -142,7 +142,7 @@ def snippet(parts: Parts, table: str | None) -> str:
         lines.append("    weight=...,  # as when the card was made")
     lines.append(")")
     if parts.names:
-        lines.append(f"splits = data.split(...)  # {len(parts.names)} splits, as when the card was made")
+        lines.append(f"# divided by data.split into {', '.join(map(repr, parts.names))}")
     lines.append("batch = data.fetch([0, 1, 2])")
     return "\n".join(lines)
 
@@ -162,7 +162,8 @@ def _made(one: Field) -> str:
         more = "".join(f", {name}={_shown(value)}" for name, value in settings.items())
         return f"mtgen.Images({given.column!r}{more})"
     if isinstance(bound, BoundRows) and len(bound.members) == 1:
-        return f"mtgen.Rows({bound.store.location!r})"
+        key = "" if bound.key_column is None else f", key={bound.key_column.name!r}"
+        return f"mtgen.Rows({bound.store.location!r}{key})"  # which column says the store row is not known here
     if isinstance(bound, BoundColumns):
         columns = bound.settings().get("columns", [])
         if one.role == "input":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -98,7 +99,7 @@ class Groups:
         ends = np.searchsorted(self.numbers, np.arange(min(self.num_groups, most) + 1))
         return tuple(
             tuple(rows[self.places[start : min(stop, start + most)]].tolist())
-            for start, stop in zip(ends[:-1], ends[1:], strict=True)
+            for start, stop in pairwise(ends.tolist())
         )
 
     def values(self, other: Sequence[int] | np.ndarray) -> list[int]:

@@ -15,7 +15,7 @@ import numpy as np
 from mtgen.card.parts import RUN_ROWS, Parts
 from mtgen.card.pictures import Pictures, images_of
 from mtgen.card.rows import has_rows, read_rows
-from mtgen.card.shift import BESIDE, ShiftFit, fit_shifts, one_hot, prepared
+from mtgen.card.shift import BESIDE, LEAST_ROWS, ShiftFit, fit_shifts, one_hot, prepared
 from mtgen.inputs.columns import BoundColumns
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
@@ -54,7 +54,7 @@ class Order(NamedTuple):
     @property
     def rows(self) -> np.ndarray:
         """The rows that are compared."""
-        return self.sequence[self.centres]
+        return np.asarray(self.sequence[self.centres])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +175,8 @@ class _Rows:
         if known is not None:
             return known
         rows, rng = self._order.sequence[self._places], self._rng(one.role, one.name)
+        if len(self._order.centres) < LEAST_ROWS:
+            return np.empty((len(rows), 0))  # too few to be compared, and so not read
         if one.role == "target" and one.spec.dtype.kind in "iub" and not one.spec.shape:
             classes, codes = np.unique(one.bound.take(rows), return_inverse=True)
             made = one_hot(codes, len(classes), rng) if len(classes) <= MOST_CLASSES else prepared(classes[codes], rng)
@@ -192,4 +194,6 @@ def _some_columns(one: Field, rows: np.ndarray) -> np.ndarray:
     size = int(np.prod(one.spec.shape))
     columns = np.unique(np.linspace(0, size - 1, min(size, MOST_COLUMNS)).astype(np.int64))
     parts = np.array_split(rows, max(1, len(rows) * one.spec.row_bytes // (16 << 20)))
-    return np.concatenate([read_rows(one, part).reshape(len(part), -1)[:, columns].astype(np.float64) for part in parts])
+    return np.concatenate(
+        [read_rows(one, part).reshape(len(part), -1)[:, columns].astype(np.float64) for part in parts]
+    )

@@ -64,7 +64,11 @@ def _header(card: dict[str, Any]) -> list[str]:
         values["license"] = _visible(card["license"])
     values["size_categories"] = [size]
     kinds = {one["kind"] for one in card["inputs"]}
-    values["tags"] = ["mtgen", *(["image"] if "pictures" in kinds else []), *(["tabular"] if kinds - {"pictures"} else [])]
+    values["tags"] = [
+        "mtgen",
+        *(["image"] if "pictures" in kinds else []),
+        *(["tabular"] if kinds - {"pictures"} else []),
+    ]
     splits = card["splits"] or [{"name": "all", "rows": total}]
     values["dataset_info"] = {
         "splits": [{"name": _visible(one["name"]), "num_examples": one["rows"]} for one in splits]
@@ -168,7 +172,11 @@ def _spec(one: dict[str, Any]) -> str:
 
 
 def _pictures(one: dict[str, Any]) -> list[str]:
-    lines = [f"{one['files']:,} files, {one['bytes']:,} bytes, {one['unreadable']:,} unreadable, {one['alpha']:,} with alpha.", ""]
+    lines = [
+        f"{one['files']:,} files, {one['bytes']:,} bytes, {one['unreadable']:,} unreadable, "
+        f"{one['alpha']:,} with alpha.",
+        "",
+    ]
     for name in ("formats", "modes", "orientations"):
         shown = ", ".join(f"{plain(key)}: {count:,}" for key, count in one[name].items())
         lines.append(f"- {name}: {shown or 'none'}")
@@ -177,7 +185,11 @@ def _pictures(one: dict[str, Any]) -> list[str]:
     lines += _table(
         ["width x height", "files", ""],
         (
-            [f"{size['width']} x {size['height']}", f"{size['files']:,}", "█" * max(1, round(20 * size["files"] / most))]
+            [
+                f"{size['width']} x {size['height']}",
+                f"{size['files']:,}",
+                "█" * max(1, round(20 * size["files"] / most)),
+            ]
             for size in one["sizes"][:MOST_COLUMNS]
         ),
     )
@@ -186,7 +198,9 @@ def _pictures(one: dict[str, Any]) -> list[str]:
 
 def _columns(one: dict[str, Any], keys: Iterable[str]) -> list[str]:
     keys, names = list(keys), one["names"]
-    body = ([plain(name), *(_number(one[key][place]) for key in keys)] for place, name in enumerate(names[:MOST_COLUMNS]))
+    body = (
+        [plain(name), *(_number(one[key][place]) for key in keys)] for place, name in enumerate(names[:MOST_COLUMNS])
+    )
     return [*_table(["column", *keys], body), *_left_out(len(names), "columns")]
 
 

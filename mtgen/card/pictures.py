@@ -15,7 +15,7 @@ import numpy as np
 from mtgen.card.equal import codes_of
 from mtgen.decode import damage_told, decode
 from mtgen.encoded import orientation_of
-from mtgen.errors import ChangedError, DecodeError, named
+from mtgen.errors import ChangedError, DecodeError, PlanError, named
 from mtgen.inputs.bound_patches import PicturePatches
 from mtgen.inputs.images import BoundImages
 from mtgen.modes import has_alpha
@@ -87,10 +87,12 @@ def look_at_pictures(one: Field, rows: np.ndarray, wanted: np.ndarray, each: Any
         each: `mtgen.verify.files.each` with its settings: `each(work, items, what, group)`.
 
     Raises:
+        PlanError: a field without pictures.
         ChangedError: a picture is not the one that its manifest promises.
     """
     bound = images_of(one)
-    assert bound is not None  # the caller asked `images_of` first
+    if bound is None:
+        raise PlanError(f"{one.role} {one.name!r} has no pictures")
     codes = codes_of(_path_digests(bound, rows))
     _, firsts = np.unique(codes, return_index=True)
     keep = np.zeros(len(firsts), bool)
@@ -159,7 +161,7 @@ def _seen(bound: BoundImages, row: int, keep: bool) -> _Seen:
         raise error.at(row=row) from error.__cause__
     except Exception as error:
         return _Seen(num_bytes, digest, header, bytes(16), None, named(error, None, DecodeError).message)
-    pixels = xxhash.xxh3_128_digest(np.ascontiguousarray(out).view(np.uint8).reshape(-1))
+    pixels = xxhash.xxh3_128_digest(out.tobytes())
     return _Seen(num_bytes, digest, header, pixels, statistics_of(out, bound.recipe) if keep else None, "")
 
 

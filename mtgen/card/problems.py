@@ -43,10 +43,9 @@ class Looked:
     @property
     def codes(self) -> np.ndarray:
         """Number of the distinct content of each row that could be read."""
-        if self.pictures is not None:
-            return codes_of(self.pictures.files, ~self.pictures.unreadable)
-        assert self.columns is not None  # one of both
-        return codes_of(self.columns.digests)
+        if self.columns is not None:
+            return codes_of(self.columns.digests)
+        return codes_of(self.pictures.files, ~self.pictures.unreadable) if self.pictures else np.empty(0, np.int64)
 
     @property
     def content(self) -> np.ndarray:
@@ -103,14 +102,14 @@ class Problems:
             yield self._rows_alone("not_finite_rows", "serious", one.name, not_finite, "have NaN or infinite values")
         if len(zero) and len(one.names) > 1:
             yield self._rows_alone("zero_rows", "warning", one.name, zero, "are zeros")
-        num_rows, words = len(self._rows), "duplicate_features"
+        num_rows = len(self._rows)
         if num_rows > 1:
             of_zeros = columns.num_zero == num_rows
             yield from _columns("zero_columns", "note", one, of_zeros, "are 0 in all rows")
             same = (columns.lowest == columns.highest) & (columns.count == num_rows) & ~of_zeros
             yield from _columns("constant_columns", "note", one, same, "have one value in all rows")
         yield from self._equal(
-            words, "warning" if one.tells else "note", one, Groups(one.content), "have the same values"
+            "duplicate_features", "warning" if one.tells else "note", one, Groups(one.content), "have the same values"
         )
 
     def _equal(self, kind: str, severity: Severity, one: Looked, groups: Groups, text: str) -> Iterator[Finding]:

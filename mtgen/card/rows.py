@@ -144,7 +144,7 @@ def digests_of(values: np.ndarray) -> np.ndarray:
     if rows.dtype.kind == "f":
         rows = rows + rows.dtype.type(0)  # -0 + 0 is 0
         rows[np.isnan(rows)] = np.nan
-    view, size = memoryview(rows.view(np.uint8).reshape(-1)), rows.shape[1] * rows.itemsize
+    view, size = memoryview(rows.tobytes()), rows.shape[1] * rows.itemsize
     hashed = b"".join(xxhash.xxh3_128_digest(view[place * size : (place + 1) * size]) for place in range(len(rows)))
     return np.frombuffer(hashed, "<u8").reshape(-1, 2)
 
@@ -169,7 +169,7 @@ def _look(read: np.ndarray) -> _Block:
         num_zero=(values == 0).sum(axis=0),
         digests=digests_of(flat),
         is_zero=(values == 0).all(axis=1),
-        not_finite=~finite.all(axis=1),
+        not_finite=np.asarray(~finite.all(axis=1)),
     )
 
 

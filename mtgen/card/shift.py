@@ -35,7 +35,8 @@ BLOCK_ROWS = 16
 """Neighbouring rows that count as one in comparisons, because neighbours may be alike."""
 
 _FOLDS = 5
-_PERMUTATIONS = 60
+_TAIL = 4.0  # arcsinh of 27
+_PERMUTATIONS = 40
 
 Verdict = Literal["in place", "shifted", "cannot tell"]
 
@@ -66,7 +67,7 @@ class ShiftFit:
 def prepared(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Numbers as columns of mean 0 and standard deviation 1, few of them, in which no outlier rules.
 
-    Missing values become the median; tails are pressed together by arcsinh.
+    Missing values become the median; tails are pressed together by arcsinh, and cut at 27 median deviations.
 
     Args:
         values: `(n, ...)`, numbers or booleans; NaN and infinite values allowed.
@@ -79,7 +80,7 @@ def prepared(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         >>> prepared(np.array([[1.0, 7.0], [3.0, 7.0]]), np.random.default_rng(0)).tolist()
         [[-1.0], [1.0]]
     """
-    columns = np.array(values.reshape(len(values), -1), np.float64)
+    columns: np.ndarray = np.array(values.reshape(len(values), -1), np.float64)
     columns[~np.isfinite(columns)] = np.nan
     columns = columns[:, ~np.isnan(columns).all(axis=0)]
     if not columns.size:
@@ -90,7 +91,7 @@ def prepared(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     columns = columns[:, largest > 0] / largest[largest > 0]
     spread = np.median(np.abs(columns), axis=0)
     spread = np.where(spread > 0, spread, columns.std(axis=0))
-    columns = np.arcsinh(columns / np.where(spread > 0, spread, 1.0))
+    columns = np.clip(np.arcsinh(columns / np.where(spread > 0, spread, 1.0)), -_TAIL, _TAIL)
     columns = _scaled(columns)
     if columns.shape[1] > MOST_COLUMNS:
         columns = _scaled(columns @ rng.normal(size=(columns.shape[1], MOST_COLUMNS)))
@@ -109,14 +110,14 @@ def one_hot(codes: np.ndarray, num_classes: int, rng: np.random.Generator) -> np
         columns = rng.normal(size=(num_classes, MOST_COLUMNS))[codes]
     else:
         columns = np.eye(num_classes)[codes]
-    return columns - columns.mean(axis=0)
+    return np.asarray(columns - columns.mean(axis=0))
 
 
 def _scaled(columns: np.ndarray) -> np.ndarray:
     columns = columns - columns.mean(axis=0)
     spread = columns.std(axis=0)
     kept = spread > 1e-12
-    return columns[:, kept] / spread[kept]
+    return np.asarray(columns[:, kept] / spread[kept])
 
 
 def fit_shifts(
@@ -155,9 +156,7 @@ def fit_shifts(
     chance = np.array([_score(*ridge.gains(responses[0][rng.permutation(num_rows)])) for _ in range(_PERMUTATIONS)])
     best = max(scores, key=lambda shift: scores[shift])
     z = float((scores[best] - chance.mean()) / max(float(chance.std()), 1e-9))
-    leads = {
-        shift: _lead(gains[best][0] - one[0], blocks) for shift, one in gains.items() if shift != best
-    }
+    leads = {shift: _lead(gains[best][0] - one[0], blocks) for shift, one in gains.items() if shift != best}
     lead = min(leads.values())
     found = {shift: round(scores[shift], 6) for shift in SHIFTS}
     if z < LEAST_Z or scores[best] <= 0:
@@ -213,15 +212,14 @@ class _Ridge:
             # One pseudo-observation per column: as if half of a response's variance were noise.
             strength = design.shape[1] + 1e-3 * len(fitted)
             normal = fitted.T @ fitted + strength * np.eye(design.shape[1])
-            # Predictions for the rows left out are this matrix times the centred responses of the others.
-            self._parts.append((inner, outer, np.linalg.solve(normal, left_out.T).T @ fitted.T))
+            self._parts.append((inner, outer, left_out, np.linalg.solve(normal, fitted.T)))
 
     def gains(self, response: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How much smaller each row's squared error is than that of the mean, and the latter, each `(n,)`."""
         gains, bases = np.empty(len(response)), np.empty(len(response))
-        for inner, outer, hat in self._parts:
+        for inner, outer, left_out, solved in self._parts:
             middle = response[inner].mean(axis=0)
             rest = response[outer] - middle
             bases[outer] = (rest**2).sum(axis=1)
-            gains[outer] = bases[outer] - ((rest - hat @ (response[inner] - middle)) ** 2).sum(axis=1)
+            gains[outer] = bases[outer] - ((rest - left_out @ (solved @ (response[inner] - middle))) ** 2).sum(axis=1)
         return gains, bases
