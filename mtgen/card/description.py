@@ -9,11 +9,12 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from mtgen.card.parts import Parts
 from mtgen.card.pictures import Pictures, images_of
 from mtgen.card.rows import Columns, column_names
-from mtgen.inputs.classes import BoundOneHot
+from mtgen.inputs.classes import BoundOneHot, Labels
 from mtgen.inputs.columns import BoundColumns
 from mtgen.inputs.images import BoundImages
 from mtgen.inputs.rows import BoundRows
@@ -133,9 +134,9 @@ def snippet(parts: Parts, table: str | None) -> str:
     lines = ["import mtgen", "", f"table = mtgen.read_table({table or 'table.csv'!r})"]
     lines += ["data = mtgen.Dataset(", "    table,", "    inputs={"]
     fields = parts.dataset.fields
-    lines += [f"        {one.name!r}: {_made(one)}," for one in fields if one.role == "input"]
+    lines += [f"        {one.name!r}: {_made(one, parts.dataset.table)}," for one in fields if one.role == "input"]
     lines.append("    },")
-    targets = [f"{one.name!r}: {_made(one)}" for one in fields if one.role == "target"]
+    targets = [f"{one.name!r}: {_made(one, parts.dataset.table)}" for one in fields if one.role == "target"]
     if targets:
         lines.append(f"    targets={{{', '.join(targets)}}},")
     if any(one.role == "weight" for one in fields):
@@ -144,10 +145,23 @@ def snippet(parts: Parts, table: str | None) -> str:
     if parts.names:
         lines.append(f"# divided by data.split into {', '.join(map(repr, parts.names))}")
     lines.append("batch = data.fetch([0, 1, 2])")
+    if any("..." in line.partition(": ")[2] for line in lines):
+        lines.insert(2, "# where ... stands, say yourself what the card could not write down")
     return "\n".join(lines)
 
 
-def _made(one: Field) -> str:
+def _of_classes(settings: dict[str, Any], table: pd.DataFrame) -> str:
+    """`OneHot` or `ClassNumbers` as it was asked for, with classes of the column's own type."""
+    (name,) = settings["columns"]
+    kind = Labels.of(table[name]).kind
+    classes: list[Any] = list(settings["classes"])
+    if kind in ("integers", "booleans"):
+        classes = [int(label) if kind == "integers" else label == "True" for label in classes]
+    more = f", dtype={settings['dtype']!r}, unlisted={settings['unlisted']!r}"
+    return f"mtgen.{settings['as']}({name!r}, classes={classes!r}{more})"
+
+
+def _made(one: Field, table: pd.DataFrame) -> str:
     bound: Any = one.bound
     if isinstance(bound, BoundImages) and len(bound.members) == 1:
         given = bound.images
@@ -169,7 +183,7 @@ def _made(one: Field) -> str:
         if one.role == "input":
             return f"mtgen.Columns({columns!r}, dtype={str(one.spec.dtype)!r})"
         if "as" in bound.settings():
-            return f"mtgen.{bound.settings()['as']}({columns[0]!r}, classes={bound.settings()['classes']!r})"
+            return _of_classes(bound.settings(), table)
         return repr(columns if bound.settings().get("several") else columns[0]) if columns else "..."
     return "..."
 

@@ -28,6 +28,9 @@ KINDS = {
 }
 """Kinds of findings, the worst first, and their headings."""
 
+ALL_INPUTS = "all inputs"
+"""What a finding is about that is of whole samples."""
+
 SHOWN = 10
 """Rows and groups that a finding lists; it counts all."""
 
@@ -64,8 +67,11 @@ class Finding:
 
 
 def in_order(findings: list[Finding]) -> tuple[Finding, ...]:
-    """The worst first: by severity, by kind, by count."""
+    """The worst first: by severity, by kind, whole samples before single inputs, by count."""
     kinds = list(KINDS)
-    return tuple(
-        sorted(findings, key=lambda one: (SEVERITIES.index(one.severity), kinds.index(one.kind), -one.count, one.where))
-    )
+
+    def rank(one: Finding) -> tuple[int, int, bool, int, str]:
+        whole = one.where == ALL_INPUTS
+        return SEVERITIES.index(one.severity), kinds.index(one.kind), not whole, -one.count, one.where
+
+    return tuple(sorted(findings, key=rank))

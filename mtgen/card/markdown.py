@@ -63,7 +63,7 @@ def _header(card: dict[str, Any]) -> list[str]:
     if card["license"] is not None:
         values["license"] = _visible(card["license"])
     values["size_categories"] = [size]
-    kinds = {one["kind"] for one in card["inputs"]}
+    kinds = {"pictures" if "recipe" in one else one["kind"] for one in card["inputs"]}
     values["tags"] = [
         "mtgen",
         *(["image"] if "pictures" in kinds else []),

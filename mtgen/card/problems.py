@@ -9,14 +9,11 @@ import numpy as np
 
 from mtgen.card.alone import PERFECT, SUSPICIOUS, Alone
 from mtgen.card.equal import Groups, codes_of, together
-from mtgen.card.finding import SHOWN, Finding, Severity
+from mtgen.card.finding import ALL_INPUTS, SHOWN, Finding, Severity
 from mtgen.card.joins import Join
 from mtgen.card.parts import Parts
 from mtgen.card.pictures import Pictures
 from mtgen.card.rows import Columns
-
-ALL_INPUTS = "all inputs"
-"""What a finding is about that is of whole samples."""
 
 LEAST_COLUMNS = 8
 """Feature rows of a store with so many columns tell their sample; fewer, and columns of the table, are often equal."""

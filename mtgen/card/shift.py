@@ -155,13 +155,17 @@ def fit_shifts(
     scores = {shift: _score(*one) for shift, one in gains.items()}
     chance = np.array([_score(*ridge.gains(responses[0][rng.permutation(num_rows)])) for _ in range(_PERMUTATIONS)])
     best = max(scores, key=lambda shift: scores[shift])
-    z = float((scores[best] - chance.mean()) / max(float(chance.std()), 1e-9))
+    spread = max(float(chance.std()), 1e-9)
+    z, next_z = ((score - float(chance.mean())) / spread for score in sorted(scores.values(), reverse=True)[:2])
     leads = {shift: _lead(gains[best][0] - one[0], blocks) for shift, one in gains.items() if shift != best}
     lead = min(leads.values())
     found = {shift: round(scores[shift], 6) for shift in SHIFTS}
     if z < LEAST_Z or scores[best] <= 0:
         verdict: Verdict = "cannot tell"
         why = "nothing fits better than chance at any shift, so that a shift could not be seen"
+    elif lead < LEAST_LEAD and next_z < LEAST_Z / 2:
+        verdict = "cannot tell"
+        why = "the fit is too weak to tell one shift from another"
     elif lead < LEAST_LEAD or best not in SHIFTS:
         verdict = "cannot tell"
         why = "neighbouring rows are alike (a sorted table, a series in time): several shifts fit as well as each other"

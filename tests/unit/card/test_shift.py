@@ -76,6 +76,8 @@ def test_what_has_nothing_in_common_cannot_tell(seed: int) -> None:
     first, second = rng.normal(size=(600, 5)), rng.normal(size=(600, 40))
     assert "nothing fits" in compare(first, second, seed).why
     assert compare(first, rng.integers(0, 3, 600), seed).verdict == "cannot tell"
+    weak = first + 6 * rng.normal(size=first.shape)
+    assert compare(weak, first[:, :2], seed).verdict != "shifted"
     # Two walks look related at every shift.
     assert compare(first.cumsum(0), second[:, :4].cumsum(0), seed).verdict == "cannot tell"
 
