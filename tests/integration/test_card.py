@@ -246,6 +246,20 @@ def test_a_shift_in_the_order_of_the_store_is_found(planted: Planted) -> None:
         assert card.is_fine is not bool(shift)
 
 
+def test_rows_of_a_store_in_another_order_are_told_by_the_row_of_the_table() -> None:
+    rng = np.random.default_rng(2)
+    order, stored = rng.permutation(50), rng.normal(size=(50, 9))
+    stored[order[7]] = 0
+    stored[order[9], 2] = np.nan
+    stored[order[3]] = stored[order[30]]
+    data = mtgen.Dataset(pd.DataFrame({"at": order}), {"x": mtgen.Rows(stored, index="at")})
+    assert {one.kind: one.groups for one in make_card(data, num_workers=0).findings} == {
+        "not_finite_rows": ((9,),),
+        "zero_rows": ((7,),),
+        "duplicate_features": ((3, 30),),
+    }
+
+
 # --- the card ---------------------------------------------------------------------------------------------------------
 
 
