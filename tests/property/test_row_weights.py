@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,42 @@ def test_all_zero_is_an_empty_support(weights: Any) -> None:
 def test_a_wrong_length_names_both() -> None:
     with pytest.raises(PlanError, match="one weight for each of 3 rows, received 2"):
         weights_of([1, 2], 3)
+
+
+# --- few of many ------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=60).filter(any), st.integers(0, 40))
+def test_few_of_many_are_as_all_of_them(values: list[int], num_zeros: int) -> None:
+    """Where few rows can come, the others are not held."""
+    every = np.array([*values, *[0] * num_zeros])
+    found, sums = HeldWeights(every.copy()), np.cumsum(every)
+    ticks = np.arange(found.total)
+    assert np.array_equal(found.find(ticks), np.searchsorted(sums, ticks, side="right"))
+    assert np.array_equal(found.ticks(), every)
+    places = np.random.default_rng(0).integers(0, len(every), 30)
+    assert np.array_equal(found.ticks(places), every[places])
+
+
+def test_many_classes_of_many_rows_hold_each_row_once() -> None:
+    """A mixture of all classes held a sum for every row, and a mask, in each of them."""
+    codes = np.arange(100_000) % 50
+    uniform = S.rows(len(codes))
+    tracemalloc.start()
+    law = S.mix({str(code): uniform.where(codes == code) for code in range(50)})
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 3 * 16 * len(codes)
+    assert law.source.num_rows == len(codes)
+    assert (np.bincount(codes[law.plan(500, block=50)[:]]) == 10).all()
+
+
+def test_conditions_one_after_the_other_are_one() -> None:
+    law, even, low = S.rows(weights=np.arange(12)), np.arange(12) % 2 == 0, np.arange(12) < 6
+    assert law.where(even).where(low) == law.where(even & low) == law.where(low).where(even)
+    assert S.rows(12).where(even).where(low) == S.rows(12).where(even & low)
+    assert S.rows(12).where(even).epoch_size == 6
+    assert law.where(even).epoch_size == 6  # row 0 has weight 0, and was asked about
 
 
 # --- on disk ----------------------------------------------------------------------------------------------------------

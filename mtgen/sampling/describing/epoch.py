@@ -145,7 +145,8 @@ def expected_rows(law: RowSampler, size: float, replace: bool | None = None) -> 
     if not isinstance(law, WeightedRows) or (law.replace if replace is None else replace):
         return weights * size
     found = inclusion(weights, min(size, law.weights.num_positive))
-    zeros = weights == 0 if law.among is None else law.among & (weights == 0)
+    reach = law.reach()
+    zeros = weights == 0 if reach is None else reach & (weights == 0)
     if size > law.weights.num_positive and zeros.any():  # filled up
         found[zeros] = (size - law.weights.num_positive) / int(zeros.sum())
     return found

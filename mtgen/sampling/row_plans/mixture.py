@@ -83,7 +83,10 @@ class RowMixture(RowSampler, Mixture):
 
     def can_come(self) -> np.ndarray:
         """See `RowSampler.can_come`."""
-        return np.asarray(np.any([law.can_come() for law in self.laws], axis=0))
+        found = np.zeros(self.source.num_rows, bool)
+        for law in self.laws:
+            found |= law.can_come()
+        return found
 
     def probabilities(self, places: np.ndarray) -> np.ndarray:
         """See `RowSampler.probabilities`."""

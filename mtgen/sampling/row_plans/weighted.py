@@ -52,7 +52,8 @@ class WeightedRows(RowSampler):
 
     Attributes:
         weights: of the places.
-        among: bool `(num_rows,)`, the rows that conditions left; None for all.
+        among: bool `(num_rows,)`, the rows that conditions left, where some of these have weight 0; else None.
+        narrowed: whether conditions left just the rows that have a weight.
         replace: whether a row may come more than once.
         fill: without replacement, go on with rows of weight 0 when there is no other left.
         clamp: without replacement, give what there is where more is asked for.
@@ -61,6 +62,7 @@ class WeightedRows(RowSampler):
     over: Source
     weights: Weights
     among: np.ndarray | None = None
+    narrowed: bool = field(default=False, kw_only=True)
     replace: bool = field(default=True, kw_only=True)
     fill: bool = field(default=False, kw_only=True)
     clamp: bool = field(default=False, kw_only=True)
@@ -72,6 +74,8 @@ class WeightedRows(RowSampler):
 
     @cached_property
     def _num_among(self) -> int:
+        if self.narrowed:
+            return self.weights.num_positive
         return self.over.num_rows if self.among is None else int(self.among.sum())
 
     @property
@@ -81,12 +85,13 @@ class WeightedRows(RowSampler):
 
     def reach(self) -> np.ndarray | None:
         """See `RowSampler.reach`."""
-        return self.among
+        return self.weights.ticks() > 0 if self.narrowed else self.among
 
     def can_come(self) -> np.ndarray:
         """See `RowSampler.can_come`."""
+        reach = self.reach()
         if self.fill:
-            return np.ones(self.over.num_rows, bool) if self.among is None else self.among
+            return np.ones(self.over.num_rows, bool) if reach is None else reach
         return self.weights.ticks() > 0
 
     def probabilities(self, places: np.ndarray) -> np.ndarray:
@@ -103,8 +108,12 @@ class WeightedRows(RowSampler):
         total = int(ticks.sum())
         if not total:
             raise EmptySupportError(f"no row of {self!r} with a weight above 0 is left")
-        among = mask if self.among is None else mask & self.among
-        return total / self.weights.total, replace(self, weights=HeldWeights(ticks), among=among)
+        reach = self.reach()
+        among = mask if reach is None else mask & reach
+        # A mask that says what the weights say is not kept: mixtures of many classes would hold one for each.
+        narrowed = np.array_equal(among, ticks > 0)
+        law = replace(self, weights=HeldWeights(ticks), among=None if narrowed else among, narrowed=narrowed)
+        return total / self.weights.total, law
 
     def draw(self, bits: Bits, positions: np.ndarray) -> np.ndarray:
         """See `Sampler.draw`. Without replacement the position is the place in the race."""
@@ -114,7 +123,7 @@ class WeightedRows(RowSampler):
             size = self._num_among if self.fill else self.weights.num_positive
             if len(positions) and not 0 <= positions.min() <= positions.max() < size:
                 raise PlanError(f"{self!r} draws without replacement: it has {size} points, asked for more")
-            places = RaceOrder(self.weights, size, bits, self.among).at(positions)
+            places = RaceOrder(self.weights, size, bits, self.reach()).at(positions)
         return self.over.rows_at(places)[:, None]
 
     def _repeats(self, how: Spread) -> bool:
@@ -147,18 +156,19 @@ class WeightedRows(RowSampler):
     def order_of(self, size: int, how: Spread, bits: Bits) -> RowOrder:
         """See `RowSampler.order_of`."""
         if not self._repeats(how):
-            return RaceOrder(self.weights, size, bits, self.among)
+            return RaceOrder(self.weights, size, bits, self.reach())
         kind = EvenOrder if how.spread == "even" else IndependentOrder
         return kind(self.weights, size, bits)
 
     def structure(self) -> tuple[Any, ...]:
         """See `Sampler.structure`."""
         among = None if self.among is None else np.packbits(self.among)
-        return self.over.rows, self.weights.structure(), among, self.replace, self.fill, self.clamp, self.size
+        settings = self.narrowed, self.replace, self.fill, self.clamp, self.size
+        return self.over.rows, self.weights.structure(), among, *settings
 
     def __repr__(self) -> str:
         kind = "uniform" if isinstance(self.weights, EvenWeights) else "weighted"
         rest = "" if self.replace else ", without replacement"
         sized = "" if self.size is None else f", {self.size} positions"
-        among = "" if self.among is None else f"{self._num_among} of "
+        among = f"{self._num_among} of " if self.narrowed or self.among is not None else ""
         return f"rows({kind}, {among}{self.over.num_rows} rows{rest}{sized})"

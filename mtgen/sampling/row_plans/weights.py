@@ -37,6 +37,9 @@ when weights change places, which no plain sum sees."""
 _READ_ROWS = 1 << 20
 """Rows read at once while weights are summed, 8 MiB."""
 
+_FEW = 4
+"""Of so many rows at most one can come where only those that can are held."""
+
 _SORTED_SEARCH = 4_096
 """Numbers from which on it pays to search in ascending order, where neighbours find their rows in cache."""
 
@@ -123,7 +126,7 @@ class EvenWeights:
 
 
 class HeldWeights:
-    """Weights as sums in memory, 8 bytes per row.
+    """Weights as sums in memory, 8 bytes per row; 16 per row that can come where those are few.
 
     Args:
         ticks: int64 `(n,)` >= 0, summing to 1 at least and less than 2**62; the array is taken over.
@@ -136,19 +139,33 @@ class HeldWeights:
 
     def __init__(self, ticks: np.ndarray, num_lost: int = 0) -> None:
         self.num_rows, self.num_positive = len(ticks), int(np.count_nonzero(ticks))
+        self._rows: np.ndarray | None = None
+        if _FEW * self.num_positive <= self.num_rows:  # one of many classes
+            self._rows = np.flatnonzero(ticks)
+            ticks = ticks[self._rows]
         self._sums = np.cumsum(ticks, out=ticks)
         self._sums.flags.writeable = False
         self.total, self.num_lost = int(self._sums[-1]), num_lost
 
     def find(self, ticks: np.ndarray) -> np.ndarray:
         """See `Weights.find`."""
-        return _search(self._sums, ticks)
+        found = _search(self._sums, ticks)
+        return found if self._rows is None else self._rows[found]
 
     def ticks(self, places: np.ndarray | None = None) -> np.ndarray:
         """See `Weights.ticks`."""
         if places is None:
-            return np.diff(self._sums, prepend=0)
-        return self._sums[places] - np.where(places > 0, self._sums[places - 1], 0)
+            each = np.diff(self._sums, prepend=0)
+            if self._rows is None:
+                return each
+            all_ticks = np.zeros(self.num_rows, np.int64)
+            all_ticks[self._rows] = each
+            return all_ticks
+        if self._rows is None:
+            return self._sums[places] - np.where(places > 0, self._sums[places - 1], 0)
+        at = np.minimum(np.searchsorted(self._rows, places), len(self._rows) - 1)
+        own = self._sums[at] - np.where(at > 0, self._sums[at - 1], 0)
+        return np.where(self._rows[at] == places, own, 0)
 
     @cached_property
     def alike(self) -> Alike | None:
@@ -160,7 +177,7 @@ class HeldWeights:
 
     def structure(self) -> tuple[Any, ...]:
         """See `Weights.structure`."""
-        return "held", self._sums
+        return "held", self.num_rows, self._rows, self._sums
 
 
 class BlockWeights:
