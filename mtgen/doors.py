@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -86,11 +86,12 @@ class Doors:
         keep: int = 2,
         resume: bool = True,
         say: Callable[[str], None] = print,
+        also: Sequence[Any] = (),
     ) -> Any:
         """A Keras callback that saves and resumes a run; see `mtgen.adapters.checkpoint.Checkpoint`."""
         from mtgen.adapters import checkpoint
 
-        return checkpoint.Checkpoint(x, folder, every_steps=every_steps, keep=keep, resume=resume, say=say)
+        return checkpoint.Checkpoint(x, folder, every_steps=every_steps, keep=keep, resume=resume, say=say, also=also)
 
     def predict(self, model: Any, **options: Any) -> Any:
         """Predictions as a DataFrame, each with its row; see `mtgen.adapters.keras.predict`."""

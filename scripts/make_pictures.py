@@ -18,7 +18,9 @@ from PIL import Image
 import mtgen
 from mtgen import sampling as S
 from mtgen import view
-from mtgen.view.figures import png_of
+from mtgen.training import CombinedRate, HalvingRule, InverseEpochDecay, PatienceRule
+from mtgen.view.figures import BEFORE, INK, new_figure, plain, png_of
+from mtgen.view.figures import COLOURS as COLOURS_OF_LINES
 
 ROOT = Path(__file__).resolve().parent.parent
 COLOURS = 96
@@ -75,6 +77,84 @@ def windows() -> Any:
     return view.draw_windows(section, starts, size)
 
 
+def training_values(num: int) -> np.ndarray:
+    """Validation errors as a training has them: falling fast, then slowly, then growing again; with noise."""
+    noise, place = np.random.default_rng(3).normal(size=num), np.arange(num)
+    return 0.06 + 0.5 / (1 + 0.6 * place) + 0.002 * np.maximum(0, place - 15) + 0.01 * noise
+
+
+def patience_rule() -> Any:
+    """Patience growing with each significant improvement, until the mini-batches reach it."""
+    rule = PatienceRule(patience=600, patience_increase=2, improvement_threshold=0.97, batches_per_epoch=400)
+    values = training_values(300)
+    seen, limits, kept, significant = [], [], [], []
+    for iteration in range(100_000):
+        place = (iteration + 1) // rule.validation_frequency - 1
+        decision = rule.update(iteration, float(values[place]) if rule.is_due(iteration) else None)
+        limits.append(rule.patience)
+        if rule.is_due(iteration):
+            seen.append((iteration, values[place]))
+        if decision.improved:
+            (significant if decision.significant else kept).append((iteration, values[place]))
+        if decision.stop:
+            break
+    figure = new_figure(6.4, 4.6, "a picture of a rule")
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    upper.plot(*np.transpose(seen), color=BEFORE, marker=".", label="validation")
+    upper.plot(*np.transpose(significant), "o", color=COLOURS_OF_LINES[0], label="significant: patience is looked at")
+    if kept:
+        upper.plot(*np.transpose(kept), "s", color=COLOURS_OF_LINES[1], label="improved: parameters kept")
+    upper.legend(frameon=False, fontsize=8)
+    plain(upper, title="validation every 300 mini-batches", ylabel="error")
+    lower.plot(limits, color=COLOURS_OF_LINES[0], label="patience")
+    lower.plot(range(len(limits)), color=INK, label="mini-batch")
+    lower.axvline(len(limits) - 1, color=COLOURS_OF_LINES[5], linestyle="--", label=f"stop after {len(limits):,}")
+    lower.legend(frameon=False, fontsize=8)
+    plain(lower, title="training ends where the mini-batches reach patience", xlabel="mini-batch", ylabel="mini-batch")
+    return figure
+
+
+def halving_rule() -> Any:
+    """The learning rate halved ten times, and the end."""
+    rule, seen, rates, values = HalvingRule(2), [], [], training_values(60)
+    for value in values:
+        rates.append(0.1 * rule.multiplier)
+        seen.append(value)
+        if rule.update(float(value)).stop:
+            break
+    figure = new_figure(6.4, 4.2, "a picture of a rule")
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    upper.plot(seen, color=BEFORE, marker=".")
+    upper.plot(np.minimum.accumulate(seen), color=COLOURS_OF_LINES[0], label="best so far")
+    upper.legend(frameon=False, fontsize=8)
+    plain(upper, title="HalvingRule(2): two validations without improvement halve", ylabel="error")
+    lower.step(range(len(rates)), rates, color=COLOURS_OF_LINES[0], where="post")
+    lower.axhline(0.1 / 1024, color=COLOURS_OF_LINES[5], linestyle="--", label="floor, 1/1024 of the first")
+    lower.set_yscale("log")
+    lower.legend(frameon=False, fontsize=8)
+    plain(lower, title=f"ended after validation {len(rates)}", xlabel="validation", ylabel="learning rate")
+    return figure
+
+
+def combined_rate() -> Any:
+    """Decay alone, halving alone, both, with one validation an epoch."""
+    rule, decay = HalvingRule(3), InverseEpochDecay(0.1)
+    both = CombinedRate(halving=rule, decay=decay)
+    rates = []
+    for epoch, value in enumerate(training_values(24)):
+        rates.append((decay.rate(0.1, epoch), 0.1 * rule.multiplier, 0.1 * both.multiplier(epoch)))
+        rule.update(float(value))
+    figure = new_figure(6.4, 3.0, "a picture of a rule")
+    axes = figure.subplots()
+    names = ("decay: eta0 / (1 + 0.1 epoch)", "halving after 3 validations", "both")
+    for name, values, color in zip(names, np.transpose(rates), COLOURS_OF_LINES, strict=False):
+        axes.step(range(len(values)), values, where="post", color=color, label=name)
+    axes.set_yscale("log")
+    axes.legend(frameon=False, fontsize=8)
+    plain(axes, title="learning rate, eta0 = 0.1", xlabel="epoch", ylabel="learning rate")
+    return figure
+
+
 def written(figure: Any, name: str) -> str:
     """Write a figure with few colours, and say how large it is."""
     path = ROOT / "docs" / "pictures" / f"{name}.png"
@@ -87,7 +167,7 @@ def written(figure: Any, name: str) -> str:
 
 def main() -> None:
     """Make all pictures."""
-    for make in (epoch, density, law, windows):
+    for make in (epoch, density, law, windows, patience_rule, halving_rule, combined_rate):
         sys.stdout.write(written(make(), make.__name__) + "\n")
 
 

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from mtgen import checkpoint as saved
 from mtgen.adapters import variables
+from mtgen.adapters.also import Stateful, arrays_of, check_also, check_number, restore_also
 from mtgen.adapters.fit_state import FitState, check_rest, check_steps, is_due
 from mtgen.adapters.keras import Progress
 from mtgen.errors import ModelError, MtgenError, PlanError, StateError
@@ -46,9 +47,9 @@ class Checkpoint(Progress):
 
     Keras calls it, in the thread of `fit`; `save_and_exit` may come from any.
 
-    Not restored: what other callbacks count themselves, such as the patience of EarlyStopping; random numbers without a
-    seed generator of their own; `fit(initial_epoch=...)` is replaced by the epoch of the checkpoint. What changes no
-    variable's shape and no setting of the optimizer, such as another loss, is not noticed.
+    Not restored: what callbacks count that are not in `also`, such as the patience of EarlyStopping; random numbers
+    without a seed generator of their own; `fit(initial_epoch=...)` is replaced by the epoch of the checkpoint. What
+    changes no variable's shape and no setting of the optimizer, such as another loss, is not noticed.
 
     Args:
         x: what `loader.keras()` returned, given to `fit` too.
@@ -57,6 +58,8 @@ class Checkpoint(Progress):
         keep: checkpoints kept, >= 1.
         resume: False refuses a folder that has checkpoints, instead of continuing.
         say: where a line about what was resumed, and about each damaged checkpoint, goes.
+        also: callbacks after this one whose state is saved and restored with the run, such as
+            `mtgen.training.RuleCallback`; see `Stateful`.
 
     Raises:
         PlanError: `every_steps` is no integer >= 1.
@@ -72,12 +75,13 @@ class Checkpoint(Progress):
         keep: int = 2,
         resume: bool = True,
         say: Callable[[str], None] = print,
+        also: Sequence[Stateful] = (),
     ) -> None:
         super().__init__(x)
         self._x = x
         self.checkpoints = saved.Checkpoints(folder, keep)
         self.every_steps = check_whole_or_none("every_steps", every_steps, 1)
-        self._resume, self._say_shown = resume, say
+        self._resume, self._say_shown, self._also = resume, say, tuple(also)
         self._optimizer: Mapping[str, Any] | None = None
         self.start_step = 0
         """The step at which the last `fit` began; not 0 where a run was resumed."""
@@ -153,6 +157,7 @@ class Checkpoint(Progress):
             raise error.at(path=str(found.path)) from error.__cause__
         loader.restore(state.loader)
         variables.assign(variables.groups(model, metrics=step_in_epoch > 0), found.arrays)
+        restore_also(self._also, state.also, found.arrays)
         self._resumed, self._again = state, found.arrays if step_in_epoch else None
         self._before, self._epoch, self._optimizer = step_in_epoch, epoch, state.optimizer
         self._kept_epoch, model._initial_epoch = model._initial_epoch, epoch
@@ -166,6 +171,7 @@ class Checkpoint(Progress):
 
     def _check(self, state: FitState, arrays: Mapping[str, np.ndarray], step_in_epoch: int) -> None:
         """Refuse another model or optimizer, and an epoch that Keras cannot go on with."""
+        check_number(self._also, state.also)
         model = self.model
         if self._structure is not None:
             variables.build(model, self._structure.signature(variables.symbolic))
@@ -181,6 +187,7 @@ class Checkpoint(Progress):
                 + ". Make them as they were, or choose another folder for a new run"
             )
         check_rest(step_in_epoch, self._feed.num_batches, model.steps_per_execution)
+        check_also(self._also, state.also, arrays)
         if step_in_epoch and not getattr(self._x, "can_leave_epoch", True):
             raise ModelError(
                 "this version of Keras does not allow an epoch to be resumed in its middle. Use the version that the "
@@ -316,8 +323,9 @@ class Checkpoint(Progress):
             logs={name: [_plain(value) for value in values] for name, values in logs.items()},
             optimizer=self._optimizer,
             data_wait=self._feed.loader.stats().wait_seconds - self._waited if step_in_epoch else 0.0,
+            also=tuple(one.saved_state() for one in self._also),
         )
-        arrays = variables.read(variables.groups(model, metrics=step_in_epoch > 0))
+        arrays = variables.read(variables.groups(model, metrics=step_in_epoch > 0)) | arrays_of(self._also)
         self.checkpoints.save(self.step + self._offset, arrays, state.content())
         self._saved_step = self.step
 

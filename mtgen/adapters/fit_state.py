@@ -32,6 +32,7 @@ class FitState:
         logs: name -> a value for each of those epochs.
         optimizer: settings of the optimizer; None where it does not tell them.
         data_wait: seconds of this epoch in which training waited for batches.
+        also: states of other callbacks, in their order.
 
     Example:
         >>> state = FitState(
@@ -49,6 +50,7 @@ class FitState:
     logs: Mapping[str, list[Any]]
     optimizer: Mapping[str, Any] | None = None
     data_wait: float = 0.0
+    also: tuple[Mapping[str, Any], ...] = ()
 
     def content(self) -> dict[str, Any]:
         """The state as small JSON."""
@@ -63,6 +65,7 @@ class FitState:
             "history": {"epoch": list(self.epochs), "logs": dict(self.logs)},
             "optimizer": None if self.optimizer is None else dict(self.optimizer),
             "data_wait": self.data_wait,
+            **({"also": [dict(one) for one in self.also]} if self.also else {}),
         }
 
     @classmethod
@@ -84,6 +87,7 @@ class FitState:
                 logs={name: list(values) for name, values in history["logs"].items()},
                 optimizer=None if optimizer is None else dict(optimizer),
                 data_wait=float(content.get("data_wait", 0.0)),  # type: ignore[attr-defined]
+                also=tuple(dict(one) for one in content.get("also", ())),  # type: ignore[attr-defined]
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise StateError(f"the checkpoint was not saved by loader.checkpoint: {error!r:.200}") from error

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from mtgen import __version__
-from mtgen.cli import audit, bench, doctor, info, pack, sample, selftest, show, train, verify
+from mtgen.cli import audit, bench, card, doctor, info, pack, sample, selftest, show, train, verify
 from mtgen.cli.options import expanded, plain_errors
 
 
@@ -53,6 +53,7 @@ for _name, _command in (
     ("info", info.info),
     ("audit", audit.audit),
     ("verify", verify.verify),
+    ("card", card.card),
     ("pack", pack.pack),
     ("doctor", doctor.doctor),
     ("sample", sample.sample),

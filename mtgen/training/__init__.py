@@ -1,1 +1,32 @@
-"""A training run from the command line or from Python: samples, the merged model, fitting, the result."""
+"""A training run from the command line or from Python: samples, the merged model, fitting, the result; and rules.
+
+Names are imported when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mtgen.training.rule_callback import RuleCallback
+    from mtgen.training.rules import CombinedRate, HalvingRule, InverseEpochDecay, PatienceRule
+
+__all__ = ["CombinedRate", "HalvingRule", "InverseEpochDecay", "PatienceRule", "RuleCallback"]
+
+_HOMES = {
+    "CombinedRate": "mtgen.training.rules",
+    "HalvingRule": "mtgen.training.rules",
+    "InverseEpochDecay": "mtgen.training.rules",
+    "PatienceRule": "mtgen.training.rules",
+    "RuleCallback": "mtgen.training.rule_callback",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mtgen.training' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

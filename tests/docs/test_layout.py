@@ -32,6 +32,7 @@ LAZY = HEAVY | {"bcolz", "blosc2", "cv2", "h5py", "pyarrow", "scipy", "simplejpe
 """Imported inside functions only."""
 
 HOMES = {f"mtgen/adapters/{name}.py": name for name in ("keras", "tensorflow", "torch")} | {
+    "mtgen/adapters/learning_rate.py": "keras",  # a schedule is a class of Keras
     "mtgen/bench/contenders/keras_pydataset.py": "keras",  # worker processes find the class by its name
 }
 """Files that may import a backend as they load; nothing loads the file before that backend is wanted."""

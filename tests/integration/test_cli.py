@@ -80,6 +80,7 @@ def test_help_lists_commands_and_options() -> None:
         "info",
         "audit",
         "verify",
+        "card",
         "pack",
         "doctor",
         "sample",

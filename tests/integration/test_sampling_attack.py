@@ -252,6 +252,61 @@ def test_exact_shares_below_a_row_were_left_out_in_silence() -> None:
         dataset(40).rows.balanced("label", {"x": 1, "y": 0}, exact=True)
 
 
+def eyes() -> mtgen.Dataset:
+    """Left and right in turn, the first half rare."""
+    table = pd.DataFrame({"a": np.arange(1000.0), "eye": ["L", "R"] * 500, "rare": np.arange(1000) < 500})
+    return mtgen.Dataset(table, inputs={"a": mtgen.Columns("a")})
+
+
+@pytest.mark.parametrize(
+    ("make", "size"),
+    [
+        (lambda data: data.rows.uniform(), 500),
+        (lambda data: data.rows.weighted(np.ones(1000), percent=50), None),
+        (lambda data: data.rows.sampled("SAMPLE BY 1 LIMIT 50 PERCENT"), None),
+        (lambda data: data.rows.where("rare == True"), 250),
+        (lambda data: data.rows.weighted("max_weight(rare == True: 3, True: 1)"), None),
+        (lambda data: 0.75 & data.rows.where("rare == True") | 0.25 & data.rows.where("rare == False"), None),
+    ],
+)
+def test_epochs_of_rows_that_come_in_turn_held_one_kind_only(make: object, size: int | None) -> None:
+    data = eyes()
+    law, left = make(data), (data.table["eye"] == "L").to_numpy()  # type: ignore[operator]
+    for epoch in range(10):
+        plan = law.plan(size, seed=0, epoch=epoch)
+        rows = plan[:]
+        assert abs(left[rows].mean() - 0.5) < 5 * 0.5 / np.sqrt(len(rows))
+        low, high = plan.order.bounds()
+        times = np.bincount(rows, minlength=1000)
+        assert ((low <= times) & (times <= high)).all()
+
+
+def test_half_an_epoch_was_one_of_two_sets_of_rows() -> None:
+    kept = {tuple(sorted(S.rows(1000).sized(500).plan(seed=0, epoch=epoch)[:].tolist())) for epoch in range(10)}
+    assert len(kept) == 10
+
+
+@pytest.mark.parametrize("num_weights", [1, 2, 5, 80])
+def test_rows_of_one_weight_are_the_same_alone_and_together(num_weights: int) -> None:
+    num = 200_000
+    weights = np.arange(num) % num_weights + 1.0
+    plan = S.rows(weights=weights).plan(num - 7, seed=3)
+    rows, positions = plan[:], np.arange(0, num - 7, 997)
+    assert (plan[positions] == rows[positions]).all()
+    assert (plan[20_000:60_000] == rows[20_000:60_000]).all()
+    low, high = plan.order.bounds()
+    times = np.bincount(rows, minlength=num)
+    assert ((low <= times) & (times <= high)).all()
+
+
+def test_expected_numbers_hold_over_epochs() -> None:
+    weights = np.array([1, 1, 1, 1, 2, 2, 3, 0, 5.5])
+    law, num = S.rows(weights=weights), 2000
+    times = sum(np.bincount(law.plan(7, seed=1, epoch=epoch)[:], minlength=9) for epoch in range(num))
+    assert abs(times / num - 7 * weights / weights.sum()).max() < 5 * 0.5 / np.sqrt(num)
+    assert times[7] == 0
+
+
 # --- grids ------------------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -84,3 +85,9 @@ def test_an_epoch_whose_rest_is_no_whole_number_of_executions_is_refused() -> No
 def test_a_step_is_due_where_a_multiple_was_passed(every: int, saved: int, more: int) -> None:
     step = saved + more
     assert is_due(every, step, saved) == any(number % every == 0 for number in range(saved + 1, step + 1))
+
+
+def test_states_of_other_callbacks_survive_json_and_are_left_out_where_there_are_none() -> None:
+    state = dataclasses.replace(STATE, also=({"kind": "rules", "count": 3},))
+    assert FitState.of(json.loads(json.dumps(state.content()))) == state
+    assert "also" not in STATE.content()

@@ -8,7 +8,7 @@ each point, as in stratified sampling, a row could come once more or less than t
 shares with others. That is why there is one offset, new for each epoch.
 
 Two light neighbours whose weights together are below one step exclude each other within an epoch; over epochs each
-has its share.
+has its share. So that the neighbours are others in each epoch, rows of one weight change places (`alike.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 
 from mtgen.sampling.bits import Bits, below
 from mtgen.sampling.permutation import SMALL, Permutation
-from mtgen.sampling.row_plans.weights import Weights
+from mtgen.sampling.row_plans.weights import EvenWeights, Weights
 from mtgen.sampling.row_plans.whole import Line, shares_of
 
 Bounds = tuple[np.ndarray, np.ndarray]
@@ -65,6 +65,12 @@ class EvenOrder:
         self._steps = Permutation(size, bits.key("order"))
         offset = int(below(bits.words(np.zeros(1, np.int64), "offset"), weights.total)[0])
         self._line = Line(weights.total, max(size, 1), offset)
+        # Where each row comes equally often, nothing is left out that an order of the rows could decide.
+        whole = isinstance(weights, EvenWeights) and size % weights.num_rows == 0
+        self._alike = None if whole else weights.alike
+        self._keys = np.empty(0, np.uint64)
+        if self._alike is not None:
+            self._keys = bits.words(np.arange(len(self._alike.ticks)), "alike")
 
     def at(self, positions: np.ndarray) -> np.ndarray:
         """See `RowOrder.at`."""
@@ -75,7 +81,8 @@ class EvenOrder:
         return self._rows_under(steps)
 
     def _rows_under(self, steps: np.ndarray) -> np.ndarray:
-        return self._weights.find(self._line.at(steps, max(self.size - 1, 0)))
+        places = self._line.at(steps, max(self.size - 1, 0))
+        return self._weights.find(places) if self._alike is None else self._alike.find(places, self._keys)
 
     def bounds(self) -> Bounds:
         """See `RowOrder.bounds`."""

@@ -12,6 +12,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +20,7 @@ import pandas as pd
 
 from mtgen import seeds
 from mtgen.errors import EmptySupportError, PlanError
+from mtgen.sampling.row_plans.alike import Alike, alike_of
 from mtgen.settings import check_unmasked, shown
 
 MOST_TICKS = 1 << 61
@@ -73,6 +75,11 @@ class Weights(Protocol):
         """Ticks of rows, int64 `(n,)`; of all rows in a new array, which is quicker than asking for each."""
         ...
 
+    @property
+    def alike(self) -> Alike | None:
+        """The rows by weight; None where there are too many weights, or the rows stay on disk."""
+        ...
+
     def structure(self) -> tuple[Any, ...]:
         """What decides the weights: plain values and arrays."""
         ...
@@ -107,6 +114,11 @@ class EvenWeights:
     def ticks(self, places: np.ndarray | None = None) -> np.ndarray:
         """See `Weights.ticks`."""
         return np.ones(self.num_rows if places is None else len(places), np.int64)
+
+    @property
+    def alike(self) -> Alike:
+        """See `Weights.alike`."""
+        return Alike(np.ones(1, np.int64), np.array([self.num_rows]), None)
 
     def structure(self) -> tuple[Any, ...]:
         """See `Weights.structure`."""
@@ -155,6 +167,14 @@ class HeldWeights:
         own = self._sums[at] - np.where(at > 0, self._sums[at - 1], 0)
         return np.where(self._rows[at] == places, own, 0)
 
+    @cached_property
+    def alike(self) -> Alike | None:
+        """See `Weights.alike`: made when it is first asked for, 4 bytes per row."""
+        return alike_of(self.ticks())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "alike"}
+
     def structure(self) -> tuple[Any, ...]:
         """See `Weights.structure`."""
         return "held", self.num_rows, self._rows, self._sums
@@ -173,6 +193,8 @@ class BlockWeights:
         PlanError: see `weights_of`.
         EmptySupportError: all are 0.
     """
+
+    alike: Alike | None = None
 
     def __init__(self, values: Any) -> None:
         self._values = values
