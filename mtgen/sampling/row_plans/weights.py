@@ -8,7 +8,6 @@ no tick, and no number falls on it.
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,12 +18,10 @@ import numpy as np
 import pandas as pd
 
 from mtgen import seeds
-from mtgen.errors import EmptySupportError, PlanError
+from mtgen.errors import PlanError
 from mtgen.sampling.row_plans.alike import Alike, alike_of
+from mtgen.sampling.row_plans.ticks import Scale, checked, ticks_of
 from mtgen.settings import check_unmasked, shown
-
-MOST_TICKS = 1 << 61
-"""Ticks of all rows together, but for roundings; whole weights may have twice as many."""
 
 BLOCK_ROWS = 4_096
 """Rows of which a sum and a check are kept for weights that stay on disk: 4 MB for a billion rows, 32 KiB read for a
@@ -199,7 +196,7 @@ class BlockWeights:
     def __init__(self, values: Any) -> None:
         self._values = values
         self.num_rows = len(values)
-        scale = _Scale()
+        scale = Scale()
         for start, part in self._parts():
             scale.add(checked(part, start))
         scale.close()
@@ -208,7 +205,7 @@ class BlockWeights:
         checks: list[np.uint64] = []
         self.num_positive = 0
         for start, part in self._parts():
-            ticks = _ticks(checked(part, start), self._shift)
+            ticks = ticks_of(checked(part, start), self._shift)
             self.num_positive += int(np.count_nonzero(ticks))
             firsts = range(0, len(ticks), BLOCK_ROWS)
             sums.append(np.add.reduceat(ticks, firsts))
@@ -237,7 +234,7 @@ class BlockWeights:
     def ticks(self, places: np.ndarray | None = None) -> np.ndarray:
         """See `Weights.ticks`."""
         if places is None:
-            return np.concatenate([_ticks(checked(part, start), self._shift) for start, part in self._parts()])
+            return np.concatenate([ticks_of(checked(part, start), self._shift) for start, part in self._parts()])
         found = np.empty(len(places), np.int64)
         order = np.argsort(places, kind="stable")
         blocks = places[order] // BLOCK_ROWS
@@ -250,7 +247,7 @@ class BlockWeights:
     def _block_sums(self, block: int) -> np.ndarray:
         start = block * BLOCK_ROWS
         values = checked(np.asarray(self._values[start : min(start + BLOCK_ROWS, self.num_rows)]), start)
-        ticks = _ticks(values, self._shift)
+        ticks = ticks_of(values, self._shift)
         sums = np.cumsum(ticks)
         due = int(self._sums[block]) - (int(self._sums[block - 1]) if block else 0)
         if int(sums[-1]) != due or _check_of(ticks) != self._checks[block]:
@@ -314,96 +311,19 @@ def weights_of(values: Any, num_rows: int | None = None) -> Weights:
 
 
 def _held(values: np.ndarray) -> HeldWeights:
-    scale = _Scale()
+    scale = Scale()
     for start in range(0, len(values), _READ_ROWS):
         scale.add(checked(values[start : start + _READ_ROWS], start))
     scale.close()
     ticks = np.empty(len(values), np.int64)
     for start in range(0, len(values), _READ_ROWS):
-        ticks[start : start + _READ_ROWS] = _ticks(values[start : start + _READ_ROWS], scale.shift)
+        ticks[start : start + _READ_ROWS] = ticks_of(values[start : start + _READ_ROWS], scale.shift)
     return HeldWeights(ticks, scale.num_positive - int(np.count_nonzero(ticks)))
-
-
-def checked(values: np.ndarray, start: int = 0) -> np.ndarray:
-    """Weights that can be weights.
-
-    Args:
-        values: a part of them.
-        start: place of the first, for the message.
-
-    Raises:
-        PlanError: see `weights_of`.
-    """
-    if values.dtype.kind not in "iuf":
-        one = shown(values.ravel().tolist()[0]) if values.size and values.dtype.kind in "bOU" else ""
-        raise PlanError(f"weights must be real numbers >= 0, received {values.dtype} {one}".rstrip())
-    if values.dtype.itemsize > 8:  # float64 is what they are computed in, and may not hold them
-        given = values
-        with np.errstate(over="ignore", under="ignore"):
-            values = given.astype(np.float64)
-        if ((values == 0) & (given > 0)).any():
-            raise PlanError("weights are computed in float64, where some of these positive ones are 0; scale them")
-    good = values >= 0
-    if values.dtype.kind == "f":
-        good &= values < np.inf
-    if not good.all():
-        place = int(np.argmin(good))
-        raise PlanError(f"weights must be finite and >= 0, received {values[place]} at place {start + place}")
-    return values
-
-
-class _Scale:
-    """Finds the power of two that brings weights to ticks, part by part."""
-
-    def __init__(self) -> None:
-        self.num_positive = 0
-        self.shift: int | None = None
-        self._whole = True
-        self._sum = 0
-        self._parts: list[tuple[float, int]] = []
-
-    def add(self, values: np.ndarray) -> None:
-        """One more part of the weights, checked."""
-        self.num_positive += int(np.count_nonzero(values))
-        self._whole = self._whole and values.dtype.kind in "iu"
-        if self._whole:
-            # In halves, so that no sum of 64-bit numbers wraps around.
-            words = values.astype(np.uint64)
-            self._sum += (int((words >> np.uint64(32)).sum()) << 32) + int((words & np.uint64(0xFFFFFFFF)).sum())
-        values = values.astype(np.float64)
-        exponent = int(np.frexp(values.max(initial=0))[1])
-        # Scaled by the largest, so that the sum of huge ones is finite and that of tiny ones is not 0.
-        self._parts.append((float(_scaled(values, -exponent).sum()), exponent))
-
-    def close(self) -> None:
-        """Set the shift: None for whole weights that stay as they are.
-
-        Raises:
-            EmptySupportError: all weights are 0.
-        """
-        if not self.num_positive:
-            raise EmptySupportError("all weights are 0, so no row can come; at least one must be > 0")
-        if self._whole and self._sum < 2 * MOST_TICKS:
-            return
-        most = max(exponent for value, exponent in self._parts if value)
-        total = sum(math.ldexp(value, max(exponent - most, -1_000)) for value, exponent in self._parts if value)
-        self.shift = MOST_TICKS.bit_length() - 1 - math.frexp(total)[1] - most
-
-
-def _ticks(values: np.ndarray, shift: int | None) -> np.ndarray:
-    if shift is None:
-        return values.astype(np.int64)
-    return np.rint(_scaled(values.astype(np.float64), shift)).astype(np.int64)
 
 
 def _check_of(ticks: np.ndarray) -> np.uint64:
     """The sum of a block's ticks by the marks of their rows."""
     return np.uint64(np.dot(ticks.view(np.uint64), _MARKS[: len(ticks)]))
-
-
-def _scaled(values: np.ndarray, exponent: int) -> np.ndarray:
-    """Values times a power of two; as a product where the power is a float, which is several times quicker."""
-    return values * 2.0**exponent if abs(exponent) < 1_000 else np.ldexp(values, exponent)
 
 
 def _search(sums: np.ndarray, ticks: np.ndarray) -> np.ndarray:
