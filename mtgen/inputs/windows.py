@@ -16,7 +16,7 @@ from mtgen.draws import Draws
 from mtgen.errors import EmptySupportError, PlanError
 from mtgen.sampling.bits import Bits
 from mtgen.sampling.places.crop import Crop
-from mtgen.sampling.places.windows import Border, last_starts
+from mtgen.sampling.places.windows import Border, border_of, last_starts
 from mtgen.sampling.sampler import Sampler
 from mtgen.sampling.structure import digest_of
 from mtgen.settings import shown
@@ -70,7 +70,7 @@ class Cutting:
             return sampler.crop(self.size, "inside" if self.border in (None, "inside") else "pad")
         if sampler.window != self.size:
             raise PlanError(f"patches have size {self.size}, {sampler!r} gives windows of {sampler.window}")
-        own = getattr(sampler, "border", None)
+        own = border_of(sampler)
         if self.border not in (None, own):
             raise PlanError(f"border={self.border!r}, but {sampler!r} says {own!r}: say it in one place")
         return sampler

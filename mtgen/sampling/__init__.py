@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mtgen.sampling.laws.scipy_laws import scipy
     from mtgen.sampling.mixture import mix
     from mtgen.sampling.one_point import constant
+    from mtgen.sampling.order import OrderLaw
     from mtgen.sampling.places.cloud import cloud
     from mtgen.sampling.places.crop import Crop
     from mtgen.sampling.places.grid import Grid, grid
@@ -40,6 +41,7 @@ __all__ = [
     "EmptySupportError",
     "Grid",
     "NoDensityError",
+    "OrderLaw",
     "RowOrderLaw",
     "RowPlan",
     "RowSampler",
@@ -93,6 +95,7 @@ _HOMES = {
     "EmptySupportError": "mtgen.errors",
     "Grid": "mtgen.sampling.places.grid",
     "NoDensityError": "mtgen.errors",
+    "OrderLaw": "mtgen.sampling.order",
     "RowOrderLaw": "mtgen.sampling.row_plans.order_law",
     "RowPlan": "mtgen.sampling.row_plans.plan",
     "RowSampler": "mtgen.sampling.row_plans.base",

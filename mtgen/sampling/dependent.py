@@ -80,12 +80,13 @@ class Dependent(Sampler):
 
     def _made(self, row: Any) -> Sampler:
         try:
-            law = as_sampler(self.points(row)) if callable(self.points) else self.points
+            made = self.points(row) if callable(self.points) else self.points
+            law = as_sampler(made)
         except MtgenError as error:  # such as a mask without a pixel: whose?
             error.at(row=row if isinstance(row, int) else None)
             raise
         if law is None:
-            raise PlanError(f"the function of rows @ points returned no sampler for row {row!r}: {shown(law)}")
+            raise PlanError(f"the function of rows @ points returned no sampler for row {row!r}: {shown(made)}")
         return law
 
     def law_of(self, row: Any) -> Sampler:

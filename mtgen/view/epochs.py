@@ -8,6 +8,7 @@ import numpy as np
 
 from mtgen.sampling.describing.rows import RowDescription, label_text
 from mtgen.sampling.describing.text import cut, number, percent
+from mtgen.settings import check_kind
 from mtgen.view.figures import BEFORE, COLOURS, FAINT, INK, SMALL, TITLE, new_figure, plain
 
 MOST_CLASSES = 16
@@ -43,6 +44,7 @@ def draw_epoch(description: RowDescription) -> Any:
         >>> [axes.get_title(loc="left") for axes in figure.axes]
         ['rows of each class', 'how often rows come']
     """
+    check_kind("description", description, RowDescription, "what law.describe(by=...) of a law over rows gives")
     shown = _shown(description)
     height = max(3.2, 0.42 * len(shown) + 1.6)
     figure = new_figure(9.6 if len(shown) else 6.4, height, "a picture of an epoch")

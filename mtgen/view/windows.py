@@ -9,6 +9,7 @@ import numpy as np
 
 from mtgen.errors import PlanError
 from mtgen.sampling.describing.text import number, percent
+from mtgen.sampling.places.grid import Grid
 from mtgen.sampling.sampler import Sampler
 from mtgen.settings import check_whole, shown
 from mtgen.view.figures import COLOURS, FAINT, HEAT, INK, SMALL, TITLE, new_figure, plain
@@ -59,7 +60,7 @@ def coverage(shape: Sequence[int], starts: Any, size: Sequence[int]) -> np.ndarr
 def starts_of(
     law: Sampler, shape: Sequence[int], n: int, seed: int = 0, *, epoch: int = 0
 ) -> tuple[Any, Sequence[int]]:
-    """Windows that a law draws in a picture or volume: starts int64 `(n, dim)`, and their size.
+    """Windows that a law draws in a picture or volume: starts int64 `(n, dim)`, and their size; of a grid each once.
 
     Raises:
         PlanError: a law whose points are no windows, such as one without `crop`.
@@ -72,7 +73,9 @@ def starts_of(
     size = law.window
     if size is None:
         raise PlanError(f"{law!r} gives places, not windows: say how large they are, points.crop(size)")
-    return law.bound(shape).sample(n, seed, epoch=epoch), size
+    bound = law.bound(shape)
+    # A grid has each window once; a second round would count them twice.
+    return bound.sample(min(n, len(bound)) if isinstance(bound, Grid) else n, seed, epoch=epoch), size
 
 
 def draw_windows(

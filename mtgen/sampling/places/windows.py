@@ -71,6 +71,19 @@ def window_of(law: Sampler) -> tuple[int, ...] | None:
     return law.inner.window if isinstance(law, Conditioned | Rejected) else None
 
 
+def border_of(law: Sampler) -> Border | None:
+    """What becomes of a law's windows at the border; None where points are places, or its parts disagree."""
+    from mtgen.sampling.mixture import Mixture
+    from mtgen.sampling.truncation import Conditioned, Rejected
+
+    if isinstance(law, Windows):
+        return law.border
+    if isinstance(law, Mixture):
+        borders = {border_of(part) for part in law.parts}
+        return borders.pop() if len(borders) == 1 else None
+    return border_of(law.inner) if isinstance(law, Conditioned | Rejected) else None
+
+
 def check_windows(parts: Sequence[Sampler]) -> None:
     """Refuse a mixture of places with starts of windows, or of windows of several sizes.
 

@@ -14,6 +14,7 @@ from mtgen.sampling.bits import Bits
 from mtgen.sampling.dependent import Dependent
 from mtgen.sampling.order import OrderLaw
 from mtgen.sampling.row_plans.base import Evenness, RowSampler, Spread
+from mtgen.sampling.row_plans.dataset_rows import DatasetRows
 from mtgen.sampling.row_plans.mixture import RowMixture
 from mtgen.sampling.row_plans.orders import Bounds, RowOrder
 from mtgen.sampling.row_plans.source import Source
@@ -178,6 +179,7 @@ def order_law_of(sampler: Any, rows: np.ndarray, batch_size: int) -> OrderLaw:
     if isinstance(given, Sampler):
         sampler = _law_of_rows(given)
     if isinstance(sampler, RowOrderLaw):
+        _check_table(sampler.law, rows)
         found = replace(sampler, places=_places(sampler.law, rows))
         if found.block is None and isinstance(found.law, RowMixture) and found.share == "even":
             found = replace(found, block=max(1, batch_size // found.repeats))
@@ -203,6 +205,21 @@ def _law_of_rows(sampler: Sampler) -> RowOrderLaw:
     # Of several products in a row the last point depends on those before, which no patch has.
     joint = sampler if isinstance(sampler, Dependent) and sampler.rows is law else None
     return RowOrderLaw(law, repeats=repeats, points=points, joint=joint)
+
+
+def _check_table(law: RowSampler, rows: np.ndarray) -> None:
+    """Refuse a law of another dataset, whose rows have nothing to do with these.
+
+    Raises:
+        PlanError: the law was made from another table.
+    """
+    theirs = law.source.table
+    ours = rows.source.table if isinstance(rows, DatasetRows) else None
+    if theirs is not None and ours is not None and theirs is not ours and not theirs.equals(ours):
+        raise PlanError(
+            f"{law!r} was made from the rows of another dataset, with a table of {len(theirs)} rows; this one has a "
+            f"table of {len(ours)}. Make it from this dataset's own rows"
+        )
 
 
 def _places(law: RowSampler, rows: np.ndarray) -> np.ndarray | None:
