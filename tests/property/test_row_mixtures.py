@@ -109,7 +109,7 @@ def test_the_order_of_each_part_is_made_once_an_epoch() -> None:
     plan, before = law.plan(seed=5, block=80), permutation._ranks.cache_info().misses
     for start in range(0, 4_000, 80):
         plan[start : start + 80]
-    assert permutation._ranks.cache_info().misses - before == 40
+    assert permutation._ranks.cache_info().misses - before == 2 * 40  # of the positions, and of the rows of one weight
     assert len(pickle.dumps(plan)) < 8 * 8_000 * 4
 
 

@@ -32,47 +32,59 @@ class Alike:
     """
 
     def __init__(self, ticks: np.ndarray, counts: np.ndarray, order: np.ndarray | None) -> None:
-        self.ticks, self.counts, self._order = ticks, counts, order
-        self._edges = np.cumsum(ticks * counts)
-        self._starts = np.cumsum(counts) - counts
+        self.ticks, self.counts, self.order = ticks, counts, order
+        self.edges = np.cumsum(ticks * counts)
+        self.starts = np.cumsum(counts) - counts
 
-    def find(self, places: np.ndarray, keys: np.ndarray) -> np.ndarray:
-        """The rows that stand at places of the line, int64 `(n,)` in [0, sum of all weights).
 
-        Args:
-            places: on the line.
-            keys: uint64 `(k,)`, one for each weight: they decide the order of its rows.
-        """
-        if len(self.ticks) == 1:
-            found = Permutation(int(self.counts[0]), int(keys[0])).at(places // self.ticks[0])
+class Exchange:
+    """The rows of each weight in the order of one epoch. Immutable; any thread.
+
+    Args:
+        alike: the rows of each weight.
+        keys: uint64 `(k,)`, one for each weight: they decide the order of its rows.
+    """
+
+    def __init__(self, alike: Alike, keys: np.ndarray) -> None:
+        self._alike, self._keys = alike, keys
+        # Kept, for a mixture of many classes asks each of them in every batch.
+        self._whole = Permutation(int(alike.counts[0]), int(keys[0])) if len(alike.ticks) == 1 else None
+
+    def find(self, places: np.ndarray) -> np.ndarray:
+        """The rows that stand at places of the line, int64 `(n,)` in [0, sum of all weights)."""
+        alike = self._alike
+        if self._whole is not None:
+            found = self._whole.at(places // alike.ticks[0])
         else:
-            which = np.searchsorted(self._edges, places, side="right")
-            ranks = (places - (self._edges - self.ticks * self.counts)[which]) // self.ticks[which]
-            found = self._starts[which] + self._exchanged(which, ranks, keys)
-        return found if self._order is None else self._order[found].astype(np.int64, copy=False)
+            which = np.searchsorted(alike.edges, places, side="right")
+            ranks = (places - (alike.edges - alike.ticks * alike.counts)[which]) // alike.ticks[which]
+            found = alike.starts[which] + self._exchanged(which, ranks)
+        return found if alike.order is None else alike.order[found].astype(np.int64, copy=False)
 
-    def _exchanged(self, which: np.ndarray, ranks: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    def _exchanged(self, which: np.ndarray, ranks: np.ndarray) -> np.ndarray:
         """The rank of the row that stands for each, among the rows of its weight."""
+        counts, keys = self._alike.counts, self._keys
         found = np.empty(len(ranks), np.int64)
         rest = np.ones(len(ranks), bool)
-        if len(ranks) > PART and len(self.ticks) <= _FEW:
+        if len(ranks) > PART and len(counts) <= _FEW:
             # The same permutations, and faster for many rows of one weight.
-            for number in np.flatnonzero(self.counts > SMALL).tolist():
+            for number in np.flatnonzero(counts > SMALL).tolist():
                 here = np.flatnonzero(which == number)
-                found[here] = Permutation(int(self.counts[number]), int(keys[number])).at(ranks[here])
+                found[here] = Permutation(int(counts[number]), int(keys[number])).at(ranks[here])
                 rest[here] = False
         others = np.flatnonzero(rest)
         for start in range(0, len(others), PART):
             here = others[start : start + PART]
-            found[here] = permuted(ranks[here], self.counts[which[here]], keys[which[here]])
+            found[here] = permuted(ranks[here], counts[which[here]], keys[which[here]])
         return found
 
 
-def alike_of(ticks: np.ndarray) -> Alike | None:
+def alike_of(ticks: np.ndarray, rows: np.ndarray | None = None) -> Alike | None:
     """The rows by weight; None where there are more than `MOST_WEIGHTS`.
 
     Args:
         ticks: int64 `(n,)` >= 0, weights of rows; those of weight 0 are left out.
+        rows: int64 `(n,)`, which rows these are; None for 0 to n-1.
     """
     distinct = np.unique(ticks[:_LOOKED_AT])
     if len(distinct) > MOST_WEIGHTS:
@@ -88,5 +100,6 @@ def alike_of(ticks: np.ndarray) -> Alike | None:
     order = np.argsort(codes.astype(np.uint16), kind="stable")
     zeros = int(counts[0]) if distinct[0] == 0 else 0
     positive = distinct > 0
-    small = np.int32 if len(ticks) < 2**31 else np.int64
-    return Alike(distinct[positive], counts[positive], order[zeros:].astype(small))
+    order = order[zeros:] if rows is None else rows[order[zeros:]]
+    small = np.int32 if order.max(initial=0) < 2**31 else np.int64
+    return Alike(distinct[positive], counts[positive], order.astype(small))

@@ -114,7 +114,7 @@ class RowOrderLaw:
         if len(self._laws) == 1:
             return 2 * 8 * raced
         blocks = -(-self._size // (self.block or self._size or 1))
-        return 2 * 8 * (blocks * len(self._laws) + self._size + raced)
+        return 2 * 8 * (blocks * len(self._laws) + 2 * self._size + raced)
 
     @property
     def _laws(self) -> tuple[RowSampler, ...]:

@@ -19,6 +19,7 @@ import numpy as np
 
 from mtgen.sampling.bits import Bits, below
 from mtgen.sampling.permutation import SMALL, Permutation
+from mtgen.sampling.row_plans.alike import Exchange
 from mtgen.sampling.row_plans.weights import EvenWeights, Weights
 from mtgen.sampling.row_plans.whole import Line, shares_of
 
@@ -67,10 +68,10 @@ class EvenOrder:
         self._line = Line(weights.total, max(size, 1), offset)
         # Where each row comes equally often, nothing is left out that an order of the rows could decide.
         whole = isinstance(weights, EvenWeights) and size % weights.num_rows == 0
-        self._alike = None if whole else weights.alike
-        self._keys = np.empty(0, np.uint64)
-        if self._alike is not None:
-            self._keys = bits.words(np.arange(len(self._alike.ticks)), "alike")
+        alike = None if whole else weights.alike
+        self._exchange: Exchange | None = None
+        if alike is not None:
+            self._exchange = Exchange(alike, bits.words(np.arange(len(alike.ticks)), "alike"))
 
     def at(self, positions: np.ndarray) -> np.ndarray:
         """See `RowOrder.at`."""
@@ -82,7 +83,7 @@ class EvenOrder:
 
     def _rows_under(self, steps: np.ndarray) -> np.ndarray:
         places = self._line.at(steps, max(self.size - 1, 0))
-        return self._weights.find(places) if self._alike is None else self._alike.find(places, self._keys)
+        return self._weights.find(places) if self._exchange is None else self._exchange.find(places)
 
     def bounds(self) -> Bounds:
         """See `RowOrder.bounds`."""

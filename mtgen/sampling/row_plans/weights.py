@@ -166,8 +166,8 @@ class HeldWeights:
 
     @cached_property
     def alike(self) -> Alike | None:
-        """See `Weights.alike`: made when it is first asked for, 4 bytes per row."""
-        return alike_of(self.ticks())
+        """See `Weights.alike`: made when it is first asked for, 4 bytes per row that can come."""
+        return alike_of(np.diff(self._sums, prepend=0), self._rows)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "alike"}
