@@ -60,6 +60,8 @@ def truncate(
         return mixture_of(parts).reweighted(sampler.weight)
     tried = rejected(sampler, high, low, expr, prob, tries=tries)
     if expr is None and tried.low is not None and tried.high is not None:
+        if isinstance(sampler, Conditioned) and (sampler.low >= tried.low).all() and (sampler.high <= tried.high).all():
+            return sampler  # it is so already; made again, it would differ by roundings
         found = sampler.log_condition(tried.low, tried.high)
         if found is not None:
             mass, law = found

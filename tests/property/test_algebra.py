@@ -134,6 +134,12 @@ def test_a_chosen_column_of_a_product_is_as_it_is_alone() -> None:
     assert law[1:3].sample(5).dtype == np.int64
 
 
+def test_a_condition_that_is_met_changes_nothing() -> None:
+    """The shares of a mixture were computed again, and differed in the last bit."""
+    once = (S.exponential() | S.normal()).truncate(high=2, low=0)
+    assert once.truncate(high=2, low=0) == once == once.truncate(high=3)
+
+
 def test_a_function_is_not_asked_about_no_points() -> None:
     stacked = S.normal().apply(lambda points: np.stack([one * 2 for one in points]))
     assert stacked.sample(0).shape == (0, 1)
