@@ -19,6 +19,8 @@ BUILT_IN = {
     "ChangedError": RuntimeError,
     "ManifestError": ValueError,
     "PlanError": ValueError,
+    "EmptySupportError": ValueError,
+    "NoDensityError": ValueError,
     "QueryError": ValueError,
     "StateError": ValueError,
     "ModelError": ValueError,
