@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mtgen.cache import PictureCache
     from mtgen.config import OnError, Prefetch
     from mtgen.dataframe.loader import from_dataframe
-    from mtgen.dataset import Dataset, Splits
+    from mtgen.dataset import Dataset
     from mtgen.errors import MtgenError
     from mtgen.inputs.class_weights import ClassWeights
     from mtgen.inputs.classes import ClassNumbers, OneHot
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mtgen.packing.images import pack_images
     from mtgen.plan import Shard
     from mtgen.recipe import Recipe
+    from mtgen.splits import Splits
     from mtgen.stores import open_store
     from mtgen.table import read_table
 
@@ -83,7 +84,7 @@ _HOMES = {
     "Recipe": "mtgen.recipe",
     "Rows": "mtgen.inputs.rows",
     "Shard": "mtgen.plan",
-    "Splits": "mtgen.dataset",
+    "Splits": "mtgen.splits",
     "Volumes": "mtgen.inputs.volumes",
     "from_dataframe": "mtgen.dataframe.loader",
     "join": "mtgen.joined",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mtgen import splits
 from mtgen.batch import Batch
 from mtgen.draws import Draws
 from mtgen.errors import PlanError, TableError
@@ -27,6 +26,7 @@ from mtgen.sample import fetch
 from mtgen.sampling.row_plans.dataset_rows import DatasetRows, dataset_rows
 from mtgen.settings import check_kind, shown
 from mtgen.spec import Spec
+from mtgen.splits import Splits, split_by_value, split_rows
 from mtgen.table import check_complete, check_table, column, digest_values
 from mtgen.weighting import Weighted, weight_fields
 
@@ -268,8 +268,8 @@ class Dataset(Weighted):
         if by is not None:
             if stratify is not None or group is not None:
                 raise PlanError("by='column' already says which row goes where; leave out stratify and group")
-            return Splits({n: self._with_rows(r) for n, r in splits.split_by_value(self._rows, self._column(by, "by"))})
-        parts = splits.split_rows(
+            return Splits({n: self._with_rows(r) for n, r in split_by_value(self._rows, self._column(by, "by"))})
+        parts = split_rows(
             self._rows,
             {} if shares is None else shares,
             seed=seed,
@@ -290,6 +290,12 @@ class Dataset(Weighted):
         other._rows.flags.writeable = False
         return other
 
+    def with_fields(self, fields: Iterable[Field]) -> Dataset:
+        """The same rows of the same table, with other inputs, targets and weights bound to it."""
+        other = self._with_rows(self._rows)
+        other._root = Root(table=self.table, fields=tuple(fields))
+        return other
+
     @cached_property
     def digests(self) -> dict[str, str]:
         """Hex digests of the parts that decide the samples: `rows`, then each field by role and name.
@@ -299,42 +305,6 @@ class Dataset(Weighted):
         name: what the manifest says of its files.
         """
         return {"rows": digest_values(pd.Index(self._rows)), **self._root.digests}
-
-
-class Splits(Sequence[Dataset]):
-    """Named datasets that share no row.
-
-    Example:
-        >>> data = mtgen.Dataset(pd.DataFrame({"a": range(4)}), inputs={"a": mtgen.Columns("a")})
-        >>> halves = data.split({"first": .5, "second": .5})
-        >>> halves.names, halves["second"] is halves[1]
-        (('first', 'second'), True)
-    """
-
-    def __init__(self, parts: Mapping[str, Dataset]) -> None:
-        self._parts = dict(parts)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names in order."""
-        return tuple(self._parts)
-
-    def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, str):
-            if key not in self._parts:
-                raise PlanError(f"there is no split {key!r}; the splits are {list(self._parts)}")
-            return self._parts[key]
-        check_kind("a split", key, int | np.integer | slice, "a name, or its number")
-        return list(self._parts.values())[key]
-
-    def __len__(self) -> int:
-        return len(self._parts)
-
-    def __iter__(self) -> Iterator[Dataset]:
-        return iter(self._parts.values())
-
-    def __repr__(self) -> str:
-        return f"Splits({', '.join(f'{name}: {len(part)} rows' for name, part in self._parts.items())})"
 
 
 def _array_of(rows: Any, use: str) -> np.ndarray:

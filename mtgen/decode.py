@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mtgen.errors import DecodeError, MtgenError, PlanError
+from mtgen.framing import Framing, frame, frame_stored
 from mtgen.jpeg_header import plain_jpeg
 from mtgen.limits import MOST_SIDE, check_pixels, check_work
 from mtgen.modes import in_mode
 from mtgen.opened_picture import allowed_format, full_size_bytes, note_header, open_picture, turned, upright_turn
-from mtgen.placement import Placement, place, place_stored
 from mtgen.recipe import Recipe
 from mtgen.resample import resized
 from mtgen.room import Room
@@ -157,32 +157,32 @@ def _pixels(
     jpeg = picture_format == "JPEG"
     turn = upright_turn(image, recipe, found) if jpeg else 1  # before loading: the scaled decode needs upright sizes
     size, may_shrink = image.size, jpeg
-    placement = place(size, recipe, turn=turn, may_shrink=may_shrink)
-    if placement.shrink > 1:
-        wanted = size[0] // placement.shrink, size[1] // placement.shrink
+    framing = frame(size, recipe, turn=turn, may_shrink=may_shrink)
+    if framing.shrink > 1:
+        wanted = size[0] // framing.shrink, size[1] // framing.shrink
         if image.draft(None, wanted) is None:  # a JPEG that Pillow will not scale
             may_shrink = False
-            placement = place(size, recipe, turn=turn)
+            framing = frame(size, recipe, turn=turn)
     with nullcontext() if room is None else room.take(full_size_bytes(image, turn, recipe)):
         image.load()
         if not jpeg:  # after loading: PNG may hold EXIF behind the pixels, and Pillow has turned TIFF by then
             turn = upright_turn(image, recipe, found) if picture_format != "TIFF" else 1
             size = image.size
-            placement = place(size, recipe, turn=turn)
+            framing = frame(size, recipe, turn=turn)
         ready = in_mode(image, sixteen_bit, recipe, found)
         if recipe.decoder == "turbo":
-            stored = place_stored(size, recipe, turn=turn, may_shrink=may_shrink)
+            stored = frame_stored(size, recipe, turn=turn, may_shrink=may_shrink)
             return resized(np.asarray(ready), stored, recipe.filter, slot)
-        return np.asarray(_resized(turned(ready, turn), placement, recipe))
+        return np.asarray(_resized(turned(ready, turn), framing, recipe))
 
 
-def _resized(image: Image, placement: Placement, recipe: Recipe) -> Image:
+def _resized(image: Image, framing: Framing, recipe: Recipe) -> Image:
     from PIL.Image import Resampling
 
-    if image.size == placement.size and placement.box == (0, 0, *image.size):
+    if image.size == framing.size and framing.box == (0, 0, *image.size):
         return image
     gap = None if image.mode[0] in "IF" else recipe.reducing_gap  # Pillow cannot reduce 16-bit pictures
-    return image.resize(placement.size, Resampling[recipe.filter.upper()], placement.box, gap)
+    return image.resize(framing.size, Resampling[recipe.filter.upper()], framing.box, gap)
 
 
 def fill_slot(

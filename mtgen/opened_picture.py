@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from mtgen.encoded import early_size, format_of, orientation_of
 from mtgen.errors import DecodeError
+from mtgen.framing import frame_stored
 from mtgen.limits import check_comments, check_pixels, check_work
 from mtgen.modes import MODES, has_alpha
-from mtgen.placement import place_stored
 from mtgen.recipe import Recipe
 from mtgen.resample import needed_bytes
 
@@ -81,7 +81,7 @@ def full_size_bytes(image: Image, turn: int, recipe: Recipe) -> int:
     return (
         pillow_bytes
         + array_bytes
-        + needed_bytes(place_stored(image.size, recipe, turn=turn), num_channels, recipe.filter)
+        + needed_bytes(frame_stored(image.size, recipe, turn=turn), num_channels, recipe.filter)
     )
 
 

@@ -18,21 +18,21 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import PlanError
-from mtgen.placement import StoredPlacement
+from mtgen.framing import StoredFraming
 from mtgen.recipe import TURBO_PACKAGES
 
 MOST_PIXELS = 98_303
 """OpenCV makes pieces of 65,536 pixels, their number rounded: 1.5 pieces and more are two (`parallel_for_`)."""
 
 
-def resized(picture: np.ndarray, placement: StoredPlacement, filter: str, slot: np.ndarray | None) -> np.ndarray:
+def resized(picture: np.ndarray, framing: StoredFraming, filter: str, slot: np.ndarray | None) -> np.ndarray:
     """The used part of a decoded picture at its final size, upright.
 
     Any thread, many at once; the work is without the GIL and in this thread. The caller owns both arrays.
 
     Args:
         picture: `(height, width)` or `(height, width, channels)` as stored, uint8 or uint16, decoded at 1/shrink.
-        placement: what to use of it, and what to make of it.
+        framing: what to use of it, and what to make of it.
         filter: `"samples"` or `"linear"`.
         slot: where to put the result, if its shape and dtype are the result's; None makes a new array.
 
@@ -42,23 +42,23 @@ def resized(picture: np.ndarray, placement: StoredPlacement, filter: str, slot: 
     Raises:
         PlanError: OpenCV is not installed.
     """
-    width, height = placement.size
-    upright = (width, height) if placement.swap else (height, width)
+    width, height = framing.size
+    upright = (width, height) if framing.swap else (height, width)
     if slot is not None and (slot.shape != (*upright, *picture.shape[2:]) or slot.dtype != picture.dtype):
         slot = None
-    columns, rows = (-(-length // placement.shrink) for length in (placement.width, placement.height))
-    left, top = placement.left, placement.top
+    columns, rows = (-(-length // framing.shrink) for length in (framing.width, framing.height))
+    left, top = framing.left, framing.top
     used = picture[top : top + rows, left : left + columns]
-    turned = placement.swap or placement.flip_x or placement.flip_y
-    small = _shrunk(used, placement, filter == "samples", None if turned else slot)
-    return _turned(small, placement, slot) if turned else small
+    turned = framing.swap or framing.flip_x or framing.flip_y
+    small = _shrunk(used, framing, filter == "samples", None if turned else slot)
+    return _turned(small, framing, slot) if turned else small
 
 
-def needed_bytes(placement: StoredPlacement, num_channels: int, filter: str) -> int:
+def needed_bytes(framing: StoredFraming, num_channels: int, filter: str) -> int:
     """Most bytes that `resized` takes for itself: the samples, and with bands the picture resized across only."""
-    width, height = placement.size
-    across, down = _num_samples(placement, filter == "samples")
-    rows = -(-placement.height // placement.shrink)
+    width, height = framing.size
+    across, down = _num_samples(framing, filter == "samples")
+    rows = -(-framing.height // framing.shrink)
     return num_channels * across * width * (down * height + rows)
 
 
@@ -91,24 +91,23 @@ def _import(module: str) -> Any:
         ) from error
 
 
-def _num_samples(placement: StoredPlacement, antialias: bool) -> tuple[int, int]:
+def _num_samples(framing: StoredFraming, antialias: bool) -> tuple[int, int]:
     """Samples of each delivered pixel, across and down."""
     if not antialias:
         return 1, 1
-    ends = zip((placement.width, placement.height), placement.size, strict=True)
+    ends = zip((framing.width, framing.height), framing.size, strict=True)
     across, down = (
-        1 if used <= placement.shrink * size else max(2, -(-used // (2 * placement.shrink * size)))
-        for used, size in ends
+        1 if used <= framing.shrink * size else max(2, -(-used // (2 * framing.shrink * size))) for used, size in ends
     )
     return across, down
 
 
-def _shrunk(used: np.ndarray, placement: StoredPlacement, antialias: bool, slot: np.ndarray | None) -> np.ndarray:
-    width, height = placement.size
-    across, down = _num_samples(placement, antialias)
+def _shrunk(used: np.ndarray, framing: StoredFraming, antialias: bool, slot: np.ndarray | None) -> np.ndarray:
+    width, height = framing.size
+    across, down = _num_samples(framing, antialias)
     size = across * width, down * height
-    scale = size[0] * placement.shrink / placement.width, size[1] * placement.shrink / placement.height
-    if size == placement.size:
+    scale = size[0] * framing.shrink / framing.width, size[1] * framing.shrink / framing.height
+    if size == framing.size:
         return _sampled(used, scale, size, slot)
     samples = _sampled(used, scale, size, None)
     result = np.empty((height, width, *used.shape[2:]), used.dtype) if slot is None else slot
@@ -153,9 +152,9 @@ def _sampled(
     return result
 
 
-def _turned(small: np.ndarray, placement: StoredPlacement, slot: np.ndarray | None) -> np.ndarray:
+def _turned(small: np.ndarray, framing: StoredFraming, slot: np.ndarray | None) -> np.ndarray:
     """The picture upright; a new array where the slot is None."""
-    if placement.flip_x or placement.flip_y:
-        code = -1 if placement.flip_x and placement.flip_y else 1 if placement.flip_x else 0
-        small = cv2().flip(small, code, dst=None if placement.swap else slot)
-    return _put(cv2().transpose(small, dst=slot) if placement.swap else small, slot)
+    if framing.flip_x or framing.flip_y:
+        code = -1 if framing.flip_x and framing.flip_y else 1 if framing.flip_x else 0
+        small = cv2().flip(small, code, dst=None if framing.swap else slot)
+    return _put(cv2().transpose(small, dst=slot) if framing.swap else small, slot)

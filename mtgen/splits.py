@@ -6,8 +6,9 @@ themselves, not on the order in which they are listed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,9 @@ import pandas as pd
 from mtgen import seeds
 from mtgen.errors import PlanError
 from mtgen.settings import check_kind
+
+if TYPE_CHECKING:
+    from mtgen.dataset import Dataset
 
 
 def counts_of(shares: Mapping[str, float], num_rows: int) -> dict[str, int]:
@@ -190,3 +194,39 @@ def _check_parts(
             f"stratify: {value!r} has {int((codes == code).sum())} rows, too few for split {list(parts)[split]!r} to "
             "get one. Join rare classes, give that split a larger share, or split without stratify"
         )
+
+
+class Splits(Sequence["Dataset"]):
+    """Named datasets that share no row.
+
+    Example:
+        >>> data = mtgen.Dataset(pd.DataFrame({"a": range(4)}), inputs={"a": mtgen.Columns("a")})
+        >>> halves = data.split({"first": .5, "second": .5})
+        >>> halves.names, halves["second"] is halves[1]
+        (('first', 'second'), True)
+    """
+
+    def __init__(self, parts: Mapping[str, Dataset]) -> None:
+        self._parts = dict(parts)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names in order."""
+        return tuple(self._parts)
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            if key not in self._parts:
+                raise PlanError(f"there is no split {key!r}; the splits are {list(self._parts)}")
+            return self._parts[key]
+        check_kind("a split", key, int | np.integer | slice, "a name, or its number")
+        return list(self._parts.values())[key]
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __iter__(self) -> Iterator[Dataset]:
+        return iter(self._parts.values())
+
+    def __repr__(self) -> str:
+        return f"Splits({', '.join(f'{name}: {len(part)} rows' for name, part in self._parts.items())})"

@@ -11,8 +11,8 @@ from contextlib import nullcontext
 
 import numpy as np
 
+from mtgen.framing import StoredFraming, frame_stored
 from mtgen.jpeg_header import PlainJpeg
-from mtgen.placement import StoredPlacement, place_stored
 from mtgen.recipe import Recipe
 from mtgen.resample import needed_bytes, resized, simplejpeg
 from mtgen.room import Room
@@ -43,17 +43,17 @@ def turbo_pixels(
     Raises:
         PlanError: simplejpeg or OpenCV is not installed, or the picture does not fit the room.
     """
-    placement = place_stored(header.size, recipe, turn=turn, may_shrink=True)
-    if placement.shrink > 1 and max(header.size) <= _SMALL:
+    framing = frame_stored(header.size, recipe, turn=turn, may_shrink=True)
+    if framing.shrink > 1 and max(header.size) <= _SMALL:
         return None
     decoder = simplejpeg()
     grey = recipe.color == "grayscale"
-    with nullcontext() if room is None else room.take(_room_bytes(header, placement, recipe)):
+    with nullcontext() if room is None else room.take(_room_bytes(header, framing, recipe)):
         try:
-            picture = _decoded(decoder, data, header, placement.shrink, grey)
+            picture = _decoded(decoder, data, header, framing.shrink, grey)
         except (ValueError, RuntimeError):
             return None
-        return None if picture is None else resized(picture, placement, recipe.filter, slot)
+        return None if picture is None else resized(picture, framing, recipe.filter, slot)
 
 
 def _decoded(decoder: object, data: bytes, header: PlainJpeg, shrink: int, grey: bool) -> np.ndarray | None:
@@ -66,7 +66,7 @@ def _decoded(decoder: object, data: bytes, header: PlainJpeg, shrink: int, grey:
     return picture[..., 0] if grey else picture
 
 
-def _room_bytes(header: PlainJpeg, placement: StoredPlacement, recipe: Recipe) -> int:
+def _room_bytes(header: PlainJpeg, framing: StoredFraming, recipe: Recipe) -> int:
     num_channels = 1 if recipe.color == "grayscale" else 3
-    width, height = (-(-length // placement.shrink) for length in header.size)
-    return num_channels * width * height + needed_bytes(placement, num_channels, recipe.filter)
+    width, height = (-(-length // framing.shrink) for length in header.size)
+    return num_channels * width * height + needed_bytes(framing, num_channels, recipe.filter)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import pandas as pd
@@ -63,9 +62,7 @@ class Weighted:
         made = multiply(old, bind_weights(weight, data.table, known, data.rows), list(known))
         kept = [field for field in data.fields if field.role != "weight"]
         weights = [Field(role="weight", name=name, bound=bound) for name, bound in made.items()]
-        other = data._with_rows(data.rows)
-        other._root = replace(data._root, fields=(*kept, *weights))
-        return cast("Self", other)
+        return cast("Self", data.with_fields([*kept, *weights]))
 
 
 def _targets(fields: Iterable[Field]) -> dict[str, Any]:

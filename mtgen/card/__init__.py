@@ -25,11 +25,12 @@ from mtgen.card.parts import Parts, parts_of
 from mtgen.card.pictures import images_of, look_at_pictures
 from mtgen.card.problems import LEAST_COLUMNS, Looked, Problems, of_alone, of_joins
 from mtgen.card.rows import column_names, digests_of, has_rows, look_at_rows, read_rows
-from mtgen.dataset import Dataset, Splits
+from mtgen.dataset import Dataset
 from mtgen.inputs.columns import BoundColumns
 from mtgen.inputs.rows import BoundRows
 from mtgen.pending import Field
 from mtgen.settings import check_flag
+from mtgen.splits import Splits
 from mtgen.stores.new_folder import new_folder, write_file
 from mtgen.verify.files import each
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtgen.dataset import Dataset, Splits
+from mtgen.dataset import Dataset
 from mtgen.errors import PlanError
 from mtgen.seeds import key, words
+from mtgen.splits import Splits
 
 RUN_ROWS = 64
 """Neighbouring rows that are taken into a sample together, because neighbours are compared."""

@@ -13,7 +13,8 @@ from mtgen.errors import PlanError
 from mtgen.training.settings import Inputs, Samples
 
 if TYPE_CHECKING:
-    from mtgen.dataset import Dataset, Splits
+    from mtgen.dataset import Dataset
+    from mtgen.splits import Splits
 
 
 def card(

@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from mtgen.dataset import Dataset, Splits
+from mtgen.dataset import Dataset
 from mtgen.errors import PlanError, TableError
 from mtgen.inputs.columns import BoundColumns
 from mtgen.inputs.images import Images
 from mtgen.inputs.rows import BoundRows, Rows
 from mtgen.promises import Verify
+from mtgen.splits import Splits
 from mtgen.table import column, read_table
 from mtgen.training.settings import Inputs, Samples
 

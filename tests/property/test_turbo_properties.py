@@ -15,8 +15,8 @@ import mtgen.decode
 from mtgen import resample
 from mtgen.encoded import orientation_of
 from mtgen.errors import DecodeError
+from mtgen.framing import frame, frame_stored
 from mtgen.jpeg_header import plain_jpeg
-from mtgen.placement import place, place_stored
 from mtgen.recipe import Recipe, named_recipe
 from tests.support.damage import HURTS, damaged
 from tests.support.hostile_pictures import jpeg_of_plain_scans, jpeg_of_scans, jpeg_with
@@ -31,7 +31,7 @@ FITS = st.sampled_from(["stretch", "crop", "pad"])
 TURNS = st.integers(1, 8)
 
 
-# --- placement --------------------------------------------------------------------------------------------------------
+# --- framing --------------------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=300)
@@ -40,7 +40,7 @@ def test_the_part_used_is_that_of_the_upright_picture(size, target, fit, turn):
     """Oracle: number the pixels, turn them upright, cut there."""
     numbers = np.arange(size[0] * size[1]).reshape(size[1], size[0])
     recipe = Recipe(size=target, fit=fit)
-    stored = place_stored(size, recipe, turn=turn)
+    stored = frame_stored(size, recipe, turn=turn)
     cut = numbers[stored.top : stored.top + stored.height, stored.left : stored.left + stored.width]
     cut = cut[:: -1 if stored.flip_y else 1, :: -1 if stored.flip_x else 1]
     cut = cut.T if stored.swap else cut
@@ -49,7 +49,7 @@ def test_the_part_used_is_that_of_the_upright_picture(size, target, fit, turn):
         for flipped in (candidate, candidate[::-1], candidate[:, ::-1], candidate[::-1, ::-1]):
             if np.array_equal(EIGHT[turn](flipped), numbers):
                 upright = flipped
-    plain = place(size, recipe, turn=turn)
+    plain = frame(size, recipe, turn=turn)
     left, top, right, bottom = map(int, plain.box)
     np.testing.assert_array_equal(cut, upright[top:bottom, left:right])
     assert plain.size == (stored.size[::-1] if stored.swap else stored.size)
@@ -65,8 +65,8 @@ def test_the_part_used_is_that_of_the_upright_picture(size, target, fit, turn):
 )
 def test_the_part_used_is_inside_what_is_decoded(size, target, fit, turn, scaled):
     recipe = Recipe(size=target, fit=fit, scaled_decode=scaled)
-    stored = place_stored(size, recipe, turn=turn, may_shrink=True)
-    assert stored.shrink == place(size, recipe, turn=turn, may_shrink=True).shrink
+    stored = frame_stored(size, recipe, turn=turn, may_shrink=True)
+    assert stored.shrink == frame(size, recipe, turn=turn, may_shrink=True).shrink
     for start, length, whole in ((stored.left, stored.width, size[0]), (stored.top, stored.height, size[1])):
         assert 0 <= start <= start - (-length // stored.shrink) <= -(-whole // stored.shrink)
 
@@ -103,7 +103,7 @@ def axis_samples(length: int, shrink: int, num_decoded: int, size: int, antialia
 )
 def test_pixels_are_the_stated_samples(size, target, fit, turn, scaled, channels, dtype, filter, most, with_slot):
     recipe = Recipe(size=target, fit=fit, scaled_decode=scaled, decoder="turbo", filter=filter)
-    stored = place_stored(size, recipe, turn=turn, may_shrink=True)
+    stored = frame_stored(size, recipe, turn=turn, may_shrink=True)
     columns, rows = (-(-length // stored.shrink) for length in size)
     top = 255 if dtype == "uint8" else 65535
     picture = np.random.default_rng(0).integers(0, top + 1, (rows, columns, *channels)).astype(dtype)

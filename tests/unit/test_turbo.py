@@ -19,9 +19,9 @@ import mtgen.decode
 from mtgen import resample, turbo
 from mtgen.decode import decode
 from mtgen.errors import DecodeError, PlanError
+from mtgen.framing import frame_stored
 from mtgen.jpeg_header import plain_jpeg
 from mtgen.opened_picture import openers
-from mtgen.placement import place_stored
 from mtgen.recipe import Recipe, named_recipe
 from mtgen.room import Room
 from tests.support.pictures import EIGHT, clean, encode, noise, oriented, photo, pixels
@@ -94,7 +94,7 @@ def test_a_picture_is_turned_as_pillow_turns_it(filter, color, fit, orientation)
 def test_a_scaled_picture_is_turned_too(recipe, fit, orientation):
     data = oriented(photo(203, 277), orientation, "JPEG", quality=98, subsampling=0)
     recipe = named_recipe(recipe, size=(21, 30), fit=fit)
-    assert place_stored((277, 203), recipe, turn=orientation, may_shrink=True).shrink > 1
+    assert frame_stored((277, 203), recipe, turn=orientation, may_shrink=True).shrink > 1
     difference = np.abs(pixels(data, recipe).astype(int) - clean(data, (21, 30), fit=fit))
     assert difference.mean() < 5  # a wrong turn: 30 and more
 

@@ -19,7 +19,7 @@ SWAPPED = (5, 6, 7, 8)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Placement:
+class Framing:
     """What to cut out of the upright picture, and what to make of it.
 
     Args:
@@ -33,8 +33,8 @@ class Placement:
     size: tuple[int, int]
 
 
-def place(size: tuple[int, int], recipe: Recipe, *, turn: int = 1, may_shrink: bool = False) -> Placement:
-    """Placement of a picture of that size in a recipe's target.
+def frame(size: tuple[int, int], recipe: Recipe, *, turn: int = 1, may_shrink: bool = False) -> Framing:
+    """Framing of a picture of that size in a recipe's target.
 
     Pure. Any thread.
 
@@ -45,14 +45,14 @@ def place(size: tuple[int, int], recipe: Recipe, *, turn: int = 1, may_shrink: b
         may_shrink: whether the decoder can deliver a smaller picture at once.
 
     Example:
-        >>> place((4000, 3001), Recipe(size=(300, 300), fit="crop", scaled_decode=2), turn=6, may_shrink=True)
-        Placement(shrink=4, box=(0.75, 124.75, 751.0, 875.0), size=(300, 300))
+        >>> frame((4000, 3001), Recipe(size=(300, 300), fit="crop", scaled_decode=2), turn=6, may_shrink=True)
+        Framing(shrink=4, box=(0.75, 124.75, 751.0, 875.0), size=(300, 300))
     """
-    return _place(size, recipe.size, recipe.fit, recipe.scaled_decode if may_shrink else 0, turn)
+    return _frame(size, recipe.size, recipe.fit, recipe.scaled_decode if may_shrink else 0, turn)
 
 
 @functools.lru_cache(maxsize=NUM_REMEMBERED)
-def _place(size: tuple[int, int], target: tuple[int, int], fit: str, at_least: int, turn: int) -> Placement:
+def _frame(size: tuple[int, int], target: tuple[int, int], fit: str, at_least: int, turn: int) -> Framing:
     upright = (size[1], size[0]) if turn in SWAPPED else size
     left, top, width, height = _region(upright, target, fit)
     inner = _inner_size(upright, target, fit)
@@ -60,10 +60,10 @@ def _place(size: tuple[int, int], target: tuple[int, int], fit: str, at_least: i
     start_x, start_y = _start(size, shrink, turn)
     left_edge, top_edge = start_x + left / shrink, start_y + top / shrink
     box = (left_edge, top_edge, left_edge + width / shrink, top_edge + height / shrink)
-    return Placement(shrink=shrink, box=box, size=inner)
+    return Framing(shrink=shrink, box=box, size=inner)
 
 
-class StoredPlacement(NamedTuple):
+class StoredFraming(NamedTuple):
     """What to cut out of a picture as it is stored, what to make of it, and how to turn that upright.
 
     Attributes:
@@ -85,8 +85,8 @@ class StoredPlacement(NamedTuple):
     swap: bool
 
 
-def place_stored(size: tuple[int, int], recipe: Recipe, *, turn: int = 1, may_shrink: bool = False) -> StoredPlacement:
-    """The same placement as `place`, for those who resize before they turn.
+def frame_stored(size: tuple[int, int], recipe: Recipe, *, turn: int = 1, may_shrink: bool = False) -> StoredFraming:
+    """The same framing as `frame`, for those who resize before they turn.
 
     Pure. Any thread.
 
@@ -97,17 +97,15 @@ def place_stored(size: tuple[int, int], recipe: Recipe, *, turn: int = 1, may_sh
         may_shrink: whether the decoder can deliver a smaller picture at once.
 
     Example:
-        >>> stored = place_stored((4000, 3001), Recipe(size=(300, 200), fit="crop"), turn=6)
+        >>> stored = frame_stored((4000, 3001), Recipe(size=(300, 200), fit="crop"), turn=6)
         >>> (stored.left, stored.top, stored.width, stored.height, stored.size)
         (0, 168, 4000, 2666, (300, 200))
     """
-    return _place_stored(size, recipe.size, recipe.fit, recipe.scaled_decode if may_shrink else 0, turn)
+    return _frame_stored(size, recipe.size, recipe.fit, recipe.scaled_decode if may_shrink else 0, turn)
 
 
 @functools.lru_cache(maxsize=NUM_REMEMBERED)
-def _place_stored(
-    size: tuple[int, int], target: tuple[int, int], fit: str, at_least: int, turn: int
-) -> StoredPlacement:
+def _frame_stored(size: tuple[int, int], target: tuple[int, int], fit: str, at_least: int, turn: int) -> StoredFraming:
     swap, flip_x, flip_y = turn in SWAPPED, turn in (2, 3, 7, 8), turn in (3, 4, 6, 7)
     upright = (size[1], size[0]) if swap else size
     left, top, width, height = _region(upright, target, fit)
@@ -117,7 +115,7 @@ def _place_stored(
         left, top, width, height, inner = top, left, height, width, (inner[1], inner[0])
     left = size[0] - left - width if flip_x else left
     top = size[1] - top - height if flip_y else top
-    return StoredPlacement(
+    return StoredFraming(
         shrink=shrink,
         left=_corner(left, width, size[0], shrink),
         top=_corner(top, height, size[1], shrink),

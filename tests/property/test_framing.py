@@ -1,4 +1,4 @@
-"""Placement arithmetic: inside the picture, right aspect, never smaller than promised."""
+"""Framing arithmetic: inside the picture, right aspect, never smaller than promised."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtgen.placement import SWAPPED, place
+from mtgen.framing import SWAPPED, frame
 from mtgen.recipe import Recipe
 
 sides = st.integers(1, 5000)
@@ -21,9 +21,9 @@ targets = st.integers(1, 300)
     scaled=st.sampled_from([0, 1, 2]),
     turn=st.integers(1, 8),
 )
-def test_a_placement_is_inside_and_large_enough(size, target, fit, scaled, turn):
+def test_a_framing_is_inside_and_large_enough(size, target, fit, scaled, turn):
     recipe = Recipe(size=target, fit=fit, scaled_decode=scaled)
-    placed = place(size, recipe, turn=turn, may_shrink=True)
+    placed = frame(size, recipe, turn=turn, may_shrink=True)
     decoded = [-(-length // placed.shrink) for length in size]
     if turn in SWAPPED:
         decoded.reverse()
@@ -44,7 +44,7 @@ def test_a_placement_is_inside_and_large_enough(size, target, fit, scaled, turn)
 @settings(max_examples=300)
 @given(size=st.tuples(sides, sides), target=st.tuples(targets, targets))
 def test_pad_keeps_the_aspect_within_half_a_pixel(size, target):
-    width, height = place(size, Recipe(size=target, fit="pad")).size
+    width, height = frame(size, Recipe(size=target, fit="pad")).size
     scale = min(target[1] / size[0], target[0] / size[1])
     assert abs(width - max(1, size[0] * scale)) <= 0.5 + 1e-9
     assert abs(height - max(1, size[1] * scale)) <= 0.5 + 1e-9
@@ -58,7 +58,7 @@ def test_the_box_lies_where_undoing_the_orientation_puts_the_content(length, shr
 
     size = (length * shrink + 1, length * shrink + 2)
     recipe = Recipe(size=(1, 1), scaled_decode=1)
-    placed = place(size, recipe, turn=turn, may_shrink=True)
+    placed = frame(size, recipe, turn=turn, may_shrink=True)
     fine = np.zeros([-(-side // placed.shrink) * placed.shrink for side in reversed(size)], np.uint8)
     fine[: size[1], : size[0]] = 1  # the decoded picture, each pixel drawn as shrink x shrink
     methods = {
