@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,20 +14,26 @@ from typing import TYPE_CHECKING, Any
 from mtgen.checkpoint import Checkpoints
 from mtgen.errors import PlanError, StoreError
 from mtgen.loader import Loader
-from mtgen.stores.new_folder import make_folder, put_in_place
-from mtgen.training.record.folder import BAD_ROWS, CHECKPOINTS, MODEL
+from mtgen.stores.new_folder import make_folder, put_in_place, replace_file
+from mtgen.training.config.sections import Config
+from mtgen.training.config.writing import to_toml
+from mtgen.training.record.folder import BAD_ROWS, CHECKPOINTS, MODEL, RunFolder
 from mtgen.training.settings import Run
 
 if TYPE_CHECKING:
     import keras
+
+Say = Callable[[str], None]
+"""Takes a line of progress."""
 
 
 def check_run(run: Run) -> None:
     """Refuse a folder that has a run in it, where none is to be continued; nothing is written.
 
     Raises:
-        PlanError: says how to continue.
+        PlanError: says how to continue; or something is to be saved, and no folder is named.
     """
+    run.check()
     if run.run is None or run.resume:
         return
     steps = Checkpoints(run.run / CHECKPOINTS).steps()
@@ -59,11 +65,36 @@ def bad_rows_report(run: Run) -> Path | None:
     return run.run / BAD_ROWS
 
 
-def checkpoint_callback(run: Run, loader: Loader, x: Any, say: Callable[[str], None]) -> Any:
+def checkpoint_callback(run: Run, loader: Loader, x: Any, say: Say, also: Sequence[Any] = ()) -> Any:
     """The callback that saves and resumes the run, to be the first one; None without a folder."""
     if run.run is None:
         return None
-    return loader.checkpoint(x, run.run / CHECKPOINTS, every_steps=run.checkpoint_steps, resume=run.resume, say=say)
+    return loader.checkpoint(
+        x, run.run / CHECKPOINTS, every_steps=run.checkpoint_steps, resume=run.resume, say=say, also=also
+    )
+
+
+def writes_config(config: Config, run: Run) -> Any:
+    """A callback that writes `run.toml` when training begins; after the checkpoint, which refuses what does not fit.
+
+    Args:
+        config: what is trained.
+        run: with a folder.
+    """
+    import keras
+
+    folder = RunFolder(run.run or "")
+
+    def write(logs: Any = None) -> None:
+        text = to_toml(config, folder.path)
+        try:
+            replace_file(folder.config, text.encode())
+        except OSError as error:
+            raise StoreError(
+                f"the configuration cannot be written ({error}): check space and rights", path=str(folder.config)
+            ) from error
+
+    return keras.callbacks.LambdaCallback(on_train_begin=write)
 
 
 @contextmanager

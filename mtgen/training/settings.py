@@ -237,7 +237,12 @@ class Run:
         default=None, metadata=_help("Save every so many steps too, not only after each epoch.", min=1)
     )
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Refuse what needs a folder where none is named.
+
+        Raises:
+            PlanError: names the option.
+        """
         if self.run is None and (self.resume or self.checkpoint_steps is not None):
             given = "--resume" if self.resume else "--checkpoint-steps"
-            raise PlanError(f"{given} without --run: name the folder of the run")
+            raise PlanError(f"{given} without --run: name the folder of the run, there or as folder in [run]")

@@ -28,6 +28,7 @@ from mtgen.sampling.row_plans.base import RowSampler
 from mtgen.sampling.row_plans.dataset_rows import DatasetRows
 from mtgen.splits import Splits
 from mtgen.table import column, read_table
+from mtgen.training.ablation import with_inputs
 from mtgen.training.config.paths import absolute
 from mtgen.training.config.reading import read_config
 from mtgen.training.config.sections import (
@@ -96,7 +97,8 @@ def dataset_of(source: Source) -> Dataset:
     for name, entry in config.inputs.items():
         with _named(f"[inputs.{name}]"):
             inputs[name] = make_input(entry, config.folder)
-    return Dataset(table, inputs=inputs, targets=targets, weight=weights or None)
+    made = Dataset(table, inputs=inputs, targets=targets, weight=weights or None)
+    return with_inputs(made, inputs, shifted=True) if config.shifted else made
 
 
 def make_input(settings: InputSettings, folder: Path) -> Images | Rows | Columns:

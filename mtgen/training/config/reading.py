@@ -38,7 +38,7 @@ SECTIONS: dict[str, type] = {
 }
 """Sections that are one table each; the others are `inputs`, `targets` and `callbacks`."""
 
-KEYS = ("table", "inputs", "targets", "split", "sampler", "model", "fit", "recipe", "callbacks", "run", "code")
+KEYS = ("table", "inputs", "targets", "split", "sampler", "model", "fit", "recipe", "callbacks", "run", "code", "shifted")
 """What a file may hold, in the order in which it is written."""
 
 MOST_BYTES = 1_000_000
@@ -120,8 +120,9 @@ def config_of(document: Mapping[str, Any], folder: Path) -> Config:
     found["targets"] = _targets(document["targets"])
     if "callbacks" in document:
         found["callbacks"] = _callbacks(document["callbacks"])
-    if "code" in document:
-        found["code"] = value_of(str, "code", document["code"])
+    for name, kind in (("code", str), ("shifted", bool)):
+        if name in document:
+            found[name] = value_of(kind, name, document[name])
     return Config(folder=folder, **found)
 
 

@@ -274,6 +274,7 @@ class Config:
         folder: that relative paths are under: the folder of the file.
         table, inputs, targets, split, sampler, model, fit, recipe, callbacks, run: the sections.
         code: folder where `package.module:name` is looked for too, besides what is installed.
+        shifted: every row gets the features of the next one, as in the last training of an ablation.
     """
 
     folder: Path
@@ -288,6 +289,7 @@ class Config:
     callbacks: tuple[CallbackSettings, ...] = ()
     run: Run = field(default_factory=Run)
     code: str = field(default=".", metadata=_PATH)
+    shifted: bool = False
 
     def __post_init__(self) -> None:
         if not self.inputs:

@@ -39,11 +39,12 @@ def to_toml(config: Config, folder: Path | None = None) -> str:
 
     Example:
         >>> from mtgen.training.config import read_config
-        >>> to_toml(read_config("data_samples/digits.toml")).splitlines()[:2]
-        ['[table]', 'path = "digits/table.csv"']
+        >>> to_toml(read_config("data_samples/digits.toml")).splitlines()[:5]
+        ['code = "."', 'shifted = false', '', '[table]', 'path = "digits/table.csv"']
     """
     document = document_of(config, folder)
-    lines = [f"code = {literal(document.pop('code'))}"]
+    # Keys of no table come first, or they would be keys of one.
+    lines = [f"{name} = {literal(document.pop(name))}" for name in ("code", "shifted")]
     callbacks = document.pop("callbacks")
     for name, content in document.items():
         if name in SECTIONS:
@@ -53,9 +54,7 @@ def to_toml(config: Config, folder: Path | None = None) -> str:
                 lines += ["", f"[{name}.{key(inner)}]", *_lines(entry)]
     for entry in callbacks:
         lines += ["", "[[callbacks]]", *_lines(entry)]
-    # `code` is a key of no table, so it comes first; a file reads better with its table first.
-    text = "\n".join(lines[2:]) + "\n" if config.code == "." and folder is None else "\n".join(lines) + "\n"
-    return text
+    return "\n".join(lines) + "\n"
 
 
 def document_of(config: Config, folder: Path | None = None) -> dict[str, Any]:
@@ -78,7 +77,8 @@ def document_of(config: Config, folder: Path | None = None) -> dict[str, Any]:
             found[name] = value
         return found
 
-    document: dict[str, Any] = {"code": config.code if folder is None else rebased(config.code, config.folder, folder)}
+    code = config.code if folder is None else rebased(config.code, config.folder, folder)
+    document: dict[str, Any] = {"code": code, "shifted": config.shifted}
     for name in ("table", "inputs", "targets", "split", "sampler", "model", "fit", "recipe", "run"):
         value = getattr(config, name)
         if isinstance(value, Mapping):
