@@ -70,9 +70,7 @@ def _given(context: typer.Context) -> dict[str, Any]:
     }
 
 
-def _config(
-    samples: Samples, fit: Fit, rules: Rules, run: Run, file: Path | None, given: dict[str, Any]
-) -> Config:
+def _config(samples: Samples, fit: Fit, rules: Rules, run: Run, file: Path | None, given: dict[str, Any]) -> Config:
     """What is to be trained: by a file and the options over it, or by the options alone.
 
     A run that is continued without a file is that of its own `run.toml`.

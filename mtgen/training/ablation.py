@@ -11,6 +11,7 @@ from mtgen.errors import PlanError
 from mtgen.inputs.columns import BoundColumns
 from mtgen.inputs.rows import BoundRows
 from mtgen.pending import Field
+from mtgen.sealed import Sealed
 
 PICTURE, FEATURES, MERGED = "picture", "features", "merged"
 
@@ -81,3 +82,8 @@ def _shifted(one: Field) -> Field:
     return Field(role="input", name=one.name, bound=made)
 
 
+def part_with_inputs(part: Dataset | Sealed, names: Iterable[str], *, shifted: bool = False) -> Dataset | Sealed:
+    """`with_inputs` of a split, which stays behind its seal where it is behind one."""
+    if isinstance(part, Sealed):
+        return Sealed(part.name, with_inputs(part.open(), names, shifted=shifted))
+    return with_inputs(part, names, shifted=shifted)

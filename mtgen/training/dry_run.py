@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from mtgen.dataset import Dataset
 from mtgen.training.ablation import name_of
 from mtgen.training.config.building import dataset_of, splits_of
 from mtgen.training.config.sections import Config
 from mtgen.training.fitting import Training, training_of
 from mtgen.training.models import callbacks_of, described
+from mtgen.training.record.folder import RunFolder
 from mtgen.training.saving import Say, check_run
 
 
@@ -26,14 +26,13 @@ def dry_run(config: Config, *, say: Say = print) -> None:
     from mtgen.training.run import described as described_splits
 
     dataset = dataset_of(config)
-    parts = splits_of(config, dataset)
+    parts = splits_of(config, dataset, sealed=True)
     say(described_splits(parts))
-    named: dict[str, Dataset] = dict(zip(parts.names, parts, strict=True))
+    named = dict(zip(parts.names, parts, strict=True))
     with training_of(name_of(list(dataset.input_specs)), named, config, say, writes=False) as training:
         check_run(training.run)
-        x = training.loaders["train"].keras(training.model)
         training.loaders["train"].check(training.model)
-        training.rules(x)
+        training.rules(training.x(), training.scores())
         own = callbacks_of(config)
         say(f"model: {described(training.model)}")
         for line in (*_steps(training), *_rules(training)):
@@ -46,8 +45,10 @@ def dry_run(config: Config, *, say: Say = print) -> None:
 
 def _steps(training: Training) -> list[str]:
     fit, loader = training.config.fit, training.loaders["train"]
-    rate = "the optimizer that the model came with" if training.came_compiled else (
-        f"{fit.optimizer}, learning rate {fit.learning_rate:g}, {training.config.schedule}"
+    rate = (
+        "the optimizer that the model came with"
+        if training.came_compiled
+        else (f"{fit.optimizer}, learning rate {fit.learning_rate:g}, {training.config.schedule}")
     )
     return [
         f"order: {loader.sampler}",
@@ -73,4 +74,12 @@ def _rules(training: Training) -> list[str]:
 
 def _written(training: Training) -> str:
     run = training.run
-    return "files: none, because no folder is named (--run)" if run.run is None else f"files: under {run.run}"
+    if run.run is None:
+        return "files: none, because no folder is named (--run, or folder in [run])"
+    folder = RunFolder(run.run)
+    wanted = [folder.config, folder.record, folder.splits, folder.history, folder.waits, folder.architecture]
+    wanted += [folder.decisions] if training.config.recipe.any else []
+    wanted += [folder.test_scores] if training.config.recipe.score_test != "never" else []
+    wanted += [folder.snapshots, folder.checkpoints, folder.model]
+    wanted += [folder.tensorboard] if run.tensorboard else []
+    return f"files: in {run.run}: {', '.join(one.name for one in wanted)}, and the order log"

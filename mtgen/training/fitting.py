@@ -9,33 +9,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mtgen.dataset import Dataset
 from mtgen.errors import ModelError, StateError
 from mtgen.loader import Loader
+from mtgen.sealed import Sealed, check_opened
 from mtgen.training.config.building import make_loader, sampler_of
 from mtgen.training.config.paths import absolute
 from mtgen.training.config.sections import Config
 from mtgen.training.heads import Head, heads_of
-from mtgen.training.models import callbacks_of, model_of, with_state
+from mtgen.training.lines import num_rows, progress_lines
+from mtgen.training.models import callbacks_of, model_of
+from mtgen.training.record.folder import RunFolder
 from mtgen.training.result import Result, Score
 from mtgen.training.rules import HalvingRule, InverseEpochDecay, PatienceRule
-from mtgen.training.saving import (
-    Say,
-    bad_rows_report,
-    checkpoint_callback,
-    saved_on_sigterm,
-    save_model,
-    writes_config,
-)
+from mtgen.training.saving import Say, bad_rows_report, run_callbacks, save_model, saved_on_sigterm
 from mtgen.training.settings import Run
 
 if TYPE_CHECKING:
     import keras
 
-LINES = 10
-"""Lines of progress that a run says, about."""
+IN_THE_END = "after training"
+"""Why the test split is scored when training is over."""
 
 
 def run_of(config: Config) -> Run:
@@ -53,7 +49,9 @@ class Training:
     Args:
         name: of the result.
         config: what to train.
-        loaders: by split.
+        loaders: of train and valid.
+        test: the test split; None where there is none.
+        report: CSV file for rows that cannot be read; None for none.
         model: compiled.
         came_compiled: the model is the user's, with an optimizer of its own.
         say: where lines of progress go.
@@ -62,6 +60,8 @@ class Training:
     name: str
     config: Config
     loaders: Mapping[str, Loader]
+    test: Dataset | Sealed | None
+    report: Path | None
     model: keras.Model
     came_compiled: bool
     say: Say
@@ -142,7 +142,23 @@ class Training:
             return f"1 - val_{self.heads[0].log}"
         return "val_loss"
 
-    def rules(self, x: Any) -> Any:
+    def scores(self) -> Any:
+        """What scores the test split; None where it is left alone."""
+        if self.config.recipe.score_test == "never" or self.test is None:
+            return None
+        from mtgen.training.scores import TestScores
+
+        fit = self.config.fit
+        return TestScores(
+            self.test,
+            batch_size=fit.batch_size,
+            path=None if self.run.run is None else RunFolder(self.run.run).test_scores,
+            num_workers=fit.workers,
+            memory="auto" if fit.memory is None else fit.memory,
+            on_error=replace(fit.error_policy, report=self.report),
+        )
+
+    def rules(self, x: Any, scores: Any = None) -> Any:
         """The callback that follows the rules; None without any."""
         recipe = self.config.recipe
         if not recipe.any:
@@ -157,6 +173,7 @@ class Training:
             monitor=self.monitor,
             restore_best=recipe.puts_best_back,
             say=lambda line: self.say(f"  {line}"),
+            test=scores if recipe.score_test == "best" else None,
         )
 
     # --- training -----------------------------------------------------------------------------------------------------
@@ -170,18 +187,13 @@ class Training:
         Raises:
             ModelError: the loss is no number after training.
         """
-        x = self.loaders["train"].keras(
-            self.model, steps_per_epoch=None if self.patience is None else self.steps_between
-        )
-        rules, own = self.rules(x), callbacks_of(self.config)
-        also = [*([] if rules is None else [rules]), *with_state(own)]
-        checkpoint = checkpoint_callback(self.run, self.loaders["train"], x, self.say, also)
-        callbacks = [checkpoint, writes_config(self.config, self.run)] if checkpoint is not None else []
-        callbacks += [] if rules is None else [rules]
-        callbacks += [self.loaders["train"].order_log(x, self.run.run)] if checkpoint is not None else []
-        callbacks += own
+        x = self.x()
+        scores = self.scores()
+        rules, own = self.rules(x, scores), callbacks_of(self.config)
+        parts = {**self.loaders} if self.test is None else {**self.loaders, "test": self.test}
+        checkpoint, callbacks = run_callbacks(self.config, self.run, x, parts, rules, own, self.say)
         if not bar:
-            callbacks.append(self._lines())
+            callbacks.append(self.lines())
         began = time.perf_counter()
         try:
             with saved_on_sigterm(checkpoint):
@@ -194,30 +206,49 @@ class Training:
                     callbacks=callbacks,
                 ).history
         except StateError as error:
-            if "decay_steps" not in error.message:
-                raise
-            # The learning rate falls to 0 with the last epoch, so more epochs are another run.
-            raise StateError(
-                f"{error.message}. The learning rate of mtgen train falls over all epochs: give the --epochs, "
-                "--batch-size and --learning-rate that the run began with, or --schedule constant from the beginning",
-                path=error.path,
-            ) from error
+            raise self._explained(error) from error
+        finally:
+            if checkpoint is not None:
+                checkpoint.checkpoints.close()  # also where a callback after it refused to begin
         seconds = time.perf_counter() - began
         counts = rules if rules is not None else checkpoint
-        num_steps = len(history.get("loss", ())) * self.steps_between if counts is None else counts.step
         return self._result(
             history,
             seconds,
+            scores,
             start=0 if checkpoint is None else checkpoint.start_step,
-            stop=num_steps,
+            stop=len(history.get("loss", ())) * self.steps_between if counts is None else counts.step,
             best_is_back=rules is not None and self.config.recipe.puts_best_back and self._has_best(),
+        )
+
+    def x(self) -> Any:
+        """What Keras trains on."""
+        return self.loaders["train"].keras(
+            self.model, steps_per_epoch=None if self.patience is None else self.steps_between
+        )
+
+    def _explained(self, error: StateError) -> StateError:
+        """The learning rate of a cosine falls to 0 with the last epoch, so more epochs are another run."""
+        if "decay_steps" not in error.message:
+            return error
+        return StateError(
+            f"{error.message}. The learning rate of mtgen train falls over all epochs: give the --epochs, "
+            "--batch-size and --learning-rate that the run began with, or begin one with --schedule constant",
+            path=error.path,
         )
 
     def _has_best(self) -> bool:
         return any(rule is not None and math.isfinite(rule.best) for rule in (self.patience, self.halving))
 
     def _result(
-        self, history: Mapping[str, list[float]], seconds: float, *, start: int, stop: int, best_is_back: bool
+        self,
+        history: Mapping[str, list[float]],
+        seconds: float,
+        scores: Any,
+        *,
+        start: int,
+        stop: int,
+        best_is_back: bool,
     ) -> Result:
         if not math.isfinite(history["loss"][-1]) and not best_is_back:
             raise ModelError(
@@ -232,28 +263,35 @@ class Training:
             if best_is_back
             else {name.removeprefix("val_"): values[-1] for name, values in history.items() if name.startswith("val_")}
         )
-        test = None if self.config.recipe.score_test == "never" else self._evaluated("test")
-        self._say_bad_rows()
-        scores = self._scores(valid, test)
+        test = None if scores is None else self._tested(scores, stop)
+        self._say_bad_rows(scores)
+        found = self._scores(valid, test)
         return Result(
             name=self.name,
-            metric=scores[0].metric,
-            test=scores[0].test,
-            valid=scores[0].valid,
+            metric=found[0].metric,
+            test=found[0].test,
+            valid=found[0].valid,
             num_rows=num_rows(self.loaders["train"], start, stop),
-            num_test_rows=len(self.loaders["valid" if test is None else "test"].dataset),
+            num_test_rows=len(self.loaders["valid"].dataset if test is None or self.test is None else self.test),
             seconds=seconds,
             stats=self.loaders["train"].stats(),
             history=history,
             model=self.model,
-            more=tuple(scores) if len(scores) > 1 else (),
+            more=tuple(found) if len(found) > 1 else (),
             num_steps=stop,
         )
 
     def _evaluated(self, part: str) -> dict[str, float]:
-        found: dict[str, float] = self.model.evaluate(
-            self.loaders[part].keras(self.model), verbose=0, return_dict=True
-        )
+        found: dict[str, float] = self.model.evaluate(self.loaders[part].keras(self.model), verbose=0, return_dict=True)
+        return found
+
+    def _tested(self, scores: Any, step: int) -> dict[str, float]:
+        """The scores of the trained model; those of a run that had ended are not looked up again."""
+        scores.go_back(step)
+        last = scores.scores[-1] if scores.num_scores else None
+        if last is not None and (last.step, last.why) == (step, IN_THE_END):
+            return dict(last.values)
+        found: dict[str, float] = scores.score(self.model, step=step, why=IN_THE_END)
         return found
 
     def _scores(self, valid: Mapping[str, float], test: Mapping[str, float] | None) -> list[Score]:
@@ -272,33 +310,22 @@ class Training:
             for target, word, log in named
         ]
 
-    # --- lines --------------------------------------------------------------------------------------------------------
-
-    def _lines(self) -> Any:
+    def lines(self) -> Any:
         """A callback that says about ten lines per run."""
-        import keras
+        return progress_lines(
+            self.heads,
+            num_epochs=self.num_epochs,
+            epochs_between=None
+            if self.steps_between == self.steps_per_epoch
+            else self.steps_between / self.steps_per_epoch,
+            most_epochs=self.config.fit.epochs,
+            say=self.say,
+        )
 
-        num_epochs, between, per_epoch = self.num_epochs, self.steps_between, self.steps_per_epoch
-        every = max(1, num_epochs // LINES)
-
-        def told(epoch: int, logs: Mapping[str, float]) -> None:
-            if (epoch + 1) % every and epoch + 1 != num_epochs:
-                return
-            if between == per_epoch:
-                where = f"epoch {epoch + 1:{len(str(num_epochs))}d} of {num_epochs}"
-            else:
-                where = f"epoch {(epoch + 1) * between / per_epoch:.1f} of {self.config.fit.epochs}"
-            known = [f"valid {head.word} {logs[f'val_{head.log}']:.4g}" for head in self._told(logs)]
-            self.say(f"  {where}: loss {logs['loss']:.4f}, {', '.join(known) or 'valid loss %.4g' % logs['val_loss']}")
-
-        return keras.callbacks.LambdaCallback(on_epoch_end=told)
-
-    def _told(self, logs: Mapping[str, float]) -> list[Head]:
-        return [head for head in self.heads if f"val_{head.log}" in logs]
-
-    def _say_bad_rows(self) -> None:
+    def _say_bad_rows(self, scores: Any) -> None:
         """What was refilled or masked is said at the end too."""
         counts = {part: len(loader.quarantine()) for part, loader in self.loaders.items()}
+        counts["test"] = 0 if scores is None else scores.num_bad_rows
         if any(counts.values()):
             what = "another row in their place" if self.config.fit.on_error == "refill" else "no weight"
             where = "" if self.run.run is None else f"; {bad_rows_report(self.run)} lists them"
@@ -306,7 +333,9 @@ class Training:
             self.say(f"rows that could not be read: {said}; they got {what}{where}")
 
 
-def training_of(name: str, parts: Mapping[str, Dataset], config: Config, say: Say, *, writes: bool = True) -> Training:
+def training_of(
+    name: str, parts: Mapping[str, Dataset | Sealed], config: Config, say: Say, *, writes: bool = True
+) -> Training:
     """Everything that a training needs, built and checked.
 
     Args:
@@ -319,23 +348,37 @@ def training_of(name: str, parts: Mapping[str, Dataset], config: Config, say: Sa
     Raises:
         PlanError, ModelError: settings that do not fit together, see `Loader` and `model_of`.
     """
-    run, fit = run_of(config), config.fit
-    report = bad_rows_report(run) if writes else None
-    law = sampler_of(config, parts["train"])
+    train, valid = (_opened(parts[part]) for part in ("train", "valid"))
+    report = bad_rows_report(run_of(config)) if writes else None
+    law = sampler_of(config, train)
     loaders: dict[str, Loader] = {}
     try:
-        for part, data in parts.items():
-            loaders[part] = make_loader(data, fit, shuffle=part == "train", report=report, law=law)
-        model, came_compiled = model_of(config, parts["train"], fit.epochs * loaders["train"].steps_per_epoch)
-        return Training(name=name, config=config, loaders=loaders, model=model, came_compiled=came_compiled, say=say)
+        loaders["train"] = make_loader(train, config.fit, shuffle=True, report=report, law=law)
+        loaders["valid"] = make_loader(valid, config.fit, shuffle=False, report=report)
+        model, came_compiled = model_of(config, train, config.fit.epochs * loaders["train"].steps_per_epoch)
     except BaseException:
         for loader in loaders.values():
             loader.close()
         raise
+    return Training(
+        name=name,
+        config=config,
+        loaders=loaders,
+        test=parts.get("test"),
+        report=report,
+        model=model,
+        came_compiled=came_compiled,
+        say=say,
+    )
+
+
+def _opened(part: Dataset | Sealed) -> Dataset:
+    check_opened(part)
+    return cast("Dataset", part)
 
 
 def train_model(
-    name: str, parts: Mapping[str, Dataset], config: Config, *, say: Say = print, bar: bool | None = None
+    name: str, parts: Mapping[str, Dataset | Sealed], config: Config, *, say: Say = print, bar: bool | None = None
 ) -> Result:
     """Build the model for the datasets `train`, `valid` and `test`, fit it and evaluate it.
 
@@ -355,16 +398,3 @@ def train_model(
         if training.came_compiled:
             say("the model came compiled: its own optimizer and loss are used, and those of [fit] are not")
         return training.fit(sys.stdout.isatty() if bar is None else bar)
-
-
-def num_rows(loader: Loader, start: int, stop: int) -> int:
-    """Rows of the steps from `start` to before `stop`."""
-    size = loader.batching.size
-
-    def before(step: int) -> int:
-        epoch, step_in_epoch = divmod(step, loader.steps_per_epoch)
-        return epoch * size + step_in_epoch * loader.batch_size
-
-    return max(0, before(stop) - before(start))
-
-

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mtgen.dataset import Dataset
+from mtgen.sealed import Sealed
 from mtgen.splits import Splits
-from mtgen.training.ablation import name_of, runs_of, with_inputs
+from mtgen.training.ablation import name_of, part_with_inputs, runs_of
 from mtgen.training.config.building import dataset_of, make_loader, splits_of
 from mtgen.training.config.sections import Config
-from mtgen.training.fitting import run_of, train_model, training_of
+from mtgen.training.fitting import run_of, train_model
 from mtgen.training.heads import output_for
 from mtgen.training.result import Result, conclusion, waiting
 from mtgen.training.samples import config_for
@@ -70,7 +71,7 @@ def train_config(config: Config, *, say: Say = print, bar: bool | None = None) -
     """
     check_run(run_of(config))
     dataset = dataset_of(config)
-    parts = splits_of(config, dataset)
+    parts = splits_of(config, dataset, sealed=True)
     say(described(parts))
     return train_model(name_of(list(dataset.input_specs)), _named(parts), config, say=say, bar=bar)
 
@@ -116,7 +117,7 @@ def ablate_config(config: Config, *, say: Say = print, bar: bool | None = None) 
     """
     dataset = dataset_of(config)
     trainings = runs_of(dataset)
-    parts = splits_of(config, dataset)
+    parts = splits_of(config, dataset, sealed=True)
     say(described(parts))
     configs = []
     for name, names, shifted in trainings:
@@ -127,12 +128,12 @@ def ablate_config(config: Config, *, say: Say = print, bar: bool | None = None) 
     results = []
     for (name, names, shifted), one in zip(trainings, configs, strict=True):
         say(f"{name}:")
-        other = {part: with_inputs(data, names, shifted=shifted) for part, data in _named(parts).items()}
+        other = {part: part_with_inputs(data, names, shifted=shifted) for part, data in _named(parts).items()}
         results.append(train_model(name, other, one, say=say, bar=bar))
     return results
 
 
-def _named(parts: Splits) -> dict[str, Dataset]:
+def _named(parts: Splits) -> dict[str, Dataset | Sealed]:
     return dict(zip(parts.names, parts, strict=True))
 
 
@@ -145,7 +146,9 @@ def described(parts: Splits) -> str:
     for one in train.fields:
         if one.role == "target":
             output = output_for(one)
-            several = f"any of {output.num_classes} classes" if output.several else f"one of {output.num_classes} classes"
+            several = (
+                f"any of {output.num_classes} classes" if output.several else f"one of {output.num_classes} classes"
+            )
             numbers = "a number" if output.size == 1 else f"{output.size} numbers"
             kind = several if output.num_classes else f"{numbers} (regression: mean absolute error is shown)"
             targets.append(f"Target {one.name!r}: {kind}.")

@@ -177,40 +177,48 @@ def _weight(settings: TargetSettings) -> Any:
     return found[0] if len(found) == 1 else found or None
 
 
-def splits_of(source: Source, dataset: Dataset | None = None) -> Splits:
+def splits_of(source: Source, dataset: Dataset | None = None, *, sealed: bool = False) -> Splits:
     """The splits of a configuration: train, valid, and test where there is one.
 
     Args:
         source: the configuration, or the path of its file.
         dataset: made by `dataset_of`; None makes it.
+        sealed: the test split comes as `mtgen.Sealed`.
 
     Raises:
         PlanError: a split column without these values, or see `Dataset.split`.
+
+    Example:
+        >>> splits_of("data_samples/digits.toml", sealed=True)
+        Splits(train: 1258 rows, valid: 270 rows, test: 269 rows sealed)
     """
     config = config_at(source)
     data = dataset_of(config) if dataset is None else dataset
     split = config.split
     if split.by is not None:
-        return _by_column(config, data, split.by)
+        return _by_column(config, data, split.by, sealed)
     stratify = split.stratify if isinstance(split.stratify, str) else None
     if split.stratify is True:
         stratify = stratified_by(config, data)
+    test = PARTS[2:] if sealed and PARTS[2] in config.shares else ()
     try:
-        return data.split(config.shares, stratify=stratify, group=split.group, seed=config.split_seed)
+        return data.split(config.shares, stratify=stratify, group=split.group, seed=config.split_seed, sealed=test)
     except PlanError as error:
         if stratify is None or split.stratify is not True:
             raise
         raise PlanError(f"{error.message} (--no-stratify, or stratify = false in [split])") from error
 
 
-def _by_column(config: Config, data: Dataset, by: str) -> Splits:
+def _by_column(config: Config, data: Dataset, by: str, sealed: bool) -> Splits:
     splits = data.split(by=by)
-    wanted = PARTS if config.recipe.score_test != "never" or "test" in splits.names else PARTS[:2]
+    wanted = PARTS if config.recipe.score_test != "never" or PARTS[2] in splits.names else PARTS[:2]
     if set(splits.names) != set(wanted):
         raise PlanError(
             f"column {by!r} must hold train, valid and test, each at least once; it holds "
             f"{', '.join(sorted(splits.names)[:10])}"
         )
+    if sealed and PARTS[2] in wanted:
+        splits = data.split(by=by, sealed=PARTS[2])
     return Splits({name: splits[name] for name in wanted})
 
 

@@ -132,9 +132,9 @@ def _fitted(hint: Any, value: Any) -> Any:
         return value
     elif hint is Path and isinstance(value, str):
         return Path(value)
-    elif hint in (str, bool) and type(value) is hint:
-        return value
-    elif hint is int and type(value) is int and -LARGEST <= value < LARGEST:
+    elif (hint in (str, bool) and type(value) is hint) or (
+        hint is int and type(value) is int and -LARGEST <= value < LARGEST
+    ):
         return value
     elif hint is float and type(value) in (int, float) and _is_number(value):
         return float(value)

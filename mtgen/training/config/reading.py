@@ -38,7 +38,20 @@ SECTIONS: dict[str, type] = {
 }
 """Sections that are one table each; the others are `inputs`, `targets` and `callbacks`."""
 
-KEYS = ("table", "inputs", "targets", "split", "sampler", "model", "fit", "recipe", "callbacks", "run", "code", "shifted")
+KEYS = (
+    "table",
+    "inputs",
+    "targets",
+    "split",
+    "sampler",
+    "model",
+    "fit",
+    "recipe",
+    "callbacks",
+    "run",
+    "code",
+    "shifted",
+)
 """What a file may hold, in the order in which it is written."""
 
 MOST_BYTES = 1_000_000
@@ -170,9 +183,10 @@ def _targets(content: Any) -> dict[str, TargetSettings]:
 
 def _callbacks(content: Any) -> tuple[CallbackSettings, ...]:
     if not isinstance(content, list):
-        raise PlanError(f"callbacks must be a list of import paths, or tables [[callbacks]]; received {described(content)}")
+        raise PlanError(
+            f"callbacks must be a list of import paths, or tables [[callbacks]]; received {described(content)}"
+        )
     return tuple(
         section(CallbackSettings, f"[[callbacks]] number {number}", {"callback": one} if isinstance(one, str) else one)
         for number, one in enumerate(content, start=1)
     )
-

@@ -155,7 +155,7 @@ class SplitSettings:
             extra = set(self.shares) - set(SHARES)
             if missing or extra:
                 raise PlanError(
-                    f"shares must name train, valid and test (test may be left out where score_test is \"never\"), "
+                    f'shares must name train, valid and test (test may be left out where score_test is "never"), '
                     f"received {', '.join(self.shares) or 'none'}"
                 )
 
@@ -295,7 +295,7 @@ class Config:
         if not self.inputs:
             raise PlanError("[inputs] names no input: a table such as [inputs.features] says what one is")
         if not self.targets:
-            raise PlanError("[targets] names no target: write name = \"column\" there")
+            raise PlanError('[targets] names no target: write name = "column" there')
         if self.split.shares is not None and "test" not in self.split.shares and self.recipe.score_test != "never":
             raise PlanError('[split] shares has no test: name one, or say score_test = "never" in [recipe]')
 
@@ -313,4 +313,3 @@ class Config:
     def split_seed(self) -> int:
         """Seed of the splits."""
         return self.fit.seed if self.split.seed is None else self.split.seed
-

@@ -138,5 +138,3 @@ def _text(value: str) -> str:
     except UnicodeEncodeError as error:
         raise PlanError(f"TOML is UTF-8, and this text has bytes that are none: {value!r}") from error
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
-
-
