@@ -312,7 +312,7 @@ def test_splits_by_shares_groups_and_columns(folder: Path) -> None:
     table = pd.read_csv(folder / "table.csv").assign(part=["train"] * 100 + ["valid"] * 60)
     table.to_csv(folder / "parts.csv", index=False)
     text = base.replace("table.csv", "parts.csv") + '[split]\nby = "part"\n'
-    with pytest.raises(PlanError, match="must hold train, valid and test, .* it holds train, valid"):
+    with pytest.raises(PlanError, match=r"must hold train, valid and test, .* it holds train, valid"):
         splits_of(written(folder, text, "by.toml"))
     text += '[recipe]\nscore_test = "never"\n' + SMALL.replace("epochs = 4", "epochs = 1")
     said = trained("--config", written(folder, text, "by.toml"))

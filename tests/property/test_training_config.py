@@ -1,4 +1,4 @@
-"""Configurations: any valid one survives being written and read; any wrong one is refused by name, and never crashes."""
+"""Configurations: any valid one survives being written and read; any wrong one is refused by name, never a crash."""
 
 from __future__ import annotations
 
