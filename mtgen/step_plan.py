@@ -20,12 +20,13 @@ from mtgen.gather.reader import Reader
 from mtgen.gather.stager import Stager
 from mtgen.inputs.bound_patches import BoundPatches
 from mtgen.metrics import Recorder
-from mtgen.pending import Job, Pending, named_places
+from mtgen.pending import Field, Job, Pending, named_places
 from mtgen.picture import Decoder
 from mtgen.plan import Plan
 from mtgen.quarantine import Quarantine
 from mtgen.repair import repair
 from mtgen.room import Room
+from mtgen.sampling.order import OrderLaw
 from mtgen.sampling.refill import replacements
 from mtgen.settings import check_whole
 
@@ -49,6 +50,7 @@ class StepPlan:
         self.dataset, self.plan, self.on_error = dataset, plan, on_error
         self._run: tuple[int, list[np.ndarray]] = (0, [])
         self._last = -1
+        check_points(plan.sampler, dataset)
         plan.order(0)  # so that a sampler that cannot follow its settings is refused here
 
     def place(self, step: int) -> tuple[int, int]:
@@ -172,6 +174,45 @@ class StepPlan:
             return None
         reader = Reader(recorder, self.on_error, None)
         return Stager(start, window, self.rows_of, self.dataset.fields, caches, reader)
+
+
+def check_points(law: OrderLaw, dataset: Dataset) -> None:
+    """Refuse points of `rows @ points` that no patch is cut at, and patches that are cut elsewhere without a word.
+
+    Args:
+        law: of the rows.
+        dataset: what they are read from.
+
+    Raises:
+        PlanError: a law with points and no `Patches` to take them; one beside `Patches` with a sampler of its own,
+            unless it has a `stream` of its own too; `Patches` without a sampler, and a law without points.
+    """
+    patches = [one for one in dataset.fields if isinstance(one.bound, BoundPatches)]
+    takers = [one for one in patches if one.bound.patches.sampler is None]
+    if getattr(law, "points_of", None) is None:
+        if takers:
+            raise PlanError(
+                f"{_named(takers)} no sampler of their own, and the rows come without points: give "
+                "Patches(..., sampler=...), or a Loader(sampler=rows @ points)"
+            )
+        return
+    own = [one for one in patches if one.bound.patches.sampler is not None and one.bound.patches.stream is None]
+    if own:
+        raise PlanError(
+            f"the rows come with points, sampler=rows @ points, and {_named(own)} a sampler of their own, which would "
+            "be cut elsewhere: leave out that sampler, Patches(source, None, size), to cut at the points; or give the "
+            "loader rows alone; or, where other places are meant, a stream of its own: Patches(..., stream='name')"
+        )
+    if not takers:
+        raise PlanError(
+            "the rows come with points, sampler=rows @ points, and no input or target takes them: "
+            + (f"{_named(patches)} a sampler of their own. " if patches else "there are no Patches. ")
+            + "Give the loader rows alone, or have Patches(source, None, size) cut at the points"
+        )
+
+
+def _named(fields: Sequence[Field]) -> str:
+    return f"the Patches {', '.join(repr(one.name) for one in fields)} have"
 
 
 def _note_bad(recorder: Recorder, quarantine: Quarantine, bad: Sequence[BadSample]) -> None:

@@ -100,7 +100,7 @@ def test_points_come_with_the_rows(num_workers: int) -> None:
     def near(row: int) -> Any:
         return S.constant([row, row + 1, row + 2]).in_pixels()
 
-    inputs = {"patch": patches(CUBE, None, (1, 1, 1)), "wide": patches(CUBE, Uniform(3), (2, 2, 2))}
+    inputs = {"patch": patches(CUBE, None, (1, 1, 1)), "wide": patches(CUBE, Uniform(3), (2, 2, 2), stream="wide")}
     data = mtgen.Dataset(table(9), inputs, "label").take([1, 2, 4, 5, 8])
     law = (data.rows.uniform() @ near).times(3)
     with mtgen.Loader(data, 4, sampler=law, num_workers=num_workers) as loader:
@@ -116,8 +116,52 @@ def test_points_come_with_the_rows(num_workers: int) -> None:
     assert len(np.unique(wide, axis=0)) > 12  # each of the three patches of a row is drawn anew
     with mtgen.Loader(data, 4, sampler=law, num_workers=0) as again:
         assert again.step_of(state) == 2
-    with mtgen.Loader(data, 4, num_workers=0) as plain, pytest.raises(PlanError, match="no sampler of their own"):
-        plain.batch(0)
+
+
+# --- points that would go astray --------------------------------------------------------------------------------------
+
+
+def refusal(inputs: dict[str, Any], sampler: Any, targets: Any = "label") -> str:
+    data = mtgen.Dataset(table(9), inputs, targets)
+    with pytest.raises(PlanError) as caught:
+        mtgen.Loader(data, 4, sampler=None if sampler is None else sampler(data.rows), num_workers=0)
+    return str(caught.value)
+
+
+def test_points_that_no_patch_takes_are_refused() -> None:
+    """They were ignored without a word."""
+    said = refusal({"a": mtgen.Columns("label")}, lambda rows: rows @ S.uniform(dim=3))
+    assert "and no input or target takes them: there are no Patches. Give the loader rows alone" in said
+    own = patches(CUBE, Uniform(3), (2, 2, 2), stream="own")
+    said = refusal({"p": own}, lambda rows: (rows @ S.uniform(dim=3)).times(2))
+    assert "no input or target takes them: the Patches 'p' have a sampler of their own" in said
+
+
+def test_a_sampler_of_its_own_beside_points_of_the_rows_is_refused() -> None:
+    """It won without a word: a picture at the points, its mask elsewhere."""
+    taker, own = patches(CUBE, None, (2, 2, 2)), patches(CUBE, Uniform(3), (2, 2, 2))
+    said = refusal({"p": taker}, lambda rows: rows @ S.uniform(dim=3), {"q": own, "r": own})
+    assert "the Patches 'q', 'r' have a sampler of their own, which would be cut elsewhere: leave out that" in said
+    assert "Patches(..., stream='name')" in said
+    assert "the Patches 'p' have a sampler of their own" in refusal({"p": own}, lambda rows: rows @ Uniform(3))
+    named = patches(CUBE, Uniform(3), (2, 2, 2), stream="elsewhere")
+    data = mtgen.Dataset(table(9), {"p": taker}, {"q": named})
+    mtgen.Loader(data, 4, sampler=data.rows @ S.uniform(dim=3), num_workers=0).batch(0)
+
+
+def test_patches_without_a_sampler_are_refused_before_the_first_batch() -> None:
+    taker = {"p": patches(CUBE, None, (2, 2, 2))}
+    for sampler in (None, lambda rows: rows.uniform()):
+        assert "the Patches 'p' have no sampler of their own, and the rows come without points" in refusal(
+            taker, sampler
+        )
+
+
+def test_several_products_in_a_row_are_refused() -> None:
+    """Their last points went nowhere."""
+    taker = {"p": patches(CUBE, None, (2, 2, 2))}
+    said = refusal(taker, lambda rows: rows @ S.uniform(dim=1) @ S.uniform(dim=2))
+    assert "has several products in a row, and a patch is cut at one point" in said
 
 
 @pytest.mark.parametrize("how", ["mean", "crop", "hann"])

@@ -202,8 +202,13 @@ def _law_of_rows(sampler: Sampler) -> RowOrderLaw:
             "data.rows @ points"
         )
     points = None if law is sampler else sampler.reweighted(1.0).digest()
-    # Of several products in a row the last point depends on those before, which no patch has.
-    joint = sampler if isinstance(sampler, Dependent) and sampler.rows is law else None
+    joint = sampler if isinstance(sampler, Dependent) else None
+    if joint is not None and joint.rows is not law:
+        raise PlanError(
+            f"{sampler!r} has several products in a row, and a patch is cut at one point: the last one, which follows "
+            "from those before. Give the loader rows @ points, with the laws of the points joined before: "
+            "points = a & b, or a function row -> law"
+        )
     return RowOrderLaw(law, repeats=repeats, points=points, joint=joint)
 
 

@@ -89,7 +89,11 @@ import sys
 import numpy as np, pandas as pd, mtgen
 from mtgen import sampling as S
 table = pd.DataFrame({"label": np.arange(90) % 7, "lists": [["a"], ["b"]] * 45})
-data = mtgen.Dataset(table, {"p": mtgen.Patches(np.ones((9, 9)), S.normal(0.5, 0.1, dim=2), (3, 3))}, "label")
+inputs = {
+    "p": mtgen.Patches(np.ones((9, 9)), S.normal(0.5, 0.1, dim=2), (3, 3), stream="own"),
+    "q": mtgen.Patches(np.ones((9, 9)), None, (3, 3)),
+}
+data = mtgen.Dataset(table, inputs, "label")
 mask = np.eye(9)
 points = 0.5 & S.mask(mask).crop(3) | 0.5 & S.touching(mask, 3)
 laws = data.rows.balanced("label") | data.rows.weighted("max_weight(contains(lists, 'a'): 3, True: 1)")
