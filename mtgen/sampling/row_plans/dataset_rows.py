@@ -196,8 +196,8 @@ class DatasetRows(np.ndarray):
         by: Any,
         target: Mapping[Any, float] | None = None,
         *,
-        over: float = 0.9,
-        under: float = 0.5,
+        over: float | None = None,
+        under: float | None = None,
         counts: Mapping[Any, int] | None = None,
         exact: bool = False,
     ) -> BalancedRows:
@@ -209,11 +209,11 @@ class DatasetRows(np.ndarray):
         Args:
             by: a label column; several, for classes that are tuples with a value of each; or labels, one per row.
             target: class -> share, for every class, summing to 1; None for equal shares.
-            over: 1 repeats rare classes all the way, 0 repeats nothing.
-            under: 1 leaves out rows of frequent classes all the way, 0 leaves out nothing.
+            over: 1 repeats rare classes all the way, 0 repeats nothing; None for 0.9.
+            under: 1 leaves out rows of frequent classes all the way, 0 leaves out nothing; None for 0.5.
             counts: class -> positions per epoch, exactly, for every class; instead of all that.
             exact: the largest subset that has the target's shares, to within a row of each class, no row twice;
-                `over` and `under` do not count.
+                instead of `over` and `under`.
 
         Raises:
             PlanError: settings that contradict each other; missing labels; a class that is not there, or not named.
