@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import mtgen
 from mtgen import sampling as S
@@ -204,3 +205,67 @@ def test_a_model_is_trained_on_patches_and_their_masks() -> None:
         loader.check(model)
         history = model.fit(loader.keras(), epochs=2, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
+
+
+# --- functions of the user's that fail --------------------------------------------------------------------------------
+
+
+def broken_row(row: int) -> Any:
+    if row == 5:
+        raise ZeroDivisionError("5 has no area")
+    return S.uniform(dim=3)
+
+
+def unread_row(row: int) -> Any:
+    if row == 5:
+        raise StoreError("the mask of this row cannot be read")
+    if row == 7:
+        np.load("no such mask.npy")
+    return S.uniform(dim=3)
+
+
+@pytest.mark.parametrize("on_error", ["raise", "refill", "mask"])
+@pytest.mark.parametrize("joint", [False, True], ids=["row -> law", "rows @ function"])
+def test_a_row_function_that_raises_stops_the_run(on_error: Any, joint: bool) -> None:
+    """It counted as a bad sample, and the run went on without these rows."""
+    data = mtgen.Dataset(table(9), {"p": patches(CUBE, None if joint else broken_row, (2, 2, 2))}, "label")
+    law = data.rows.uniform() @ broken_row if joint else None
+    message = r"row -> law or one for apply or truncate, raised ZeroDivisionError: 5 has no area\. Correct it.*row 5\b"
+    with mtgen.Loader(data, 3, sampler=law, num_workers=2, on_error=on_error) as loader:
+        with pytest.raises(PlanError, match=message) as caught:
+            list(loader.epoch(0))
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+        assert len(loader.quarantine()) == 0
+
+
+@pytest.mark.parametrize("on_error", ["raise", "refill", "mask"])
+@pytest.mark.parametrize("how", ["apply", "truncate"])
+def test_a_function_in_apply_or_truncate_that_raises_stops_the_run(tmp_path: Path, on_error: Any, how: str) -> None:
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "a.png")
+    frame = pd.DataFrame({"picture": ["a.png"] * 9, "label": range(9)})
+    low = S.uniform(0, 0.4, dim=2)
+    once: list[int] = []
+
+    def fails_later(points: np.ndarray) -> np.ndarray:
+        once.append(len(points))
+        if len(once) > 3:
+            raise KeyError("no such class")
+        return points if how == "apply" else points[:, 0] >= 0
+
+    law = low.apply(fails_later) if how == "apply" else low.truncate(expr=fails_later)
+    pictures = patches(mtgen.Images("picture", root=tmp_path), law, (3, 3))
+    data = mtgen.Dataset(frame, {"p": pictures}, "label")
+    with (
+        mtgen.Loader(data, 3, num_workers=0, on_error=on_error) as loader,
+        pytest.raises(PlanError, match=r"one for apply or truncate, raised KeyError: 'no such class'.*DecodeError"),
+    ):
+        list(loader.steps(0, 9))
+
+
+def test_a_row_that_a_function_says_it_cannot_read_is_a_bad_sample() -> None:
+    data = mtgen.Dataset(table(9), {"p": patches(CUBE, unread_row, (2, 2, 2))}, "label")
+    masked = mtgen.OnError(policy="mask", max_errors=9)
+    with mtgen.Loader(data, 3, shuffle=False, num_workers=2, on_error=masked) as loader:
+        rows = np.concatenate([batch.rows for batch in loader.epoch(0)])
+        assert sorted(rows.tolist()) == [-1, -1, 0, 1, 2, 3, 4, 6, 8]
+        assert loader.quarantine()["row"].tolist() == [5, 7]
