@@ -86,13 +86,13 @@ class BoundPatches:
                 raise
             raise wrapped from error
         except Exception as error:
-            row = int(rows[0]) if len(rows) == 1 else None
+            one = int(rows[0]) if len(rows) == 1 else None
             raise PlanError(
                 "a function of the sampler of these patches, such as row -> law or one for apply or truncate, raised "
                 f"{type(error).__name__}: {error}. Correct it; on_error is for samples, not for code: only an OSError, "
                 f"such as mtgen.errors.{self.error_kind.__name__}, says that something of a row cannot be read",
-                row=row,
-                path=None if row is None else self.path(row),
+                row=one,
+                path=None if one is None else self.path(one),
             ) from error
 
     def settings(self) -> dict[str, Any]:
