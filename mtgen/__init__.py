@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mtgen.recipe import Recipe
     from mtgen.splits import Splits
     from mtgen.stores import open_store
-    from mtgen.table import read_table
+    from mtgen.table_files import read_table
 
 __version__ = "0.1.0"
 
@@ -91,7 +91,7 @@ _HOMES = {
     "open_store": "mtgen.stores",
     "pack": "mtgen.packing",
     "pack_images": "mtgen.packing.images",
-    "read_table": "mtgen.table",
+    "read_table": "mtgen.table_files",
 }
 
 

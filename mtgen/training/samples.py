@@ -17,7 +17,8 @@ from mtgen.inputs.images import Images
 from mtgen.inputs.rows import BoundRows, Rows
 from mtgen.promises import Verify
 from mtgen.splits import Splits
-from mtgen.table import column, read_table
+from mtgen.table import column
+from mtgen.table_files import read_table
 from mtgen.training.settings import Inputs, Samples
 
 SHARES = {"train": 0.7, "valid": 0.15, "test": 0.15}

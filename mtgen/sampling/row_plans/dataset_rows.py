@@ -18,6 +18,7 @@ from mtgen.sampling.row_plans.weighted import WeightedRows
 from mtgen.sampling.row_plans.weights import EvenWeights, weights_of
 from mtgen.sampling.sampler import Sampler, as_sampler, is_number
 from mtgen.settings import check_flag, check_label, check_whole, shown
+from mtgen.table import complete_column
 
 
 class _Dataset(Protocol):
@@ -29,7 +30,6 @@ class _Dataset(Protocol):
     def table(self) -> pd.DataFrame: ...
     @property
     def classes(self) -> Mapping[str, tuple[str, ...]]: ...
-    def _column(self, name: Any, use: str) -> pd.Series: ...
 
 
 class DatasetRows(np.ndarray):
@@ -152,7 +152,7 @@ class DatasetRows(np.ndarray):
             return source.aligned(weights, "weights")
         table, rows = source.need_table("weights in words")
         if choice is None and weights in table.columns:
-            return self._of._column(weights, "weights")
+            return complete_column(table, weights, "weights", rows)
         from mtgen.sampling.query import parse_weights
 
         return parse_weights(weights).values(table, rows, source.classes, choice)
@@ -236,7 +236,8 @@ class DatasetRows(np.ndarray):
                 raise PlanError("balanced needs a label column, received an empty list")
             for name in names:
                 check_label("by", name)
-            labels = [self._of._column(name, "balanced") for name in names]
+            table, rows = source.need_table("balanced")
+            labels = [complete_column(table, name, "balanced", rows) for name in names]
         return balanced(source, labels, names, target=target, over=over, under=under, counts=counts, exact=exact)
 
     def __matmul__(self, other: Any) -> Any:
