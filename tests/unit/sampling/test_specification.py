@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ import mtgen
 from mtgen import sampling as S
 from mtgen.errors import EmptySupportError, PlanError, QueryError
 from mtgen.sampling.bits import Bits
+from mtgen.sampling.sampler import Frame
 
 SOURCES = sorted((Path(mtgen.__file__).parent / "sampling").rglob("*.py"))
 
@@ -386,6 +387,18 @@ def test_pixels_and_points_of_no_frame_are_not_mixed() -> None:
     assert (mask | S.uniform(dim=2).to_pixels((9, 9))).frame == "pixels"
     assert (mask | S.uniform(0, 9, dim=2).in_pixels()).frame == "pixels"
     assert (0 & S.uniform(dim=2) | mask) == mask  # the neutral element has no points
+
+
+def test_a_frame_is_pixels_or_none() -> None:
+    """A second value, "unit", was asked for in five places, and no law ever had it."""
+    assert get_args(Frame) == ("pixels",)
+    mask = S.mask(np.ones((9, 9)))
+    framed = [mask, mask & S.uniform(), S.uniform(dim=2) + mask, 2 * mask, mask | mask + 1, mask.crop(3)]
+    assert {law.frame for law in framed} == {"pixels"}
+    silent = [S.uniform(), S.uniform() & S.normal(), S.uniform() + 1, S.uniform() | S.normal(), S.rows(3), 0 & mask]
+    assert [law.frame for law in silent] == [None] * 5 + ["pixels"]
+    assert "columns     2, pixels" in str(mask.describe(9))
+    assert "columns     1\n" in str(S.uniform().describe(9))
 
 
 def test_where_all_is_nan_the_error_says_so() -> None:
