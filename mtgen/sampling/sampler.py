@@ -118,6 +118,14 @@ class Sampler(PlaceMethods, DescribeMethods, ABC):
         found = self.condition(low, high)
         return None if found is None else (math.log(found[0]) if found[0] > 0 else -math.inf, found[1])
 
+    def listed_where(self, keeps: Callable[[np.ndarray], np.ndarray]) -> Sampler | None:
+        """For a law that has its points in an order: those that a test of `(n, dim)` keeps, in that order; else None.
+
+        Raises:
+            EmptySupportError: none is kept.
+        """
+        return None
+
     # --- drawing --------------------------------------------------------------------------------------------------
 
     def sample(self, n: int, seed: int = 0, *, epoch: int = 0, start: int = 0, block: int | None = None) -> np.ndarray:
