@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,11 +17,12 @@ from mtgen.draws import Draws
 from mtgen.errors import PlanError
 from mtgen.gather import window_jobs
 from mtgen.gather.chunks import ChunkCache
+from mtgen.gather.costs import staged
 from mtgen.gather.reader import Reader
 from mtgen.gather.stager import Stager
 from mtgen.inputs.bound_patches import BoundPatches
 from mtgen.metrics import Recorder
-from mtgen.pending import Job, Pending, named_places
+from mtgen.pending import Field, Job, Pending, named_places
 from mtgen.picture import Decoder
 from mtgen.plan import Plan
 from mtgen.quarantine import Quarantine
@@ -49,7 +51,14 @@ class StepPlan:
         self.dataset, self.plan, self.on_error = dataset, plan, on_error
         self._run: tuple[int, list[np.ndarray]] = (0, [])
         self._last = -1
+        self._fields: Callable[[], Sequence[Field]] | None = None
         plan.order(0)  # so that a sampler that cannot follow its settings is refused here
+
+    def over(self, fields: Callable[[], Sequence[Field]]) -> StepPlan:
+        """The same rows, with other fields, asked for with each window; for streams, it cannot be pickled."""
+        other = copy.copy(self)
+        other._fields = fields
+        return other
 
     def place(self, step: int) -> tuple[int, int]:
         """Epoch, and step in that epoch.
@@ -144,12 +153,12 @@ class StepPlan:
         stager: Stager | None = None,
     ) -> tuple[list[Pending], list[Job]]:
         """Pending batches of the steps, and the jobs that fill them."""
-        pendings = []
+        pendings, fields = [], self.dataset.fields if self._fields is None else self._fields()
         for step in steps:
             epoch, step_in_epoch = self.place(step)
             num_slots = self.plan.batching.num_slots(step_in_epoch)
             rows, draws = self.rows(step), self.draws(step)
-            pending = Pending(self.dataset.fields, rows, num_slots, int(step), epoch, draws)
+            pending = Pending(fields, rows, num_slots, int(step), epoch, draws)
             pending.on_bad = partial(_note_bad, recorder, quarantine)
             if self.on_error.policy != "raise":
                 pending.always_weighted = self.on_error.policy == "mask"
@@ -165,13 +174,22 @@ class StepPlan:
         return pendings, window_jobs(pendings, recorder, self.on_error, room, decoder, stager)
 
     def make_stager(
-        self, recorder: Recorder, caches: Sequence[ChunkCache], start: int, window: Callable[[], int]
+        self, recorder: Recorder, caches: Mapping[int, ChunkCache], start: int, window: Callable[[], int]
     ) -> Stager | None:
-        """What gathers rows out of chunks ahead of the batches, for a stream that goes on at step `start`, if any."""
-        if not caches:
+        """What gathers rows out of chunks ahead of the batches, for a stream that goes on at step `start`, if any.
+
+        Args:
+            recorder: counts.
+            caches: of each field that may come out of chunks, by its number.
+            start: first step.
+            window: most steps in a window.
+        """
+        fields = self.dataset.fields if self._fields is None else self._fields()
+        numbers = [number for number, one in enumerate(fields) if staged(one)]
+        if not numbers:
             return None
         reader = Reader(recorder, self.on_error, None)
-        return Stager(start, window, self.rows_of, self.dataset.fields, caches, reader)
+        return Stager(start, window, self.rows_of, fields, [caches[number] for number in numbers], reader)
 
 
 def _note_bad(recorder: Recorder, quarantine: Quarantine, bad: Sequence[BadSample]) -> None:
