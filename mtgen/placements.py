@@ -53,8 +53,9 @@ def wheres(placement: Placement, inputs: Mapping[str, bool]) -> dict[str, Where]
         others = {other: word for other, word in found.items() if other not in cut and word != "stream"}
         raise PlanError(
             f'placement of {name!r} is "{found[name]}", and it is made of patches, which are cut anew for each '
-            f"position of each epoch: there is no one value per row to hold. Stream it: placement={others or 'stream'!r}; "
-            "an array that fits in memory can be read there first: Patches(np.load(path), ...)"
+            "position of each epoch: there is no one value per row to hold. Stream it, "
+            f"placement={others or 'stream'!r}; an array that fits in memory can be read there first, "
+            "Patches(np.load(path), ...)"
         )
     return found
 

@@ -94,7 +94,7 @@ class _JaxSink:
 
         if self._narrow_name is not None:
             _check_narrow(self._narrow_name, values)
-        self._values = self._update(self._values, jax.device_put(values), np.int32(start))
+        self._values = self._update(self._values, jax.device_put(values), jax.device_put(np.int32(start)))
 
     def finish(self) -> Any:
         return self._values.block_until_ready()
