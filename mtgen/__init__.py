@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mtgen import compat, errors, testing
     from mtgen.batch import Batch
     from mtgen.cache import PictureCache
-    from mtgen.config import OnError, Prefetch
+    from mtgen.config import OnError, Placement, Prefetch
     from mtgen.dataframe.loader import from_dataframe
     from mtgen.dataset import Dataset
     from mtgen.errors import MtgenError
@@ -49,6 +49,7 @@ __all__ = [
     "OrderLog",
     "Patches",
     "PictureCache",
+    "Placement",
     "Prefetch",
     "Recipe",
     "Rows",
@@ -80,6 +81,7 @@ _HOMES = {
     "OrderLog": "mtgen.order_log",
     "Patches": "mtgen.inputs.patches",
     "PictureCache": "mtgen.cache",
+    "Placement": "mtgen.config",
     "Prefetch": "mtgen.config",
     "Recipe": "mtgen.recipe",
     "Rows": "mtgen.inputs.rows",

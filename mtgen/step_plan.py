@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from mtgen.draws import Draws
 from mtgen.errors import PlanError
 from mtgen.gather import window_jobs
 from mtgen.gather.chunks import ChunkCache
+from mtgen.gather.costs import staged
 from mtgen.gather.reader import Reader
 from mtgen.gather.stager import Stager
 from mtgen.inputs.bound_patches import BoundPatches
@@ -51,7 +53,14 @@ class StepPlan:
         self._run: tuple[int, list[np.ndarray]] = (0, [])
         self._last = -1
         check_points(plan.sampler, dataset)
+        self._fields: Callable[[], Sequence[Field]] | None = None
         plan.order(0)  # so that a sampler that cannot follow its settings is refused here
+
+    def over(self, fields: Callable[[], Sequence[Field]]) -> StepPlan:
+        """The same rows, with other fields, asked for with each window; for streams, it cannot be pickled."""
+        other = copy.copy(self)
+        other._fields = fields
+        return other
 
     def place(self, step: int) -> tuple[int, int]:
         """Epoch, and step in that epoch.
@@ -146,12 +155,12 @@ class StepPlan:
         stager: Stager | None = None,
     ) -> tuple[list[Pending], list[Job]]:
         """Pending batches of the steps, and the jobs that fill them."""
-        pendings = []
+        pendings, fields = [], self.dataset.fields if self._fields is None else self._fields()
         for step in steps:
             epoch, step_in_epoch = self.place(step)
             num_slots = self.plan.batching.num_slots(step_in_epoch)
             rows, draws = self.rows(step), self.draws(step)
-            pending = Pending(self.dataset.fields, rows, num_slots, int(step), epoch, draws)
+            pending = Pending(fields, rows, num_slots, int(step), epoch, draws)
             pending.on_bad = partial(_note_bad, recorder, quarantine)
             if self.on_error.policy != "raise":
                 pending.always_weighted = self.on_error.policy == "mask"
@@ -167,13 +176,22 @@ class StepPlan:
         return pendings, window_jobs(pendings, recorder, self.on_error, room, decoder, stager)
 
     def make_stager(
-        self, recorder: Recorder, caches: Sequence[ChunkCache], start: int, window: Callable[[], int]
+        self, recorder: Recorder, caches: Mapping[int, ChunkCache], start: int, window: Callable[[], int]
     ) -> Stager | None:
-        """What gathers rows out of chunks ahead of the batches, for a stream that goes on at step `start`, if any."""
-        if not caches:
+        """What gathers rows out of chunks ahead of the batches, for a stream that goes on at step `start`, if any.
+
+        Args:
+            recorder: counts.
+            caches: of each field that may come out of chunks, by its number.
+            start: first step.
+            window: most steps in a window.
+        """
+        fields = self.dataset.fields if self._fields is None else self._fields()
+        numbers = [number for number, one in enumerate(fields) if staged(one)]
+        if not numbers:
             return None
         reader = Reader(recorder, self.on_error, None)
-        return Stager(start, window, self.rows_of, self.dataset.fields, caches, reader)
+        return Stager(start, window, self.rows_of, fields, [caches[number] for number in numbers], reader)
 
 
 def check_points(law: OrderLaw, dataset: Dataset) -> None:
