@@ -40,6 +40,7 @@ from mtgen.sampling.row_plans.dataset_rows import DatasetRows
 from mtgen.sampling.row_plans.order_law import held_bytes as law_bytes
 from mtgen.sampling.row_plans.order_law import order_law_of, shuffle_law
 from mtgen.sampling.sampler import Sampler
+from mtgen.sealed import check_opened
 from mtgen.settings import check_flag, check_kind, check_whole
 from mtgen.step_plan import StepPlan
 from mtgen.workers import WorkerPool, default_num_workers
@@ -108,6 +109,7 @@ class Loader(Doors):
         prefetch: Prefetch | None = None,
         placement: Where | Mapping[str, Where] | Placement = "stream",
     ) -> None:
+        check_opened(dataset)
         if not isinstance(dataset, Dataset):
             raise PlanError(f"Loader needs a mtgen.Dataset, received {type(dataset).__name__}")
         check_kind("on_error", on_error, str | OnError, '"raise", "refill", "mask" or a mtgen.OnError(...)')

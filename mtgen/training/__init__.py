@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mtgen.training.rule_callback import RuleCallback
     from mtgen.training.rules import CombinedRate, HalvingRule, InverseEpochDecay, PatienceRule
+    from mtgen.training.scores import TestScores
 
-__all__ = ["CombinedRate", "HalvingRule", "InverseEpochDecay", "PatienceRule", "RuleCallback"]
+__all__ = ["CombinedRate", "HalvingRule", "InverseEpochDecay", "PatienceRule", "RuleCallback", "TestScores"]
 
 _HOMES = {
     "CombinedRate": "mtgen.training.rules",
@@ -18,6 +19,7 @@ _HOMES = {
     "InverseEpochDecay": "mtgen.training.rules",
     "PatienceRule": "mtgen.training.rules",
     "RuleCallback": "mtgen.training.rule_callback",
+    "TestScores": "mtgen.training.scores",
 }
 
 

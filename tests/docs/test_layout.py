@@ -55,6 +55,7 @@ PUBLIC = [
     "Prefetch",
     "Recipe",
     "Rows",
+    "Sealed",
     "Shard",
     "Splits",
     "Volumes",
