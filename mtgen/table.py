@@ -5,7 +5,6 @@ Nothing here changes a DataFrame or re-numbers its rows. Pure; `table_files` rea
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Sequence
 from typing import Any
@@ -14,10 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mtgen.errors import TableError
-from mtgen.settings import check_label
-
-MOST_COMPARED = 2_000
-"""Columns that a wrong name is compared with, to propose the nearest one: some 100 microseconds each."""
+from mtgen.settings import check_label, nearest
 
 
 def check_table(table: object) -> pd.DataFrame:
@@ -62,9 +58,8 @@ def column(table: pd.DataFrame, name: object, use: str) -> pd.Series:
                 f"{use}: the table has {found.shape[1]} columns named {name!r}, expected one; rename the others"
             )
         return found
-    names = [str(label) for label in table.columns[:MOST_COMPARED]]
-    near = difflib.get_close_matches(str(name), names, n=3)
-    hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"The columns are {names[:20]}"
+    near = nearest(name, map(str, table.columns))
+    hint = f"Did you mean {near}?" if near else f"The columns are {[str(label) for label in table.columns[:20]]}"
     raise TableError(f"{use}: the table has no column {name!r}. {hint}")
 
 

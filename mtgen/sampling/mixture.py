@@ -48,6 +48,9 @@ def flattened(parts: Sequence[Sampler]) -> list[Sampler]:
             flat.append(part)
             continue
         scale = part.weight / sum(one.weight for one in part.parts)
+        if scale == 1 and part.label is None:  # they stay what they are: a thousand laws may be folded by |
+            flat += part.parts
+            continue
         for number, one in enumerate(part.parts):
             name = one.label if part.label is None else f"{part.label} {one.label or number}"
             flat.append(one.reweighted(one.weight * scale).labelled(name))
@@ -115,8 +118,8 @@ class Mixture(Sampler):
 
     @property
     def frame(self) -> Frame | None:
-        """See `Sampler.frame`."""
-        return common_frame(self.parts)
+        """That of every part; `mixture_of` takes no others."""
+        return self.parts[0].frame
 
     @property
     def discrete(self) -> tuple[bool, ...]:
