@@ -127,9 +127,8 @@ def main(
                 for run in runs.values():
                     run.epoch()
             first = runs["stream"].weights()
-            print(
-                f"\n{name}: {len(data):,} rows\n{'placement':<24}{'first':>9}{'epoch':>9}{'samples/s':>12}{'waiting':>9}"
-            )
+            print(f"\n{name}: {len(data):,} rows")
+            print(f"{'placement':<24}{'first':>9}{'epoch':>9}{'samples/s':>12}{'waiting':>9}")
             for label, run in runs.items():
                 found = run.summary()
                 equal = all(np.array_equal(one, other) for one, other in zip(first, run.weights(), strict=True))
