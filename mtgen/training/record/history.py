@@ -12,6 +12,7 @@ import dataclasses
 import io
 import os
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -118,8 +119,8 @@ class RunHistory(Progress):
         if new and not self._resume and any(num for _, _, num in found.values()):
             raise PlanError(
                 "the folder has the history of a run, and this one begins at step 0. Continue that one with "
-                "loader.checkpoint(..., also=[history]); let RunHistory(resume=True) drop the lines; or choose another "
-                "folder",
+                "loader.checkpoint(..., also=[history]), the first of the callbacks; let RunHistory(resume=True) drop "
+                "the lines; or choose another folder",
                 path=str(self.folder.path),
             )
         known = {} if self._restored is None else self._restored["lines"]
@@ -152,17 +153,17 @@ class RunHistory(Progress):
         }
         for name, told in steps.items():
             path: Path = getattr(folder, name)
-            most = None if known is None else known[name]
-            kept = sum(1 for one in told if one <= step) if most is None else most
-            if most is not None and (len(told) < most or (most and told[most - 1] > step)):
-                if path.exists():
-                    raise StateError(
-                        f"the file has {len(told)} lines, and {most} were written up to step {step}, where the run "
-                        "goes on. Bring it back from a copy, or move it away: then it begins anew here",
-                        path=str(path),
-                    )
-                kept = most = 0
-            length = growing.kept_length(read_content(path), told, step, header=name != "decisions", most=most)
+            kept = bisect_right(told, step)
+            if known is not None and kept < known[name] and path.exists():
+                raise StateError(
+                    f"the file has {kept} lines up to step {step}, where the run goes on, and {known[name]} were "
+                    "written. Bring it back from a copy, or move it away: then it begins anew here",
+                    path=str(path),
+                )
+            # What rules decide once more in the same step, such as to put the best variables back, is told once more.
+            if known is not None and name == "decisions":
+                kept = min(kept, known[name])
+            length = growing.kept_length(read_content(path), kept + (name != "decisions" and kept > 0))
             found[name] = kept, length, len(told)
         return found
 
