@@ -245,7 +245,7 @@ def test_model_json_is_the_architecture(whole):
 # --- resumed ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("step", [1, 3, 4, 5, 7, 8, 9, 12, 14, 15])
+@pytest.mark.parametrize("step", [1, 4, 5, 9, 14, 15])
 def test_a_resumed_run_leaves_the_same_files(tmp_path, whole, step):
     folder = RunFolder(tmp_path / "copy")
     shutil.copytree(whole.folder.path, folder.path, ignore=shutil.ignore_patterns("checkpoints"))
@@ -254,6 +254,10 @@ def test_a_resumed_run_leaves_the_same_files(tmp_path, whole, step):
         path.write_bytes(path.read_bytes() + b"16,0.")
     again = Run(folder.path, saving=folder.checkpoints).fit()
     assert contents(folder) == contents(whole.folder)
+    # Keras has numbered what has no name anew, and yet each array has one name all along.
+    assert {tuple(folder.snapshot(one).arrays) for one in folder.snapshot_steps()} == {
+        tuple(whole.folder.snapshot(0).arrays)
+    }
     dropped = [line for line in again.said if "to be written again" in line]
     if step < TRAINED:
         assert dropped[0].startswith(f"lines after step {step} were dropped, to be written again: ")
@@ -287,7 +291,7 @@ class Kill(keras.callbacks.Callback):
             raise Killed
 
 
-@pytest.mark.parametrize("step", [2, 4, 7, 11])
+@pytest.mark.parametrize("step", [4, 7])
 def test_a_checkpoint_never_knows_of_a_line_that_is_not_written(tmp_path, whole, step):
     """What is in memory when a process dies is newer than the last checkpoint."""
     folder = RunFolder(tmp_path / "killed")
