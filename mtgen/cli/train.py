@@ -49,10 +49,8 @@ def train(
     if dry_run:
         shown(made, say=typer.echo)
         return
-    if ablate:
-        results = training.ablate_config(made, say=typer.echo)
-    else:
-        results = [training.train_config(made, say=typer.echo)]
+    say = typer.echo
+    results = training.ablate_config(made, say=say) if ablate else [training.train_config(made, say=say)]
     for result in results:
         typer.echo(str(result))
     if ablate:

@@ -278,8 +278,8 @@ def _finite(one: Field, rows: np.ndarray, leave_out: bool) -> np.ndarray:
     wrong = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
     if wrong.any():
         raise ModelError(
-            f"{one.role} {one.name!r} has values that are missing or infinite in {int(wrong.sum())} of {len(wrong)} rows "
-            "looked at, and no model learns from them; fill them in",
+            f"{one.role} {one.name!r} has values that are missing or infinite in {int(wrong.sum())} of {len(wrong)} "
+            "rows looked at, and no model learns from them; fill them in",
             row=int(kept[np.argmax(wrong)]),
         )
     return values

@@ -97,9 +97,19 @@ def dataset_of(source: Source) -> Dataset:
     inputs = {}
     for name, entry in config.inputs.items():
         with _named(f"[inputs.{name}]"):
-            inputs[name] = make_input(entry, config.folder)
+            inputs[name] = make_input(_rooted(entry, config, table), config.folder)
     made = Dataset(table, inputs=inputs, targets=targets, weight=weights or None)
     return with_inputs(made, inputs, shifted=True) if config.shifted else made
+
+
+def _rooted(settings: InputSettings, config: Config, table: pd.DataFrame) -> InputSettings:
+    """Pictures without a root are under the folder of the table, unless their paths say it themselves."""
+    if not isinstance(settings, ImagesSettings) or settings.root is not None:
+        return settings
+    paths = column(table, settings.column, "Images")
+    if all(isinstance(path, str) and os.path.isabs(path) for path in paths.tolist()):
+        return replace(settings, root="")
+    return replace(settings, root=os.path.dirname(config.table.path) or ".")
 
 
 def make_input(settings: InputSettings, folder: Path) -> Images | Rows | Columns:
@@ -120,6 +130,8 @@ def make_input(settings: InputSettings, folder: Path) -> Images | Rows | Columns
         if value is not None and one.name != "kind":
             is_store = bool(one.metadata.get("store"))
             given[one.name] = absolute(value, folder, is_store=is_store) if one.metadata.get("path") else value
+    if not given.get("root"):
+        given.pop("root", None)
     return Images(**given) if isinstance(settings, ImagesSettings) else Rows(**given)
 
 

@@ -48,8 +48,8 @@ def imported(path: str, folder: Path) -> Any:
             if error.name is None or not f"{module}.".startswith(f"{error.name}."):
                 raise PlanError(f"{path}: the module {module!r} needs {error.name!r}, which is not here") from error
             raise PlanError(
-                f"there is no module {error.name!r}, neither installed nor in {folder}: {short(path)}. `code` at the top "
-                "of the configuration names the folder where yours are"
+                f"there is no module {error.name!r}, neither installed nor in {folder}: {short(path)}. `code` at the "
+                "top of the configuration names the folder where yours are"
             ) from error
         except MtgenError:
             raise

@@ -36,7 +36,11 @@ class TableSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ImagesSettings:
-    """`[inputs.NAME]` with a column of picture paths: the arguments of `mtgen.Images`."""
+    """`[inputs.NAME]` with a column of picture paths: the arguments of `mtgen.Images`.
+
+    `root` left out: paths are under the folder of the table, or as they are where all are absolute. `root = ""`: as they
+    are, relative ones under the working folder.
+    """
 
     kind: Literal["images"] = "images"
     column: str
@@ -137,7 +141,7 @@ class SplitSettings:
         seed: of the split; left out: that of `[fit]`.
     """
 
-    shares: Mapping[str, float] | None = None
+    shares: Mapping[str, int | float] | None = None
     by: str | None = None
     stratify: str | bool = True
     group: str | None = None
@@ -305,7 +309,7 @@ class Config:
         return self.fit.schedule or ("constant" if self.recipe.any else "cosine")
 
     @property
-    def shares(self) -> Mapping[str, float]:
+    def shares(self) -> Mapping[str, int | float]:
         """Shares of the splits."""
         return SHARES if self.split.shares is None else self.split.shares
 

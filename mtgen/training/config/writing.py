@@ -18,7 +18,7 @@ from typing import Any
 from mtgen.errors import PlanError
 from mtgen.settings import shown
 from mtgen.training.config.checking import keys_of
-from mtgen.training.config.paths import rebased
+from mtgen.training.config.paths import absolute, is_same, rebased
 from mtgen.training.config.reading import SECTIONS
 from mtgen.training.config.sections import Config
 
@@ -85,6 +85,8 @@ def document_of(config: Config, folder: Path | None = None) -> dict[str, Any]:
             document[name] = {inner: content(entry) for inner, entry in value.items()}
         else:
             document[name] = content(value)
+    if folder is not None and config.run.run is not None and is_same(absolute(config.run.run, config.folder), folder):
+        document["run"]["folder"] = "."  # so the folder may be moved
     if config.split.by is None:
         document["split"]["shares"] = dict(config.shares)
         document["split"]["seed"] = config.split_seed
