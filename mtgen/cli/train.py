@@ -69,9 +69,7 @@ def given_options(context: typer.Context) -> dict[str, Any]:
     }
 
 
-def config_from(
-    samples: Samples, fit: Fit, rules: Rules, run: Run, file: Path | None, given: dict[str, Any]
-) -> Config:
+def config_from(samples: Samples, fit: Fit, rules: Rules, run: Run, file: Path | None, given: dict[str, Any]) -> Config:
     """What is to be trained: by a file and the options over it, or by the options alone.
 
     A run that is continued without a file is that of its own `run.toml`.

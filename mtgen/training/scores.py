@@ -131,12 +131,12 @@ class TestScores:
         """Score a model that is the best so far; the values go into the logs, as `test_loss` and the like.
 
         Returns:
-            A line that says so.
+            What is to be said.
         """
         values = self.score(model, step=step, why=NEW_BEST)
         logs.update({f"test_{name}": value for name, value in values.items()})
         told = ", ".join(f"{name} {value:.6g}" for name, value in values.items())
-        return f"mini-batch {step - 1}: new best, on the test split {told} (look {self.num_scores})"
+        return f"{NEW_BEST}, on the test split {told} (look {self.num_scores})"
 
     # --- state --------------------------------------------------------------------------------------------------------
 

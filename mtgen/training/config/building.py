@@ -27,7 +27,8 @@ from mtgen.loader import Loader
 from mtgen.sampling.row_plans.base import RowSampler
 from mtgen.sampling.row_plans.dataset_rows import DatasetRows
 from mtgen.splits import Splits
-from mtgen.table import column, read_table
+from mtgen.table import column
+from mtgen.table_files import read_table
 from mtgen.training.ablation import with_inputs
 from mtgen.training.config.paths import absolute
 from mtgen.training.config.reading import read_config
@@ -317,6 +318,7 @@ def make_loader(
         seed=fit.seed,
         num_workers=fit.workers,
         memory="auto" if fit.memory is None else fit.memory,
+        placement=fit.placement if isinstance(fit.placement, str) else dict(fit.placement),
         on_error=replace(fit.error_policy, report=report),
         **order,
     )
