@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mtgen.order_check import audit_run
 from mtgen.order_reader import Log
+from mtgen.training import RunFolder
 from tests.support.killed import Kill, life
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX")
@@ -124,6 +126,8 @@ def test_a_script_with_rules_killed_at_drawn_moments_ends_as_if_it_had_not_been(
 
 
 TRAIN = ["-m", "mtgen", "train", "--epochs", 2, "--batch-size", 128, "--checkpoint-steps", 3]
+TRAIN += ["--patience", 9, "--patience-increase", 1.5, "--halve-after", 1, "--decay", 0.1, "--score-test", "best"]
+TRAIN += ["--snapshot-steps", 4, "--tensorboard"]
 
 
 def weights(folder: Path) -> dict[str, bytes]:
@@ -164,6 +168,15 @@ def test_mtgen_train_killed_at_drawn_moments_ends_as_if_it_had_not_been(
     lines = printed[-1].splitlines()
     assert f"the model is in {tmp_path}/model.keras" in lines
     assert trained(tmp_path) == trained(command.folder)
+    runs = RunFolder(tmp_path), RunFolder(command.folder)
+    pd.testing.assert_frame_equal(*(run.read_history().drop(columns=["seconds", "data_wait"]) for run in runs))
+    pd.testing.assert_frame_equal(*(run.read_test_scores() for run in runs))
+    assert runs[0].read_decisions() == runs[1].read_decisions() != []
+    assert runs[0].read_waits()["step"].tolist() == runs[1].read_waits()["step"].tolist()
+    assert runs[0].snapshot_steps() == runs[1].snapshot_steps()
+    for step in runs[0].snapshot_steps():
+        for name, array in runs[0].snapshot(step).arrays.items():
+            assert array.tobytes() == runs[1].snapshot(step).arrays[name].tobytes(), (step, name)
     audit = audit_run(tmp_path)
     assert audit.ok, str(audit)
     names = sorted(path.name for path in tmp_path.iterdir())
