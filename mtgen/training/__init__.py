@@ -7,10 +7,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mtgen.training.record.folder import RunFolder
+    from mtgen.training.record.snapshots import Snapshot
     from mtgen.training.rule_callback import RuleCallback
     from mtgen.training.rules import CombinedRate, HalvingRule, InverseEpochDecay, PatienceRule
 
-__all__ = ["CombinedRate", "HalvingRule", "InverseEpochDecay", "PatienceRule", "RuleCallback"]
+__all__ = [
+    "CombinedRate",
+    "HalvingRule",
+    "InverseEpochDecay",
+    "PatienceRule",
+    "RuleCallback",
+    "RunFolder",
+    "Snapshot",
+]
 
 _HOMES = {
     "CombinedRate": "mtgen.training.rules",
@@ -18,6 +28,8 @@ _HOMES = {
     "InverseEpochDecay": "mtgen.training.rules",
     "PatienceRule": "mtgen.training.rules",
     "RuleCallback": "mtgen.training.rule_callback",
+    "RunFolder": "mtgen.training.record.folder",
+    "Snapshot": "mtgen.training.record.snapshots",
 }
 
 

@@ -15,12 +15,11 @@ from mtgen.checkpoint import Checkpoints
 from mtgen.errors import PlanError, StoreError
 from mtgen.loader import Loader
 from mtgen.stores.new_folder import make_folder, put_in_place
+from mtgen.training.record.folder import BAD_ROWS, CHECKPOINTS, MODEL
 from mtgen.training.settings import Run
 
 if TYPE_CHECKING:
     import keras
-
-CHECKPOINTS, MODEL, BAD_ROWS = "checkpoints", "model.keras", "bad_rows.csv"
 
 
 def check_run(run: Run) -> None:
