@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,11 +73,9 @@ class Curves:
 def curves_of(
     history: pd.DataFrame,
     *,
-    monitor: str | None = None,
     tests: pd.DataFrame | None = None,
     resumed: Sequence[int] = (),
-    stopped: int | None = None,
-    why: str = "",
+    decisions: Sequence[Mapping[str, Any]] = (),
 ) -> Curves:
     """Read a history.
 
@@ -84,11 +84,10 @@ def curves_of(
     Args:
         history: a line per validation: `step`, numbers of the logs, and `data_epoch`, `patience`, `learning_rate`
             where there are some.
-        monitor: what is to become small, such as `val_loss` or `1 - val_accuracy`; None for `val_loss`, else `loss`.
         tests: a line per scoring of the test split: `step` and each measure, also as `test_...`.
         resumed: steps after which the run was resumed.
-        stopped: step after which a rule ended training.
-        why: what it said.
+        decisions: of rules, as `RunFolder.read_decisions` gives them. The last improvement is the best place, and the
+            measure that had its value is what is watched; without one, the smallest `val_loss`, else `loss`.
 
     Raises:
         PlanError: a history without the column step, or without a line.
@@ -104,21 +103,28 @@ def curves_of(
         raise PlanError("the history has no line: nothing was validated yet")
     steps = history["step"].to_numpy(np.int64)
     measures = _measures(history)
-    chosen = monitor if monitor is not None else _monitor(measures)
-    values = None if chosen is None else _watched(history, chosen)
+    monitor = _monitor(measures)
+    values = None if monitor is None else _watched(history, monitor)
     known = values is not None and bool(np.isfinite(values).any())
+    best = int(np.nanargmin(np.where(np.isfinite(values), values, np.nan))) if known else None  # type: ignore[arg-type]
+    improved = [one for one in decisions if one["what"] == "improved" and one["step"] in steps]
+    if improved:
+        place = int(np.flatnonzero(steps == improved[-1]["step"])[0])
+        told = _monitor_of(history, place, improved[-1]["value"])
+        monitor, best = (told, place) if told is not None else (monitor, best)
+    ended = next((one for one in reversed(decisions) if one["what"] == "stopped"), None)
     return Curves(
         steps=steps,
         measures=measures,
         patience=_numbers(history, "patience"),
         learning_rate=_numbers(history, "learning_rate"),
         steps_per_epoch=_steps_per_epoch(history, steps),
-        monitor=chosen,
-        best=int(np.nanargmin(np.where(np.isfinite(values), values, np.nan))) if known else None,  # type: ignore[arg-type]
+        monitor=monitor,
+        best=best,
         tests=_tests(tests),
         resumed=tuple(int(step) for step in resumed),
-        stopped=stopped,
-        why=why,
+        stopped=None if ended is None else int(ended["step"]),
+        why="" if ended is None else str(ended["text"]).partition(": ")[2] or str(ended["text"]),
     )
 
 
@@ -146,6 +152,17 @@ def _numbers(history: pd.DataFrame, column: str) -> np.ndarray | None:
 def _monitor(measures: Mapping[str, Mapping[str, np.ndarray]]) -> str | None:
     parts = measures.get("loss", {})
     return f"{VALID}loss" if "valid" in parts else "loss" if parts else None
+
+
+def _monitor_of(history: pd.DataFrame, place: int, value: float | None) -> str | None:
+    """The measure that had this value there, as a rule names it; None where none had."""
+    names = [one for one in map(str, history.columns) if one not in FACTS]
+    for monitor in [*names, *(f"1 - {name}" for name in names)]:
+        values = _watched(history, monitor)
+        # Logs keep all digits; a rule's 1 - accuracy is rounded once more.
+        if value is not None and values is not None and math.isclose(values[place], value, rel_tol=1e-6, abs_tol=1e-9):
+            return monitor
+    return None
 
 
 def _watched(history: pd.DataFrame, monitor: str) -> np.ndarray | None:

@@ -79,7 +79,7 @@ def hold(loader: Loader, model: Any, *, most_bytes: int = HELD_BYTES) -> Held:
         places = np.unique(np.linspace(0, num_rows - 1, most).astype(np.int64))
         dataset = dataset.take(dataset.rows[places])
     with like(loader, dataset) as own:
-        batch = _joined([*own.epoch(0)])
+        batch = joined([*own.epoch(0)])
     if not len(batch):
         raise PlanError("not one row of the split can be read")
     return Held(batch=batch, num_rows=num_rows, batch_size=loader.batch_size, structure=structure)
@@ -96,8 +96,8 @@ def like(loader: Loader, dataset: Dataset) -> Loader:
     )
 
 
-def _joined(batches: list[Batch]) -> Batch:
-    """One batch of the delivered slots of all."""
+def joined(batches: list[Batch]) -> Batch:
+    """One batch of the slots of all whose own row could be read; the arrays are new."""
     kept = [_delivered(one) for one in batches]
     weights = [one.weight for one in kept]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -52,31 +52,35 @@ def behind(model: Any, layer: Any) -> list[str]:
     return [name for name in inputs_of(model) if name in found]
 
 
-def feature_maps(model: Any, layer: Any, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-    """What a layer gives, channels last.
+def asker(model: Any, layer: Any) -> Callable[[Mapping[str, np.ndarray]], np.ndarray]:
+    """What asks a layer: `ask(inputs)` is what it gives, with the model's values as they are at the time.
 
     Args:
-        model: a functional or sequential model; its values as they are now.
+        model: a functional or sequential model.
         layer: one of its layers.
-        inputs: name of each input of the model -> `(rows, ...)`.
 
     Returns:
-        float64 `(rows, *axes, channels)`; of a dense layer `(rows, units)`.
+        A function of the inputs, name -> `(rows, ...)`. It gives float64 `(rows, *axes, channels)`, channels last
+        whatever the layer has; of a dense layer `(rows, units)`. It raises `ModelError` where the layer cannot be asked.
 
     Raises:
-        ModelError: a layer with several outputs, or the model cannot be asked.
+        ModelError: a layer with several outputs, or with none of its own.
     """
     import keras
 
     tensors = inputs_of(model)
-    part = keras.Model({name: tensors[name] for name in tensors}, _output(layer))
-    try:
-        given = part.predict({name: inputs[name] for name in tensors}, batch_size=32, verbose=0)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise ModelError(f"the layer {layer.name!r} cannot be asked: {error}") from error
-    values = np.asarray(given).astype(np.float64)
+    part = keras.Model(dict(tensors), _output(layer))
     first = getattr(layer, "data_format", None) == "channels_first"
-    return np.moveaxis(values, 1, -1) if first and values.ndim > 2 else values
+
+    def ask(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        try:
+            given = part.predict({name: inputs[name] for name in tensors}, batch_size=32, verbose=0)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise ModelError(f"the layer {layer.name!r} cannot be asked: {error}") from error
+        values = np.asarray(given).astype(np.float64)
+        return np.moveaxis(values, 1, -1) if first and values.ndim > 2 else values
+
+    return ask
 
 
 def _output(layer: Any) -> Any:

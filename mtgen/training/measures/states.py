@@ -1,12 +1,17 @@
-"""A model at several points of its training: the arrays of each, put into one model in turn."""
+"""A model at several points of its training: built from a run's folder, then given the values of each snapshot."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from mtgen.errors import ModelError, StateError
+from mtgen.settings import short
+from mtgen.training.record.folder import RunFolder
+from mtgen.training.record.snapshots import Snapshot
 
 MOST = 20
 """Snapshots that are looked at where nobody chose; the first and the last are among them."""
@@ -17,7 +22,7 @@ class State:
     """The model after some step.
 
     Args:
-        step: steps trained so far; None for a trained model that does not say.
+        step: steps trained so far; None for the trained model, which does not say.
         name: what a figure calls it, such as `step 120`.
         put: gives the model its values of then.
     """
@@ -25,6 +30,147 @@ class State:
     step: int | None
     name: str
     put: Callable[[], None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rebuilt:
+    """A model out of a run's folder.
+
+    Args:
+        model: compiled; its values change with `State.put`.
+        steps: of the snapshots that are there, ascending.
+        folder: where they are.
+        trained: the values of `model.keras`, in the order of the variables; None without it.
+        notes: what could not be taken as it was saved, in words.
+    """
+
+    model: Any
+    steps: tuple[int, ...]
+    folder: RunFolder
+    trained: tuple[np.ndarray, ...] | None
+    notes: tuple[str, ...] = ()
+
+    def state(self, step: int, name: str = "") -> State:
+        """The model of a snapshot; it is read when it is put."""
+        return State(step=step, name=name or f"step {step:,}", put=lambda: put(self.model, self.folder.snapshot(step)))
+
+    def final(self) -> State:
+        """The trained model, else the last snapshot.
+
+        Raises:
+            StateError: neither is there.
+        """
+        if self.trained is not None:
+            values = self.trained
+            return State(step=None, name="trained model", put=lambda: _assign(self.model, values))
+        if not self.steps:
+            raise StateError(
+                "the run has neither snapshots nor a trained model: it was not trained yet", path=str(self.folder.path)
+            )
+        return self.state(self.steps[-1])
+
+    def states(self, most: int, chosen: Sequence[int] = (), best: int | None = None) -> list[State]:
+        """Snapshots in order: the chosen ones, else some spread evenly; only the trained model where there are none.
+
+        Args:
+            most: at most, where nothing is chosen.
+            chosen: steps; their order does not count.
+            best: the step of the best validation; its snapshot is called so, and is among those taken.
+
+        Raises:
+            StateError: a chosen step without a snapshot, or nothing at all.
+        """
+        missing = [step for step in chosen if step not in self.steps]
+        if missing:
+            raise StateError(
+                f"there is no snapshot of step {missing[0]}; there are those of steps {short(list(self.steps))}",
+                path=str(self.folder.snapshots),
+            )
+        if not self.steps:
+            return [self.final()]
+        taken = sorted({*chosen}) or spread(self.steps, most, [] if best is None else [best])
+        return [self.state(step, f"step {step:,} (best)" if step == best else "") for step in taken]
+
+
+def rebuilt(folder: RunFolder) -> Rebuilt:
+    """Build the model of a run: `model.keras` where it is there, else `model.json`.
+
+    Raises:
+        StateError: neither is there.
+        ModelError: Keras cannot build it, as where it has layers of the user's own.
+    """
+    import keras
+
+    trained, notes = None, []
+    if folder.model.is_file():
+        model = _made(str(folder.model), lambda: keras.saving.load_model(folder.model))
+        trained = tuple(np.asarray(keras.ops.convert_to_numpy(one.value)) for one in model.variables)
+    elif folder.architecture.is_file():
+        text = folder.architecture.read_text(encoding="utf-8")
+        model = _made(str(folder.architecture), lambda: keras.models.model_from_json(text))
+    else:
+        raise StateError(
+            "the folder has neither model.keras nor model.json, so the model cannot be built again",
+            path=str(folder.path),
+        )
+    if not getattr(model, "compiled", False):
+        notes.append(_compile(model))
+    return Rebuilt(
+        model=model,
+        steps=tuple(folder.snapshot_steps()),
+        folder=folder,
+        trained=trained,
+        notes=tuple(notes),
+    )
+
+
+def _made(path: str, make: Callable[[], Any]) -> Any:
+    try:
+        return make()
+    except Exception as error:  # Keras raises what the user's own classes raise
+        raise ModelError(
+            f"Keras cannot build the model ({type(error).__name__}: {error}); layers of your own must be registered, "
+            "keras.saving.register_keras_serializable",
+            path=path,
+        ) from error
+
+
+def _compile(model: Any) -> str:
+    """Give a model a loss by its outputs; says which."""
+    outputs = model.outputs
+    classes = [len(one.shape) == 2 and (one.shape[-1] or 0) > 1 for one in outputs]
+    losses = ["sparse_categorical_crossentropy" if one else "mse" for one in classes]
+    metrics = [["accuracy"] if one else ["mae"] for one in classes]
+    single = len(outputs) == 1
+    model.compile(loss=losses[0] if single else losses, metrics=metrics[0] if single else metrics)
+    return f"The model was saved without its loss; {' and '.join(dict.fromkeys(losses))} stands in for it."
+
+
+def put(model: Any, snapshot: Snapshot) -> None:
+    """Give a model the values of a snapshot, by place, after its names and shapes were compared.
+
+    Raises:
+        StateError: it belongs to another model.
+    """
+    variables = list(model.variables)
+    saved = list(snapshot.arrays.items())
+    wrong = (
+        [f"it has {len(saved)} arrays, the model {len(variables)} variables"]
+        if len(saved) != len(variables)
+        else [
+            f"{name} is {array.shape}, {variable.path} of the model {tuple(variable.shape)}"
+            for variable, (name, array) in zip(variables, saved, strict=True)
+            if tuple(variable.shape) != array.shape
+        ]
+    )
+    if wrong:
+        raise StateError(f"the snapshot belongs to another model: {wrong[0]}", path=str(snapshot.path))
+    _assign(model, [array for _, array in saved])
+
+
+def _assign(model: Any, values: Sequence[np.ndarray]) -> None:
+    for variable, value in zip(model.variables, values, strict=True):
+        variable.assign(value)
 
 
 def spread(steps: Sequence[int], most: int = MOST, keep: Sequence[int] = ()) -> list[int]:
@@ -44,26 +190,8 @@ def spread(steps: Sequence[int], most: int = MOST, keep: Sequence[int] = ()) -> 
     if len(steps) <= most:
         return list(steps)
     kept = {steps[0], steps[-1]}
-    for step in keep:
-        if step in steps and len(kept) < most:
-            kept.add(step)
-    for place in np.linspace(0, len(steps) - 1, most).round().astype(int).tolist():
+    evenly = [steps[place] for place in np.linspace(0, len(steps) - 1, most).round().astype(int).tolist()]
+    for step in [*(one for one in keep if one in steps), *evenly]:
         if len(kept) < most:
-            kept.add(steps[place])
+            kept.add(step)
     return sorted(kept)
-
-
-def measured(states: Sequence[State], measure: Callable[[State], Any]) -> list[Any]:
-    """What `measure` says of each state, with the model's values of then; the model is left at the last one."""
-    found = []
-    for state in states:
-        state.put()
-        found.append(measure(state))
-    return found
-
-
-def setter(model: Any, arrays: Mapping[str, np.ndarray]) -> Callable[[], None]:
-    """A function that gives a model's variables these values; see `mtgen.adapters.variables`."""
-    from mtgen.adapters import variables
-
-    return lambda: variables.assign({"model": list(model.variables)}, arrays)
