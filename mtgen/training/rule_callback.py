@@ -21,6 +21,7 @@ from mtgen.adapters.keras import Progress
 from mtgen.adapters.learning_rate import ScaledRate
 from mtgen.errors import PlanError, StateError
 from mtgen.settings import check_flag, check_kind, short
+from mtgen.training.decisions import Decision
 from mtgen.training.rules import CombinedRate, HalvingRule, InverseEpochDecay, PatienceRule
 
 _INVERTED = "1 - "
@@ -81,6 +82,7 @@ class RuleCallback(Progress):
         self._applied: float | None = None
         self._best: dict[str, np.ndarray] = {}
         self._lines: list[str] = []
+        self._listeners: list[Callable[[Decision], None]] = []
         self._began = False
 
     @property
@@ -92,6 +94,25 @@ class RuleCallback(Progress):
     def iteration(self) -> int:
         """The 0-based number of the mini-batch last trained, since training began; -1 before the first."""
         return self.step - 1 - (self.step if self._origin is None else self._origin)
+
+    @property
+    def began(self) -> bool:
+        """Whether the `fit` under way has called `on_train_begin`, so that the order of callbacks can be checked."""
+        return self._began
+
+    def listen(self, listener: Callable[[Decision], None]) -> None:
+        """Tell `listener` each decision from here on, in the thread of `fit`, as soon as it is made."""
+        self._listeners.append(listener)
+
+    def _decided(
+        self, rule: str, what: str, text: str, *, value: float | None = None, change: tuple[Any, Any] = (None, None)
+    ) -> None:
+        """Tell a decision about the mini-batch last trained."""
+        iteration = self.patience.iteration if rule == "patience" and self.patience is not None else self.iteration
+        before, after = (None if one is None or math.isinf(one) else one for one in change)
+        decision = Decision(self.step, iteration, rule, what, value, before, after, text)
+        for listener in self._listeners:
+            listener(decision)
 
     # --- begin --------------------------------------------------------------------------------------------------------
 
@@ -158,7 +179,11 @@ class RuleCallback(Progress):
         """Set the learning rate of this step, where it changes."""
         if self._both is None or self._rate is None:
             return
-        wanted = self._both.multiplier(self.step // self._feed.loader.steps_per_epoch)
+        epoch, step_in_epoch = divmod(self.step, self._feed.loader.steps_per_epoch)
+        wanted = self._both.multiplier(epoch)
+        if self.decay is not None and self.iteration >= 0 and not step_in_epoch and self.decay.d:
+            change = self.decay.multiplier(epoch - 1), self.decay.multiplier(epoch)
+            self._decided("decay", "decayed", f"epoch {epoch}: learning rate times {change[1]:.6g}", change=change)
         if wanted != self._applied and self.model is not None:  # on jax this brings the variables up to date
             self._rate.multiply(wanted)
             self._applied = wanted
@@ -172,7 +197,7 @@ class RuleCallback(Progress):
             if rule.is_due(rule.iteration + 1):
                 break  # its value is known at the end of the epoch
             if rule.update(rule.iteration + 1).stop:
-                self._stop(rule.iteration, f"patience of {rule.patience:g} mini-batches has run out")
+                self._stop("patience", f"patience of {rule.patience:g} mini-batches has run out")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Tell the rules the validation, keep the best variables, and do what the rules say."""
@@ -198,24 +223,31 @@ class RuleCallback(Progress):
     def _validated(self, logs: Mapping[str, Any]) -> None:
         value, at, improved = self._value(logs), f"mini-batch {self.iteration}", False
         if self.patience is not None:
-            before = self.patience.patience
+            before, best = self.patience.patience, self.patience.best
             told = self.patience.update(self.iteration, value)
             improved |= told.improved
+            if told.improved:
+                self._improved("patience", best, value)
             if self.patience.patience != before:
-                self._lines.append(
-                    f"{at}: {self.monitor} {value:.6g}, patience {before:g} -> {self.patience.patience:g}"
-                )
+                line = f"{at}: {self.monitor} {value:.6g}, patience {before:g} -> {self.patience.patience:g}"
+                self._lines.append(line)
+                self._decided("patience", "extended", line, value=value, change=(before, self.patience.patience))
             if told.stop and not math.isnan(value):
-                self._stop(self.iteration, f"patience of {self.patience.patience:g} mini-batches has run out")
+                self._stop("patience", f"patience of {self.patience.patience:g} mini-batches has run out", value)
         if self.halving is not None:
+            share, best = self.halving.multiplier, self.halving.best
             decided = self.halving.update(value)
             improved |= decided.improved
+            if decided.improved:
+                self._improved("halving", best, value)
             if decided.halved:
-                self._lines.append(f"{at}: no improvement, learning rate times {self.halving.multiplier:.6g}")
+                line = f"{at}: no improvement, learning rate times {self.halving.multiplier:.6g}"
+                self._lines.append(line)
+                self._decided("halving", "halved", line, value=value, change=(share, self.halving.multiplier))
             if decided.stop and not math.isnan(value):
-                self._stop(self.iteration, "no improvement, and the learning rate is at its floor")
+                self._stop("halving", "no improvement, and the learning rate is at its floor", value)
         if math.isnan(value):
-            self._stop(self.iteration, f"{self.monitor} is nan")
+            self._stop(self._watching, f"{self.monitor} is nan", value)
         if improved and self.restore_best:
             self._best = variables.read({"model": list(self.model.variables)})
 
@@ -231,8 +263,18 @@ class RuleCallback(Progress):
             return value
         return 0.0 if 1 < value < 1 + _ROUNDING else 1 - value
 
-    def _stop(self, iteration: int, why: str) -> None:
+    @property
+    def _watching(self) -> str:
+        return "halving" if self.patience is None else "patience"
+
+    def _improved(self, rule: str, best: float, value: float) -> None:
+        text = f"mini-batch {self.iteration}: {self.monitor} {value:.6g} is the best so far"
+        self._decided(rule, "improved", text, value=value, change=(best, value))
+
+    def _stop(self, rule: str, why: str, value: float | None = None) -> None:
+        iteration = self.patience.iteration if rule == "patience" and self.patience is not None else self.iteration
         self._lines.append(f"stopped after {iteration + 1} mini-batches: {why}")
+        self._decided(rule, "stopped", self._lines[-1], value=value)
         self._model.stop_training = True
 
     def on_train_end(self, logs: Any = None) -> None:
@@ -243,6 +285,8 @@ class RuleCallback(Progress):
         if self.restore_best and self._best:
             variables.assign({"model": list(model.variables)}, self._best)
             self._lines.append("the best variables were put back")
+            best = min(rule.best for rule in (self.patience, self.halving) if rule is not None)
+            self._decided(self._watching, "restored", self._lines[-1], value=best, change=(None, best))
         if self._rate is not None:
             self._rate.release(model)
         self._flush()
