@@ -53,7 +53,8 @@ class FirstLayer:
         """
         import keras
 
-        return np.asarray(keras.ops.convert_to_numpy(_kernel_of(self.layer))).astype(np.float64)
+        kernel = _kernel_of(self.layer)
+        return np.asarray(keras.ops.convert_to_numpy(getattr(kernel, "value", kernel))).astype(np.float64)
 
 
 def first_layers(model: Any) -> dict[str, FirstLayer | None]:
