@@ -34,6 +34,7 @@ class Curves:
         best: place of the best value; None where there is no finite one.
         tests: step -> measure -> value on the test split.
         resumed: steps after which the run was resumed.
+        halved: steps after which a rule divided the learning rate.
         stopped: the step after which a rule ended training; None where none did.
         why: what the rule said.
     """
@@ -47,6 +48,7 @@ class Curves:
     best: int | None = None
     tests: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
     resumed: Sequence[int] = ()
+    halved: Sequence[int] = ()
     stopped: int | None = None
     why: str = ""
 
@@ -123,6 +125,7 @@ def curves_of(
         best=best,
         tests=_tests(tests),
         resumed=tuple(int(step) for step in resumed),
+        halved=tuple(int(one["step"]) for one in decisions if one["what"] == "halved"),
         stopped=None if ended is None else int(ended["step"]),
         why="" if ended is None else str(ended["text"]).partition(": ")[2] or str(ended["text"]),
     )

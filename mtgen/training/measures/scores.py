@@ -18,7 +18,7 @@ REPEATS = 5
 
 
 def scores_of(model: Any, held: Held, inputs: Mapping[str, np.ndarray] | None = None) -> dict[str, float]:
-    """Loss and metrics by their names in the logs, as `model.evaluate` gives them.
+    """Loss and metrics by their names in the logs, the loss first, as `model.evaluate` gives them.
 
     Args:
         model: compiled.
@@ -39,7 +39,8 @@ def scores_of(model: Any, held: Held, inputs: Mapping[str, np.ndarray] | None = 
         )
     except (ValueError, TypeError, RuntimeError) as error:
         raise ModelError(f"the model cannot be evaluated: {error}") from error
-    return {str(name): float(value) for name, value in found.items()}
+    ordered = sorted(found, key=lambda name: name != "loss")  # Keras sorts them by name
+    return {str(name): float(found[name]) for name in ordered}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

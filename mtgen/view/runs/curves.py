@@ -17,7 +17,7 @@ MOST_MEASURES = 3
 FEW = 40
 """Validations that are marked one by one."""
 
-MOST_NUMBERS = 6
+MOST_NUMBERS = 7
 """Extensions of patience whose value is written beside them."""
 
 LARGE_RATIO = 50.0
@@ -98,7 +98,7 @@ def _measure(axes: Any, curves: Curves, name: str) -> None:
     together = np.concatenate(finite) if finite else np.empty(0)
     if len(together) and together.min() > 0 and together.max() > LARGE_RATIO * together.min():
         axes.set_yscale("log")
-        plain_log(axes.yaxis)
+        plain_log(axes.yaxis, float(together.min()), float(together.max()))
         axes.set_ylabel("logarithmic", fontsize=SMALL, color=FAINT)
 
 
@@ -111,7 +111,7 @@ def _patience(axes: Any, curves: Curves) -> None:
     axes.plot([0, last], [0, last], color=FAINT, linewidth=1, linestyle=":", label="mini-batches trained")
     grown = curves.extensions
     axes.plot(curves.steps[grown], values[grown], "^", color=COLOURS[1], markersize=6, label="patience extended")
-    for place in grown[-MOST_NUMBERS:]:
+    for place in _apart(grown, curves.steps):
         axes.annotate(
             number(float(values[place])), (curves.steps[place], values[place]), xytext=(-4, 4),
             textcoords="offset points", ha="right", fontsize=SMALL - 1, color=INK,
@@ -122,18 +122,26 @@ def _patience(axes: Any, curves: Curves) -> None:
     counted(axes.yaxis)
 
 
+def _apart(places: np.ndarray, steps: np.ndarray) -> list[int]:
+    """The places whose numbers fit beside each other, from the last one back."""
+    kept: list[int] = []
+    for place in places[::-1].tolist():
+        if not kept or steps[kept[-1]] - steps[place] > 0.1 * steps[-1]:
+            kept.append(place)
+    return kept[:MOST_NUMBERS]
+
+
 def _rate(axes: Any, curves: Curves) -> None:
     values = np.asarray(curves.learning_rate)
     steps = np.concatenate([[0], curves.steps])
     # The rate that is logged is the one of the steps before.
     axes.step(steps, np.concatenate([values[:1], values]), where="pre", color=VALID, linewidth=1.4, label="rate")
-    changed = curves.rate_changes
-    if 0 < len(changed) <= FEW:
-        axes.plot(curves.steps[changed - 1], values[changed], "v", color=COLOURS[1], markersize=5)
+    for place, step in enumerate(curves.halved):
+        axes.axvline(step, color=COLOURS[1], linewidth=1.2, label=None if place else "learning rate divided")
     known = values[np.isfinite(values)]
-    if (known > 0).all() and known.max() > known.min():
+    if (known > 0).all() and known.max() > 1.01 * known.min():
         axes.set_yscale("log")
-        plain_log(axes.yaxis)
+        plain_log(axes.yaxis, float(known.min()), float(known.max()))
     plain(axes, title="learning rate" + (", logarithmic" if axes.get_yscale() == "log" else ""), ylabel="")
 
 

@@ -81,8 +81,8 @@ def draw_maps(samples: Sequence[Sample], states: Sequence[str], title: str = "fe
     tall, wide = samples[0].lines.shape[1:3]
     strip = num_maps == 1 and tall == 1
     across = (WIDTH - 2.9) / (1 if strip else num_maps)
-    line = 0.32 if strip else float(np.clip(across * tall / wide, 0.3, 1.1))
-    each = max(0.95, line * len(states)) + 0.22
+    line = 0.32 if strip else float(np.clip(across * tall / wide, 0.2, 1.1))
+    each = max(0.9, line * len(states)) + 0.24
     figure = new_figure(WIDTH, each * len(samples) + 1.0, "a picture of feature maps")
     grid = figure.subplots(len(samples), 2, squeeze=False, width_ratios=(1, (WIDTH - 2.3) / 1.2))
     for (left, right), sample in zip(grid, samples, strict=True):
@@ -105,7 +105,7 @@ def _lines(axes: Any, lines: np.ndarray, colours: Any, states: Sequence[str], st
     else:
         tiles = [colours.to_rgba(line[..., place])[..., :3] for line in shown for place in range(line.shape[-1])]
         paper = mosaic(tiles, lines.shape[-1], 48)
-        axes.imshow(paper, aspect="equal", interpolation="antialiased", )
+        axes.imshow(paper, aspect="equal", interpolation="antialiased")
         places = (np.arange(len(states)) + 0.5) * len(paper) / len(states)
     axes.set_anchor("W")
     axes.set_yticks(places, [literal(one, 20) for one in states])

@@ -70,11 +70,13 @@ def counted(axis: Any) -> None:
     axis.set_major_formatter(lambda value, place: number(value))
 
 
-def plain_log(axis: Any) -> None:
-    """Ticks of a logarithmic axis as plain numbers, few of them."""
-    from matplotlib.ticker import LogLocator, NullFormatter
+def plain_log(axis: Any, low: float, high: float) -> None:
+    """Ticks of a logarithmic axis from low to high as plain numbers, few of them."""
+    from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 
-    axis.set_major_locator(LogLocator(numticks=6))
+    # Within one decade the usual places hold no tick, or one.
+    axis.set_major_locator(LogLocator(numticks=6) if high > 30 * low else FixedLocator(np.geomspace(low, high, 3)))
+    axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(lambda value, place: f"{value:.3g}")
     axis.set_minor_formatter(NullFormatter())
 

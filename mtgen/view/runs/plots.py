@@ -185,7 +185,7 @@ def curves_picture(curves: Curves) -> Picture:
         title="Learning curves",
         sentence=sentence,
         alt=f"Lines against mini-batches, below each other: {', '.join(parts) or 'nothing'}.",
-        png=png_of(draw_curves(curves)),
+        png=png_of(draw_curves(curves, sentence.partition(". ")[0].rstrip("."))),
         numbers={
             "monitor": curves.monitor,
             "best_step": None if curves.best is None else int(curves.steps[curves.best]),

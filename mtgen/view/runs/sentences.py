@@ -50,7 +50,7 @@ def of_curves(curves: Curves) -> str:
         values = _watched(curves)
         step = int(curves.steps[curves.best])
         epoch = "" if not curves.steps_per_epoch else f", epoch {step / curves.steps_per_epoch:.3g} of the data"
-        told.append(f"The smallest {curves.monitor} is {values[curves.best]:.4g}, after step {step:,}{epoch}.")
+        told.append(f"The best {curves.monitor} is {values[curves.best]:.4g}, after step {step:,}{epoch}.")
         if len(values) > 1 and curves.best < len(values) - 1 and math.isfinite(values[-1]):
             told.append(f"The last one, after step {last:,}, is {values[-1]:.4g}.")
         elif len(values) > 1 and np.ptp(values[np.isfinite(values)]) == 0:
@@ -72,8 +72,9 @@ def of_curves(curves: Curves) -> str:
             if len(grown)
             else "Patience was not extended between validations."
         )
-    changed = curves.rate_changes
-    if curves.learning_rate is not None and len(changed):
+    if curves.halved:
+        told.append(f"The learning rate was divided {times(len(curves.halved))}.")
+    if curves.learning_rate is not None and len(curves.rate_changes):
         known = curves.learning_rate[np.isfinite(curves.learning_rate)]
         told.append(f"The learning rate went from {known[0]:.3g} to {known[-1]:.3g}.")
     if curves.resumed:
@@ -135,7 +136,8 @@ def of_maps(maps: np.ndarray, layer: str, num_shown: int) -> str:
         chosen = f"All {maps.shape[-1]} {what} of {layer} are drawn"
     if not np.isfinite(flat).all():
         return f"{chosen}. Some of their values are not finite."
-    return f"{chosen}; in the last line {still or 'none'} of all {what} {'are' if still != 1 else 'is'} constant."
+    count = f"{still or 'none'} of the {maps.shape[-1]}"
+    return f"{chosen}; in the last state {count} {'is' if still < 2 else 'are'} constant over these samples."
 
 
 def of_confusion(confusion: Confusion, where: str) -> str:
