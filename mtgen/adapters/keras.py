@@ -348,4 +348,5 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add `data_wait`: seconds of this epoch in which training waited for batches."""
         if logs is not None:
-            logs["data_wait"] = self._feed.loader.stats().wait_seconds - self._waited
+            # The first callback counts: a checkpoint knows what was waited before the epoch was resumed.
+            logs.setdefault("data_wait", self._feed.loader.stats().wait_seconds - self._waited)

@@ -7,29 +7,41 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mtgen.training.decisions import Decision
     from mtgen.training.record.folder import RunFolder
+    from mtgen.training.record.history import RunHistory
+    from mtgen.training.record.run_record import record_run
+    from mtgen.training.record.snapshot_callback import Snapshots
     from mtgen.training.record.snapshots import Snapshot
     from mtgen.training.rule_callback import RuleCallback
     from mtgen.training.rules import CombinedRate, HalvingRule, InverseEpochDecay, PatienceRule
 
 __all__ = [
     "CombinedRate",
+    "Decision",
     "HalvingRule",
     "InverseEpochDecay",
     "PatienceRule",
     "RuleCallback",
     "RunFolder",
+    "RunHistory",
     "Snapshot",
+    "Snapshots",
+    "record_run",
 ]
 
 _HOMES = {
     "CombinedRate": "mtgen.training.rules",
+    "Decision": "mtgen.training.decisions",
     "HalvingRule": "mtgen.training.rules",
     "InverseEpochDecay": "mtgen.training.rules",
     "PatienceRule": "mtgen.training.rules",
     "RuleCallback": "mtgen.training.rule_callback",
     "RunFolder": "mtgen.training.record.folder",
+    "RunHistory": "mtgen.training.record.history",
     "Snapshot": "mtgen.training.record.snapshots",
+    "Snapshots": "mtgen.training.record.snapshot_callback",
+    "record_run": "mtgen.training.record.run_record",
 }
 
 

@@ -1,0 +1,278 @@
+"""A Keras callback that keeps intermediate models as plain arrays; `snapshots` says how they lie on disk."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from mtgen import __version__
+from mtgen.adapters import variables
+from mtgen.adapters.fit_state import is_due
+from mtgen.adapters.keras import Progress
+from mtgen.errors import PlanError, StateError, StoreError
+from mtgen.settings import check_flag, check_kind, check_whole_or_none, short
+from mtgen.stores.new_folder import make_folder, replace_file, withdraw
+from mtgen.training.decisions import Decision
+from mtgen.training.record.folder import RunFolder
+from mtgen.training.record.layers import described_variables, first_layers, variable_names
+from mtgen.training.record.snapshots import remove_snapshots_after, snapshot_path, write_snapshot
+
+_KIND = "Snapshots"
+
+
+class Snapshots(Progress):
+    """Saves the model's variables as arrays, by step: before training, every so many steps, at the best, at the end.
+
+    Keras calls it, in the thread of `fit`. Give it to `fit` before the rules, because they put the best variables back
+    in the end; and to the checkpoint: `loader.checkpoint(x, folder, also=[rules, history, snapshots])`. A run that is
+    resumed after step s removes the snapshots of later steps and makes them again. Each one is there whole or not at
+    all, and is never changed. It also writes `model.json`, the architecture, before training.
+
+    Args:
+        x: what `loader.keras()` returned, given to `fit` too.
+        folder: of the run, a path or a `RunFolder`; made when `fit` begins.
+        every_steps: save whenever the number of trained steps passes a multiple of this, >= 1; None for never.
+        at_best: a `RuleCallback`: save at each improvement that it sees.
+        keep: how many to keep at most, the newest, and besides them that of the best; >= 1, None for all.
+        resume: what a run that begins at step 0 does where there are snapshots already: True removes them, as after a
+            kill before the first checkpoint; False refuses.
+        say: where lines go: how large a snapshot is, before the first one is written, and what was removed.
+
+    Raises:
+        PlanError: settings out of their range.
+        ModelError: `x` is something else.
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        folder: str | os.PathLike[str] | RunFolder,
+        *,
+        every_steps: int | None = None,
+        at_best: Any = None,
+        keep: int | None = None,
+        resume: bool = False,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        super().__init__(x)
+        self.folder = RunFolder(folder)
+        self.every_steps = check_whole_or_none("every_steps", every_steps, 1)
+        self.keep = check_whole_or_none("keep", keep, 1)
+        self._resume, self._rules, self._say = check_flag("resume", resume), at_best, say
+        if at_best is not None:
+            check_kind("at_best", getattr(at_best, "listen", None), Callable, "a RuleCallback or None")
+            at_best.listen(self._decided)
+        self._began = self._started = self._forecast = False
+        self._restored = False
+        self._offset = self._seen = 0
+        self._best: int | None = None
+        self._epoch = 0
+        self._logs: dict[str, float | None] = {}
+        self._logs_step: int | None = None
+        self._architecture = ""
+
+    @property
+    def trained(self) -> int:
+        """Steps trained so far; not the loader's own number where a run went on with another number of shards."""
+        return self.step + self._offset
+
+    # --- begin --------------------------------------------------------------------------------------------------------
+
+    def set_model(self, model: Any) -> None:
+        """A `fit` begins."""
+        super().set_model(model)
+        self._began = False
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Remove the snapshots of steps that this run has yet to train, and save what it begins with.
+
+        Raises:
+            PlanError: the folder has the snapshots of a run, and this one begins; or the rules come before this one.
+            StoreError: the folder cannot be written.
+        """
+        super().on_train_begin(logs)
+        if getattr(self._rules, "began", False):
+            raise PlanError("Snapshots must stand before RuleCallback in the list of callbacks")
+        step = self.trained
+        new = not self._started and not self._restored and not step
+        if new and self.folder.snapshot_steps() and not self._resume:
+            raise PlanError(
+                "the folder has the snapshots of a run, and this one begins at step 0. Continue that one with "
+                "loader.checkpoint(..., also=[snapshots]); let Snapshots(resume=True) remove them; or choose another "
+                "folder",
+                path=str(self.folder.snapshots),
+            )
+        removed = remove_snapshots_after(self.folder.snapshots, -1 if new else step)
+        if removed:
+            self._say(f"snapshots after step {step} were removed, to be made again: {short(removed)}")
+        make_folder(self.folder.path, "the folder of the run")
+        self._write_architecture()
+        self._seen = self.step
+        self._began = self._started = True
+        self._restored = False
+        if not self.folder.snapshot_steps():
+            self._save()
+
+    def _write_architecture(self) -> None:
+        model = self.model
+        if not model.built and self._structure is not None:
+            variables.build(model, self._structure.signature(variables.symbolic))
+        try:
+            content = model.to_json(indent=2)
+        except Exception as error:  # of the user's own layers, which may raise anything
+            self._architecture = f"not written: {type(error).__name__}: {error}"
+            self._say(f"model.json was not written, this model cannot be written as JSON ({short(error)})")
+            return
+        try:
+            replace_file(self.folder.architecture, content.encode())
+        except OSError as error:
+            raise StoreError(
+                f"the architecture cannot be written ({error}): check space and rights",
+                path=str(self.folder.architecture),
+            ) from error
+        self._architecture = self.folder.architecture.name
+
+    # --- when ---------------------------------------------------------------------------------------------------------
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Note the epoch."""
+        super().on_epoch_begin(epoch, logs)
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Save where it is time to; after the last step of an epoch, once it was validated."""
+        super().on_train_batch_end(batch, logs)
+        last = batch + 1 >= self._feed.num_batches or self._model.stop_training
+        if not last and is_due(self.every_steps, self.trained, self._seen + self._offset):
+            self._save()
+        if not last:
+            self._seen = self.step
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Note the numbers of the validation; save where it is time to, or where nothing follows."""
+        super().on_epoch_end(epoch, logs)
+        numbers = {name: value for name, value in (logs or {}).items() if isinstance(value, int | float | np.number)}
+        self._logs = {name: float(value) if np.isfinite(value) else None for name, value in numbers.items()}
+        self._logs_step = self.trained
+        ends = self._model.stop_training or epoch + 1 >= (self.params.get("epochs") or 0)
+        if ends or is_due(self.every_steps, self.trained, self._seen + self._offset):
+            self._save()
+        self._seen = self.step
+
+    def _decided(self, decision: Decision) -> None:
+        if decision.what == "improved":
+            self._best = self.trained
+            self._save()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Save what training came to."""
+        self._save()
+
+    # --- what ---------------------------------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        """Write the snapshot of this step, unless it is there."""
+        step = self.trained
+        if snapshot_path(self.folder.snapshots, step).exists():
+            return
+        model = self.model  # on jax this brings the variables up to date, which costs: only here
+        read = variables.read({"model": list(model.variables)})
+        arrays = dict(zip(variable_names(model), read.values(), strict=True))
+        self._tell(arrays)
+        write_snapshot(self.folder.snapshots, step, arrays, self._metadata(model))
+        self._prune()
+
+    def _metadata(self, model: Any) -> dict[str, Any]:
+        import keras
+
+        return {
+            "model": str(model.name),
+            "architecture": self._architecture,
+            "epoch": self._epoch,
+            "data_epoch": self.step / self._feed.loader.steps_per_epoch,
+            "logs_step": self._logs_step,
+            "logs": self._logs,
+            "inputs": first_layers(model),
+            "versions": {
+                "python": platform.python_version(),
+                "mtgen": __version__,
+                "numpy": np.__version__,
+                "keras": keras.__version__,
+                "backend": keras.backend.backend(),
+            },
+            "arrays": described_variables(model),
+        }
+
+    def _tell(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Say what snapshots will take, once."""
+        if self._forecast:
+            return
+        self._forecast = True
+        each = sum(array.nbytes for array in arrays.values())
+        line = f"snapshots: {each:,} bytes each, {len(arrays)} arrays, in {self.folder.snapshots}"
+        if self.every_steps is not None:
+            steps = (self.params.get("epochs") or 0) * self._feed.num_batches
+            num = steps // self.every_steps + 1 + bool(steps % self.every_steps)
+            num = num if self.keep is None else min(num, self.keep)
+            line += f"; every {self.every_steps} steps at most {num}, {num * each:,} bytes"
+        if self._rules is not None:
+            line += "; and one at each improvement" if self.keep is None else "; and that of the best"
+        self._say(line)
+
+    def _prune(self) -> None:
+        if self.keep is None:
+            return
+        try:
+            for step in self.folder.snapshot_steps()[: -self.keep]:
+                if step != self._best:
+                    withdraw(snapshot_path(self.folder.snapshots, step))
+        except OSError as error:
+            raise StoreError(
+                f"an older snapshot cannot be removed ({error}): without that the disk would fill up. Check rights",
+                path=str(self.folder.snapshots),
+            ) from error
+
+    # --- state --------------------------------------------------------------------------------------------------------
+
+    def saved_state(self) -> dict[str, Any]:
+        """Where it stands, as JSON; see `mtgen.adapters.also.Stateful`."""
+        return {
+            "kind": _KIND,
+            "step": self.trained,
+            "best": self._best,
+            "logs": self._logs,
+            "logs_step": self._logs_step,
+        }
+
+    def saved_arrays(self) -> Mapping[str, np.ndarray]:
+        """None."""
+        return {}
+
+    def check_saved(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        """Refuse a state that was saved by something else.
+
+        Raises:
+            StateError: no state of Snapshots.
+            PlanError: the checkpoint stands after this callback.
+        """
+        if self._began:
+            raise PlanError("the checkpoint must stand before Snapshots in the list of callbacks: make it the first")
+        if (
+            state.get("kind") != _KIND
+            or set(state) != set(self.saved_state())
+            or type(state["step"]) is not int
+            or not isinstance(state["best"], int | None)
+            or not isinstance(state["logs_step"], int | None)
+            or not isinstance(state["logs"], Mapping)
+        ):
+            raise StateError(f"this is not the state of Snapshots: {short(dict(state))}")
+
+    def restore_saved(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        """Go on from a state."""
+        self._offset = state["step"] - self.step
+        self._best, self._logs, self._logs_step = state["best"], dict(state["logs"]), state["logs_step"]
+        self._restored = True
