@@ -21,6 +21,10 @@ INTERRUPTED = 130
 """Exit code of a command ended by Ctrl-C, as shells have it: 128 + SIGINT."""
 
 
+NO_OPTIONS = {"key", "path", "option"}
+"""Metadata of fields that is not Typer's; see `mtgen.training.settings`."""
+
+
 def expanded(command: Callable[..., Any]) -> Callable[..., Any]:
     """The command with each parameter that is annotated with a dataclass replaced by that class's fields.
 
@@ -49,7 +53,7 @@ def expanded(command: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(command)
     def run(**given: Any) -> Any:
         for name, group in groups.items():
-            given[name] = group(**{one.name: given.pop(one.name) for one in dataclasses.fields(group)})
+            given[name] = group(**{one.name: given.pop(one.name) for one in _options(group)})
         return command(**given)
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -58,11 +62,16 @@ def expanded(command: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def _options(group: type) -> list[dataclasses.Field[Any]]:
+    return [one for one in dataclasses.fields(group) if one.metadata.get("option", True)]
+
+
 def _parameters_of(group: type) -> list[inspect.Parameter]:
     hints = typing.get_type_hints(group)
     found = []
-    for one in dataclasses.fields(group):
-        metadata = {"show_default": one.default is not None, **one.metadata}
+    for one in _options(group):
+        metadata = {name: value for name, value in one.metadata.items() if name not in NO_OPTIONS}
+        metadata = {"show_default": one.default is not None, **metadata}
         annotation: Any = Annotated[hints[one.name], typer.Option(**metadata)]
         found.append(
             inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=annotation)

@@ -256,6 +256,11 @@ class BoundOneHot(BoundColumns):
         """Rows of the root table."""
         return len(self._ends) - 1
 
+    @property
+    def is_single(self) -> bool:
+        """Whether every row of the root table belongs to exactly one class."""
+        return bool((np.diff(self._ends) == 1).all())
+
     @classmethod
     def stacked(cls, parts: Sequence[Any]) -> BoundOneHot:
         """See `BoundColumns.stacked`."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from mtgen import seeds
 from mtgen.errors import ModelError
+from mtgen.settings import shown
 from mtgen.spec import Spec
 
 if TYPE_CHECKING:
@@ -69,15 +70,48 @@ class Width:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Output:
-    """What the model predicts.
+    """What the model predicts for one target: classes, or numbers.
 
     Args:
-        num_classes: classes, >= 2, predicted as probabilities; None for one number per sample.
-        scaling: of the target, for one number per sample.
+        num_classes: classes, >= 2, predicted as probabilities; None for numbers.
+        several: a row may belong to several classes or none: each class has a probability of its own, in [0, 1].
+        num_values: numbers per sample, >= 1, where there are no classes; None for one, `(batch,)` in the table.
+        scaling: of the target, for numbers: what the model gives is in the unit of the table.
+
+    Raises:
+        ModelError: settings that contradict each other, fewer than two classes.
+
+    Example:
+        >>> Output(num_classes=10).size, Output(num_values=3).size, Output().size
+        (10, 3, 1)
     """
 
     num_classes: int | None = None
+    several: bool = False
+    num_values: int | None = None
     scaling: Scaling | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("num_classes", 1 if self.several else 2), ("num_values", 1)):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+                raise ModelError(
+                    f"{name} must be an integer >= {least}, received {shown(value)}"
+                    + (": a classifier needs at least two classes" if name == "num_classes" else "")
+                )
+        if self.num_classes is not None and (self.num_values is not None or self.scaling is not None):
+            raise ModelError("an output is of classes or of numbers: num_values and scaling are for numbers")
+        if self.several and self.num_classes is None:
+            raise ModelError("several=True is for classes: give num_classes")
+
+    @property
+    def size(self) -> int:
+        """Values per sample."""
+        return self.num_classes or self.num_values or 1
+
+
+Targets = int | Output | None | Mapping[str, int | Output | None]
+"""What is predicted: a number of classes, an `Output`, None for one number; or target name -> one of these."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -111,61 +145,120 @@ class _Layers:
 
 
 def merged_model(
-    inputs: Mapping[str, Spec],
-    output: Output,
+    image_spec: Spec | Mapping[str, Spec] | None,
+    feature_spec: Spec | Mapping[str, Spec] | None,
+    targets: Targets,
     *,
     scalings: Mapping[str, Scaling] | None = None,
     data_format: str = "channels_last",
     seed: int = 0,
     width: Width | None = None,
 ) -> keras.Model:
-    """Build the merged model, or one branch of it where there is one input.
+    """Build the merged model: pictures and features, one or both, any number of each.
 
-    Every input of three axes is a picture and gets convolutions, every other one is features and gets a dense layer;
-    the branches are concatenated, then come a dense layer and the output. Pictures are scaled to 0..1 by their dtype
-    inside the model (float pictures are taken as they are), so the loader can deliver bytes.
+    Every picture gets convolutions, every features input a dense layer; the branches are concatenated, then come a
+    dense layer and one output per target. Pictures are scaled to 0..1 by their dtype inside the model (float pictures
+    are taken as they are), so the loader can deliver bytes. Any thread; the caller owns the model.
 
     Args:
-        inputs: name -> shape and dtype of one sample, such as `dataset.input_specs`.
-        output: what to predict.
+        image_spec: shape `(height, width, channels)` and dtype of one picture, as input `image`; or input name ->
+            `Spec`; None for no picture.
+        feature_spec: shape and dtype of one features row, of any number of axes, as input `features`; or input name ->
+            `Spec`; None for no features.
+        targets: see `Targets`.
         scalings: name of a features input -> its `Scaling`; without one, values are taken as they are.
         data_format: of pictures, `"channels_last"` or `"channels_first"`.
         seed: integer >= 0; equal seeds give equal weights.
         width: how large the model is.
 
     Returns:
-        A model that is not compiled; its inputs have the given names in the given order, its output is `output`.
+        A model that is not compiled. Its inputs have the given names, pictures first; its output is called `output`
+        where there is one target, else each is called as its target (or `TARGET_output` for all, where a target is
+        called as an input or a layer is).
 
     Raises:
-        ModelError: no input, or fewer than two classes.
+        ModelError: no input, no target, a picture without three axes, two inputs of one name.
 
     Example:
-        >>> specs = {"image": Spec(shape=(4, 8, 1), dtype=np.dtype("uint8")),
-        ...          "features": Spec(shape=(32,), dtype=np.dtype("float32"))}
-        >>> merged_model(specs, Output(num_classes=10)).output_shape
+        >>> image = Spec(shape=(4, 8, 1), dtype=np.dtype("uint8"))
+        >>> features = Spec(shape=(32,), dtype=np.dtype("float32"))
+        >>> merged_model(image, features, 10).output_shape
         (None, 10)
+        >>> merged_model(None, features, {"kind": 3, "price": None}).output_shape
+        [(None, 3), (None, 1)]
     """
     import keras
 
-    if not inputs:
-        raise ModelError("merged_model needs at least one input, received none")
-    if output.num_classes is not None and output.num_classes < 2:
-        raise ModelError(f"a classifier needs at least two classes, received {output.num_classes}")
+    images, features = _named_specs("image", image_spec), _named_specs("features", feature_spec)
+    outputs = _named_outputs(targets)
+    _check_specs(images, features)
     layers = _Layers(seed=seed, width=width or Width())
     tensors, branches = [], []
-    for name, spec in inputs.items():
-        is_picture = len(spec.shape) == 3
-        dtype = str(spec.dtype) if is_picture and str(spec.dtype) in _PIXEL_RANGES else "float32"
-        tensors.append(keras.Input(spec.shape or (1,), dtype=dtype, name=name))
-        if is_picture:
-            branches.append(_picture_branch(layers, name, tensors[-1], data_format))
-        else:
-            branches.append(_feature_branch(layers, name, tensors[-1], (scalings or {}).get(name)))
+    for name, spec in images.items():
+        dtype = str(spec.dtype) if str(spec.dtype) in _PIXEL_RANGES else "float32"
+        tensors.append(keras.Input(spec.shape, dtype=dtype, name=name))
+        branches.append(_picture_branch(layers, name, tensors[-1], data_format))
+    for name, spec in features.items():
+        tensors.append(keras.Input(spec.shape or (1,), dtype="float32", name=name))
+        branches.append(_feature_branch(layers, name, tensors[-1], (scalings or {}).get(name)))
     joined = keras.layers.Concatenate(name="merged")(branches) if len(branches) > 1 else branches[0]
     joined = layers.dropout("merged_dropout")(joined)
     joined = layers.dense("joint", layers.width.units, "relu")(joined)
     joined = layers.dropout("joint_dropout")(joined)
-    return keras.Model(tensors, _output(layers, output, joined), name="merged" if len(branches) > 1 else "single")
+    known = {layer.name for layer in keras.Model(tensors, joined).layers}
+    made = [
+        _output(layers, name, one, joined)
+        for name, one in zip(_output_names(list(outputs), known), outputs.values(), strict=True)
+    ]
+    return keras.Model(
+        tensors, made if len(made) > 1 else made[0], name="merged" if len(branches) > 1 else "single"
+    )
+
+
+def _named_specs(name: str, given: Spec | Mapping[str, Spec] | None) -> dict[str, Spec]:
+    named = {name: given} if isinstance(given, Spec) else given or {}
+    if not isinstance(named, Mapping) or not all(isinstance(spec, Spec) for spec in named.values()):
+        raise ModelError(f"{name}_spec must be a Spec, a dict of name -> Spec, or None, received {shown(given)}")
+    return dict(named)
+
+
+def _check_specs(images: Mapping[str, Spec], features: Mapping[str, Spec]) -> None:
+    if not images and not features:
+        raise ModelError("merged_model needs at least one input, received none")
+    if twice := set(images) & set(features):
+        raise ModelError(f"a picture and features are both called {sorted(twice)[0]!r}: inputs need names of their own")
+    for name, spec in images.items():
+        if len(spec.shape) != 3:
+            raise ModelError(
+                f"picture {name!r} is {spec}, and a picture has three axes, (height, width, channels): give it as "
+                "features, or write a model of your own"
+            )
+
+
+def _named_outputs(targets: Targets) -> dict[str, Output]:
+    named = targets if isinstance(targets, Mapping) else {"output": targets}
+    if not named:
+        raise ModelError("merged_model needs at least one target, received none")
+    found = {}
+    for name, one in named.items():
+        if not isinstance(one, Output | int | None) or isinstance(one, bool):
+            raise ModelError(
+                f"target {name!r} must be a number of classes, an Output, or None for a number, received {shown(one)}"
+            )
+        found[str(name)] = one if isinstance(one, Output) else Output(num_classes=one)
+    return found
+
+
+def _output_names(targets: list[str], known: set[str]) -> list[str]:
+    """Names of the output layers, in the order of targets: all like their targets, or none."""
+    if len(targets) == 1:
+        return ["output"]
+    names = targets
+    while known & {*names, *(f"{name}_scaled" for name in names)} or any("/" in name for name in names):
+        names = [f"{name.replace('/', '_')}_output" for name in names]
+    if len(set(names)) < len(names):
+        raise ModelError(f"targets {targets} differ in a / only, of which Keras takes none in a name: rename one")
+    return names
 
 
 def _picture_branch(layers: _Layers, name: str, tensor: Any, data_format: str) -> Any:
@@ -201,14 +294,15 @@ def _feature_branch(layers: _Layers, name: str, tensor: Any, scaling: Scaling | 
     return layers.dense(f"{name}_dense", layers.width.units, "relu")(result)
 
 
-def _output(layers: _Layers, output: Output, joined: Any) -> Any:
+def _output(layers: _Layers, name: str, output: Output, joined: Any) -> Any:
     import keras
 
     if output.num_classes is not None:
-        return layers.dense("output", output.num_classes, "softmax")(joined)
+        return layers.dense(name, output.num_classes, "sigmoid" if output.several else "softmax")(joined)
     if output.scaling is None:
-        return layers.dense("output", 1, None)(joined)
-    number = layers.dense("output_scaled", 1, None)(joined)
-    return keras.layers.Rescaling(float(output.scaling.deviation), offset=float(output.scaling.mean), name="output")(
-        number
-    )
+        return layers.dense(name, output.size, None)(joined)
+    numbers = layers.dense(f"{name}_scaled", output.size, None)(joined)
+    scale, offset = (np.broadcast_to(one, output.size).tolist() for one in (output.scaling.deviation, output.scaling.mean))
+    if output.size == 1:
+        (scale,), (offset,) = scale, offset
+    return keras.layers.Rescaling(scale, offset=offset, name=name)(numbers)

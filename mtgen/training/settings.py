@@ -1,21 +1,31 @@
 """Settings of a training run, in plain words. Each field is a command-line option too; its metadata is the help.
 
-Nothing heavy is imported here, so that `mtgen --help` is quick.
+Metadata that is no option's: `key` is the name in a TOML file where it is another one (None: in no file), `path` marks
+paths, and `option=False` what only a file can say. Nothing heavy is imported here, so that `mtgen --help` is quick.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from mtgen.config import OnError
 from mtgen.errors import PlanError
+from mtgen.settings import check_whole
+from mtgen.training.rules import InverseEpochDecay
+from mtgen.training.rules.halving import Halving
+from mtgen.training.rules.patience import Patience
 
 
-def _help(text: str, **limits: int) -> dict[str, Any]:
-    return {"help": text, **limits}
+FIRST_RATE, DEFAULT_INCREASE, DEFAULT_THRESHOLD = 0.002, 2.0, 0.995
+"""Learning rate, and the patience of the deep-learning tutorials: see docs/recipe.md."""
+
+
+def _help(text: str, **more: Any) -> dict[str, Any]:
+    return {"help": text, **more}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,11 +107,22 @@ class Fit:
         default=0.01,
         metadata=_help("Rows that may be bad: a number of rows, or below 1 a share of all; one more stops the run."),
     )
-    learning_rate: float = field(default=0.002, metadata=_help("Of Adam at the start; falls to 0 along a cosine."))
+    learning_rate: float = field(default=FIRST_RATE, metadata=_help("Of the optimizer, at the start."))
+    schedule: Literal["cosine", "constant"] | None = field(
+        default=None,
+        metadata=_help(
+            "cosine: the learning rate falls to 0 over all epochs; left out: that, and constant where a rule of the "
+            "recipe says when to stop or how fast to learn."
+        ),
+    )
+    optimizer: str = field(default="adam", metadata=_help("Optimizer of Keras by its name, such as adam or sgd."))
+    optimizer_options: Mapping[str, Any] = field(
+        default_factory=dict, metadata=_help("Further arguments of the optimizer.", option=False)
+    )
 
     def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise PlanError(f"epochs must be >= 1, received {self.epochs}")
+        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 0)):
+            check_whole(name, getattr(self, name), least)
         if not 0 < self.learning_rate < math.inf:
             raise PlanError(f"the learning rate must be > 0, received {self.learning_rate}")
         _ = self.error_policy
@@ -119,15 +140,98 @@ class Fit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rules:
+    """The training recipe: when to validate and to stop, how the learning rate falls, when the test split is scored.
+
+    All left out: no rule, and `fit` trains all epochs. See `docs/recipe.md`.
+    """
+
+    patience: int | None = field(
+        default=None,
+        metadata=_help("Train so many mini-batches at least, and longer as long as the model improves.", min=1),
+    )
+    patience_increase: float = field(
+        default=DEFAULT_INCREASE,
+        metadata=_help("With patience: after a significant improvement at mini-batch i go on until i times this."),
+    )
+    improvement_threshold: float = field(
+        default=DEFAULT_THRESHOLD,
+        metadata=_help("With patience: an improvement is significant below this share of the best value."),
+    )
+    halve_after: int | None = field(
+        default=None,
+        metadata=_help("Divide the learning rate after so many validations without improvement.", min=1),
+    )
+    halving_factor: float = field(default=2.0, metadata=_help("What it is divided by."))
+    halving_floor: float = field(
+        default=1 / 1024,
+        metadata=_help("Smallest share of the first learning rate; instead of going below, training ends."),
+    )
+    decay: float | None = field(
+        default=None, metadata=_help("Learning rate in an epoch: that of the start / (1 + decay * epoch).")
+    )
+    monitor: str | None = field(
+        default=None,
+        metadata=_help(
+            "What is to become small: a name in the logs, or 1 - such a name; left out: 1 - val_accuracy for one "
+            "target of classes, else val_loss."
+        ),
+    )
+    restore_best: bool | None = field(
+        default=None,
+        metadata=_help("Put the best parameters back in the end; left out: with patience or halving, yes."),
+    )
+    score_test: Literal["end", "best", "never"] = field(
+        default="end",
+        metadata=_help("When the test split is scored: once in the end, whenever a new best is found too, or never."),
+    )
+
+    def __post_init__(self) -> None:
+        Patience(
+            patience=1 if self.patience is None else self.patience,
+            patience_increase=self.patience_increase,
+            improvement_threshold=self.improvement_threshold,
+            batches_per_epoch=1,
+        )
+        Halving(1 if self.halve_after is None else self.halve_after, self.halving_factor, self.halving_floor)
+        if self.decay is not None:
+            InverseEpochDecay(self.decay)
+        if self.patience is None and self.halve_after is None:
+            for name, asked in (("restore_best", self.restore_best), ("score_test", self.score_test == "best")):
+                if asked:
+                    raise PlanError(f"{name} needs patience or halve_after: without them nothing says what is best")
+
+    @property
+    def any(self) -> bool:
+        """Whether there is any rule."""
+        return self.watches or self.decay is not None
+
+    @property
+    def watches(self) -> bool:
+        """Whether a rule looks at validations."""
+        return self.patience is not None or self.halve_after is not None
+
+    @property
+    def puts_best_back(self) -> bool:
+        """Whether the best parameters come back in the end."""
+        return self.watches if self.restore_best is None else self.restore_best
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
-    """Where a run keeps what it needs to be continued, and its result."""
+    """Where a run keeps what it needs to be continued and repeated, and its result."""
 
     run: Path | None = field(
-        default=None, metadata=_help("Folder of the run: checkpoints, and the trained model in the end.")
+        default=None,
+        metadata=_help(
+            "Folder of the run: its settings, checkpoints, histories, and the trained model in the end.",
+            key="folder",
+            path=True,
+        ),
     )
     resume: bool = field(
         default=False,
-        metadata=_help("Continue the run in that folder where it was saved; begin it where there is none."),
+        metadata=_help("Continue the run in that folder where it was saved; begin it where there is none.", key=None),
     )
     checkpoint_steps: int | None = field(
         default=None, metadata=_help("Save every so many steps too, not only after each epoch.", min=1)
