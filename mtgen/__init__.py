@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mtgen.packing.images import pack_images
     from mtgen.plan import Shard
     from mtgen.recipe import Recipe
+    from mtgen.sealed import Sealed
     from mtgen.splits import Splits
     from mtgen.stores import open_store
     from mtgen.table import read_table
@@ -52,6 +53,7 @@ __all__ = [
     "Prefetch",
     "Recipe",
     "Rows",
+    "Sealed",
     "Shard",
     "Splits",
     "Volumes",
@@ -83,6 +85,7 @@ _HOMES = {
     "Prefetch": "mtgen.config",
     "Recipe": "mtgen.recipe",
     "Rows": "mtgen.inputs.rows",
+    "Sealed": "mtgen.sealed",
     "Shard": "mtgen.plan",
     "Splits": "mtgen.splits",
     "Volumes": "mtgen.inputs.volumes",

@@ -14,7 +14,7 @@ import pandas as pd
 
 from mtgen.batch import Batch
 from mtgen.draws import Draws
-from mtgen.errors import PlanError, TableError
+from mtgen.errors import PlanError, SealedError, TableError
 from mtgen.inputs.bound_patches import BoundPatches
 from mtgen.inputs.classes import ClassNumbers, OneHot
 from mtgen.inputs.columns import BoundColumns, Target
@@ -26,7 +26,8 @@ from mtgen.sample import fetch
 from mtgen.sampling.row_plans.dataset_rows import DatasetRows, dataset_rows
 from mtgen.settings import check_kind, shown
 from mtgen.spec import Spec
-from mtgen.splits import Splits, split_by_value, split_rows
+from mtgen.split_rows import split_by_value, split_rows
+from mtgen.splits import Splits
 from mtgen.table import check_complete, check_table, column, digest_values
 from mtgen.weighting import Weighted, weight_fields
 
@@ -91,6 +92,9 @@ class Dataset(Weighted):
         self._rows = np.arange(len(table))
         self._rows.flags.writeable = False
 
+    _sealed: np.ndarray | None = None
+    """bool `(len(table),)`: rows of sealed splits beside this one; None where there are none."""
+
     def __len__(self) -> int:
         return len(self._rows)
 
@@ -142,6 +146,7 @@ class Dataset(Weighted):
 
         Raises:
             PlanError: rows that are no list of integers, or a row outside the table; draws of another number of rows.
+            SealedError: a row of a sealed split beside this one.
             DecodeError, StoreError, AlignmentError: a sample that cannot be read.
         """
         given = _array_of(rows, "fetch")
@@ -157,6 +162,12 @@ class Dataset(Weighted):
             check_kind("draws", draws, Draws, "a mtgen.draws.Draws or None")
             if len(draws.positions) != len(wanted):
                 raise PlanError(f"fetch received {len(wanted)} rows and draws of {len(draws.positions)} positions")
+        if self._sealed is not None and self._sealed[wanted].any():
+            raise SealedError(
+                "this row is in a sealed split, and this dataset is another split of the same table: .open() the "
+                "sealed one, where its rows are meant to be looked at",
+                row=int(wanted[self._sealed[wanted]][0]),
+            )
         return fetch(self.fields, wanted, draws)
 
     def missing(self) -> np.ndarray:
@@ -241,6 +252,7 @@ class Dataset(Weighted):
         stratify: str | None = None,
         group: str | None = None,
         seed: int = 0,
+        sealed: str | Iterable[str] = (),
     ) -> Splits:
         """Divide the rows into named datasets, each row in exactly one.
 
@@ -250,12 +262,13 @@ class Dataset(Weighted):
             stratify: column whose values appear in every split in the same proportion.
             group: column whose equal values stay together, such as a patient.
             seed: integer >= 0; equal seeds give equal splits.
+            sealed: name or names of splits that come as `mtgen.Sealed`: nothing reads them before `.open()`.
 
         Returns:
             The datasets, to unpack in the order of `shares` or to index by name.
 
         Raises:
-            PlanError: shares or columns that cannot be followed.
+            PlanError: shares or columns that cannot be followed; `sealed` names no split.
 
         Example:
             >>> data = mtgen.Dataset(pd.DataFrame({"a": range(10)}), inputs={"a": mtgen.Columns("a")})
@@ -268,7 +281,7 @@ class Dataset(Weighted):
         if by is not None:
             if stratify is not None or group is not None:
                 raise PlanError("by='column' already says which row goes where; leave out stratify and group")
-            return Splits({n: self._with_rows(r) for n, r in split_by_value(self._rows, self._column(by, "by"))})
+            return Splits.of(self, dict(split_by_value(self._rows, self._column(by, "by"))), sealed)
         parts = split_rows(
             self._rows,
             {} if shares is None else shares,
@@ -276,7 +289,7 @@ class Dataset(Weighted):
             strata=None if stratify is None else self._column(stratify, "stratify").to_numpy(),
             groups=None if group is None else self._column(group, "group").to_numpy(),
         )
-        return Splits({name: self._with_rows(rows) for name, rows in parts.items()})
+        return Splits.of(self, parts, sealed)
 
     def _column(self, name: str, use: str) -> pd.Series:
         values = column(self.table, name, use).iloc[self._rows]
@@ -285,9 +298,21 @@ class Dataset(Weighted):
 
     def _with_rows(self, rows: np.ndarray) -> Dataset:
         other = object.__new__(type(self))
-        other._root = self._root
+        other._root, other._sealed = self._root, self._sealed
         other._rows = np.array(rows)
         other._rows.flags.writeable = False
+        return other
+
+    def _without_sealed(self, mask: np.ndarray) -> Dataset:
+        """The same dataset, which fetches no row of sealed splits beside it.
+
+        Args:
+            mask: bool `(len(table),)`, true for those rows.
+        """
+        if not mask.any():
+            return self
+        other = self._with_rows(self._rows)
+        other._sealed = mask if self._sealed is None else mask | self._sealed
         return other
 
     def with_fields(self, fields: Iterable[Field]) -> Dataset:

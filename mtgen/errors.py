@@ -10,7 +10,8 @@
     ├── PlanError       (ValueError)    settings that no order, split or batch can follow
     │   ├── EmptySupportError           nothing can be drawn from a sampler
     │   ├── NoDensityError              a sampler has no known density
-    │   └── QueryError                  a `sample by` text that cannot be read, or does not fit the table
+    │   ├── QueryError                  a `sample by` text that cannot be read, or does not fit the table
+    │   └── SealedError                 a sealed split was to be read without being opened
     ├── StateError      (ValueError)    a state that does not belong to this loader
     ├── ModelError      (ValueError)    a model whose inputs or targets do not fit the loader
     ├── BudgetError     (RuntimeError)  more bad samples than allowed
@@ -116,6 +117,10 @@ class NoDensityError(PlanError):
 
 class QueryError(PlanError):
     """A `sample by` text that cannot be read, or does not fit the table; the message marks the place in the text."""
+
+
+class SealedError(PlanError, AttributeError):
+    """A split that is sealed was to be read; `.open()` gives its dataset. Also what a sealed split has no name for."""
 
 
 class StateError(MtgenError, ValueError):

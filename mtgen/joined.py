@@ -22,6 +22,7 @@ from mtgen.pending import Field
 from mtgen.sampling.mixture import mix
 from mtgen.sampling.row_plans.base import RowSampler
 from mtgen.sampling.sampler import check_weight
+from mtgen.sealed import check_opened
 from mtgen.settings import check_kind, check_label
 from mtgen.table import stack_tables
 
@@ -82,7 +83,7 @@ def join(parts: Mapping[str, Dataset], *, column: str | None = None) -> Joined:
         root = replace(root, table=_with_column(root.table, column, origin))
     made = object.__new__(Joined)
     made._root, made._origin = root, origin
-    return cast("Joined", made._with_rows(np.concatenate(list(rows.values()))))
+    return cast("Joined", made._with_rows(np.concatenate(list(rows.values())))._without_sealed(_sealed(named, origin)))
 
 
 class PartRows(NamedTuple):
@@ -216,8 +217,18 @@ def _checked(parts: Any) -> dict[str, Dataset]:
         raise PlanError('join needs at least one dataset, such as {"real": a, "synthetic": b}; received none')
     for name, part in parts.items():
         check_kind("the name of a part", name, str, "text")
+        check_opened(part)
         check_kind(f"part {name!r}", part, Dataset, "a mtgen.Dataset")
     return dict(parts)
+
+
+def _sealed(parts: Mapping[str, Dataset], origin: Origin) -> np.ndarray:
+    """Rows of sealed splits beside the parts, but for those that a part has; bool over the joined root table."""
+    mask = np.zeros(len(origin.owners), bool)
+    for first, part in zip(origin.firsts, parts.values(), strict=True):
+        if part._sealed is not None:
+            mask[first : first + len(part._sealed)] |= part._sealed
+    return mask & (origin.owners == _NO_PART)
 
 
 def _fields(roots: Sequence[Root], parts: Mapping[str, Dataset]) -> tuple[Field, ...]:

@@ -38,6 +38,7 @@ from mtgen.sampling.permutation import order_bytes
 from mtgen.sampling.row_plans.dataset_rows import DatasetRows
 from mtgen.sampling.row_plans.order_law import held_bytes, order_law_of
 from mtgen.sampling.sampler import Sampler
+from mtgen.sealed import check_opened
 from mtgen.settings import check_flag, check_kind, check_whole
 from mtgen.step_plan import StepPlan
 from mtgen.workers import WorkerPool, default_num_workers
@@ -98,6 +99,7 @@ class Loader(Doors):
         shard: Shard | None = None,
         prefetch: Prefetch | None = None,
     ) -> None:
+        check_opened(dataset)
         if not isinstance(dataset, Dataset):
             raise PlanError(f"Loader needs a mtgen.Dataset, received {type(dataset).__name__}")
         check_kind("on_error", on_error, str | OnError, '"raise", "refill", "mask" or a mtgen.OnError(...)')

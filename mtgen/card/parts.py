@@ -8,6 +8,7 @@ import numpy as np
 
 from mtgen.dataset import Dataset
 from mtgen.errors import PlanError
+from mtgen.sealed import check_opened
 from mtgen.seeds import key, words
 from mtgen.splits import Splits
 
@@ -66,6 +67,8 @@ def parts_of(data: Dataset | Splits, sample: int | None, seed: int) -> Parts:
         >>> len(parts.rows), parts.num_rows, parts.lengths
         (70, 300, (200, 100))
     """
+    for one in data if isinstance(data, Splits) else [data]:
+        check_opened(one)
     if not isinstance(data, Dataset | Splits):
         raise PlanError(f"a card is of a mtgen.Dataset or of its splits, received {type(data).__name__}")
     if sample is not None and (isinstance(sample, bool) or not isinstance(sample, int | np.integer) or sample < 1):

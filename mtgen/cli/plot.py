@@ -94,5 +94,24 @@ def numbers(option: str, text: str | None) -> tuple[int, ...]:
 
 
 def valid_of(folder: RunFolder) -> Callable[[], Loader] | None:
-    """What opens the loader of the run's valid split; None where the folder does not say where the data is."""
-    return None
+    """What opens the loader of the run's valid split; None where no run.toml says where the data is.
+
+    The test split is sealed: no picture reads a row of it.
+    """
+    if not folder.config.is_file():
+        return None
+
+    def opened() -> Loader:
+        from mtgen.splits import Splits
+        from mtgen.training.config.building import config_at, dataset_of, make_loader, splits_of
+
+        config = config_at(folder.config)
+        data = dataset_of(config)
+        found = splits_of(config, data)
+        if folder.splits.is_file():
+            found = Splits.load(folder.splits, data, sealed=[name for name in found.names if name == "test"])
+        if "valid" not in found.names:
+            raise PlanError(f"the run has no split called valid, only {', '.join(found.names)}", path=str(folder.config))
+        return make_loader(found["valid"], config.fit, shuffle=False)
+
+    return opened

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mtgen.training.record.snapshots import Snapshot
     from mtgen.training.rule_callback import RuleCallback
     from mtgen.training.rules import CombinedRate, HalvingRule, InverseEpochDecay, PatienceRule
+    from mtgen.training.scores import TestScores
 
 __all__ = [
     "CombinedRate",
@@ -27,6 +28,7 @@ __all__ = [
     "RunHistory",
     "Snapshot",
     "Snapshots",
+    "TestScores",
     "record_run",
 ]
 
@@ -41,6 +43,7 @@ _HOMES = {
     "RunHistory": "mtgen.training.record.history",
     "Snapshot": "mtgen.training.record.snapshots",
     "Snapshots": "mtgen.training.record.snapshot_callback",
+    "TestScores": "mtgen.training.scores",
     "record_run": "mtgen.training.record.run_record",
 }
 

@@ -23,6 +23,7 @@ from mtgen.errors import PlanError, StateError
 from mtgen.settings import check_flag, check_kind, short
 from mtgen.training.decisions import Decision
 from mtgen.training.rules import CombinedRate, HalvingRule, InverseEpochDecay, PatienceRule
+from mtgen.training.scores import TestScores
 
 _INVERTED = "1 - "
 _ROUNDING = 1e-6
@@ -48,6 +49,7 @@ class RuleCallback(Progress):
         monitor: name in the logs of what is to become small, such as `val_loss`; or `1 - val_accuracy`.
         restore_best: keep the model's variables at each improvement, and put the best ones back in the end.
         say: where a line about each decision goes, between two progress bars.
+        test: scores the test split at each improvement; the logs of that epoch get `test_loss` and each metric so.
 
     Raises:
         PlanError: no rule at all, or something that is no rule.
@@ -64,8 +66,10 @@ class RuleCallback(Progress):
         monitor: str = "val_loss",
         restore_best: bool = False,
         say: Callable[[str], None] = print,
+        test: TestScores | None = None,
     ) -> None:
         super().__init__(x)
+        check_kind("test", test, TestScores | None, "a mtgen.training.TestScores or None")
         check_kind("patience", patience, PatienceRule | None, "a PatienceRule or None")
         check_kind("monitor", monitor, str, "a name in the logs")
         both = None if halving is None and decay is None else CombinedRate(halving=halving, decay=decay)
@@ -75,6 +79,9 @@ class RuleCallback(Progress):
         self.monitor, self.restore_best = monitor, check_flag("restore_best", restore_best)
         if self.restore_best and patience is None and halving is None:
             raise PlanError("restore_best=True needs patience or halving: a decay does not know what is best")
+        if test is not None and patience is None and halving is None:
+            raise PlanError("test=... needs patience or halving: a decay does not know what is best")
+        self.test = test
         self._both, self._say = both, say
         self._rate: ScaledRate | None = None
         self._base: float | None = None
@@ -134,6 +141,8 @@ class RuleCallback(Progress):
         self._check_steps()
         if self._origin is None:
             self._origin = self.step
+            line = None if self.test is None else self.test.go_back(self.step)
+            self._lines += [] if line is None else [line]
         if self._rate is not None:
             self._rate.begin(self._base)
             self._base = self._rate.base
@@ -220,7 +229,7 @@ class RuleCallback(Progress):
         if self._feed.num_batches != self._feed.loader.steps_per_epoch:
             logs["data_epoch"] = self.step / self._feed.loader.steps_per_epoch
 
-    def _validated(self, logs: Mapping[str, Any]) -> None:
+    def _validated(self, logs: dict[str, Any]) -> None:
         value, at, improved = self._value(logs), f"mini-batch {self.iteration}", False
         if self.patience is not None:
             before, best = self.patience.patience, self.patience.best
@@ -250,6 +259,8 @@ class RuleCallback(Progress):
             self._stop(self._watching, f"{self.monitor} is nan", value)
         if improved and self.restore_best:
             self._best = variables.read({"model": list(self.model.variables)})
+        if improved and self.test is not None:
+            self._lines.append(self.test.at_new_best(self.model, self.step, logs))
 
     def _value(self, logs: Mapping[str, Any]) -> float:
         name = self.monitor.removeprefix(_INVERTED)
@@ -310,6 +321,7 @@ class RuleCallback(Progress):
             "patience": None if self.patience is None else self.patience.state(),
             "halving": None if self.halving is None else self.halving.state(),
             "decay": None if self.decay is None else self.decay.d,
+            "test": None if self.test is None else self.test.state(),
         }
 
     def saved_arrays(self) -> Mapping[str, np.ndarray]:
@@ -326,17 +338,20 @@ class RuleCallback(Progress):
         if self._began:
             raise PlanError("the checkpoint must stand before RuleCallback in the list of callbacks: make it the first")
         own = self.saved_state()
-        if state.get("kind") != _KIND or set(state) != set(own):
+        if state.get("kind") != _KIND or {*state, "test"} != set(own):  # older ones have no test
             raise StateError(f"this is not the state of a RuleCallback: {short(dict(state))}")
         plain = [name for name in ("monitor", "restore_best", "decay") if state[name] != own[name]]
-        plain += [name for name in ("patience", "halving") if (state[name] is None) != (own[name] is None)]
+        optional = ("patience", "halving", "test")
+        plain += [name for name in optional if (state.get(name) is None) != (own[name] is None)]
         if plain:
             raise StateError(
                 "the run was saved with other rules. Differing: "
-                + "; ".join(f"{name} was {short(state[name])} and is {short(own[name])}" for name in plain)
+                + "; ".join(f"{name} was {short(state.get(name))} and is {short(own[name])}" for name in plain)
                 + ". Make them as they were, or choose another folder for a new run"
             )
         self._rules_of(state)
+        if self.test is not None:
+            self.test.check_state(state["test"])
         if not all(isinstance(state[name], int) for name in ("origin", "iteration")):
             raise StateError(f"origin and iteration must be integers, received {short(dict(state))}")
         if not isinstance(state["base"], float | None):
@@ -359,6 +374,8 @@ class RuleCallback(Progress):
                 f"{state['iteration'] + 1} mini-batches were trained when this was saved, now they count as "
                 f"{self.iteration + 1}: patience in mini-batches cannot go on with another number of shards"
             )
+        if self.test is not None:  # last: it cuts its file
+            self.test.restore(state["test"])
 
     def _rules_of(self, state: Mapping[str, Any]) -> list[tuple[Any, Mapping[str, Any]]]:
         """The rules with their saved states, each of which fits.

@@ -54,6 +54,7 @@ PUBLIC = [
     "Prefetch",
     "Recipe",
     "Rows",
+    "Sealed",
     "Shard",
     "Splits",
     "Volumes",

@@ -16,7 +16,7 @@ from mtgen.order_check import audit_run
 from mtgen.plan import Shard
 from mtgen.sampling.order import Blocks, Exact, OrderLaw
 from mtgen.sampling.permutation import Permutation
-from mtgen.splits import split_rows
+from mtgen.split_rows import split_rows
 
 FOLDER = Path(__file__).parent
 SAMPLERS: dict[str, OrderLaw] = {"exact": Exact(), "blocks 4 open 2": Blocks(4, 2), "blocks 16": Blocks(16)}

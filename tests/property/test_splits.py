@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mtgen.errors import PlanError
-from mtgen.splits import counts_of, split_rows
+from mtgen.split_rows import counts_of, split_rows
 
 percents = st.lists(st.integers(1, 100), min_size=1, max_size=5).map(
     lambda parts: {f"split {place}": part / sum(parts) for place, part in enumerate(parts)}

@@ -22,6 +22,7 @@ BUILT_IN = {
     "EmptySupportError": ValueError,
     "NoDensityError": ValueError,
     "QueryError": ValueError,
+    "SealedError": AttributeError,
     "StateError": ValueError,
     "ModelError": ValueError,
     "BudgetError": RuntimeError,

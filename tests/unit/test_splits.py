@@ -10,7 +10,7 @@ import pytest
 
 import mtgen
 from mtgen.errors import PlanError, TableError
-from mtgen.splits import counts_of, split_by_value, split_rows
+from mtgen.split_rows import counts_of, split_by_value, split_rows
 
 HALVES = {"a": 0.5, "b": 0.5}
 
