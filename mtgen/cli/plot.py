@@ -65,8 +65,8 @@ def plot(
         return
     for picture, path in zip(story.pictures, written, strict=False):
         typer.echo(f"{path}: {picture.sentence}")
-    for one in story.left_out:
-        typer.echo(f"left out, {one.kind}: {one.why}")
+    for why, kinds in story.missing().items():
+        typer.echo(f"left out, {kinds}: {why}")
     for note in story.notes:
         typer.echo(note)
     typer.echo(f"all of it: {written[-1]}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -101,18 +102,24 @@ def rebuilt(folder: RunFolder) -> Rebuilt:
     """
     import keras
 
-    trained, notes = None, []
-    if folder.model.is_file():
-        model = _made(str(folder.model), lambda: keras.saving.load_model(folder.model))
-        trained = tuple(np.asarray(keras.ops.convert_to_numpy(one.value)) for one in model.variables)
-    elif folder.architecture.is_file():
-        text = folder.architecture.read_text(encoding="utf-8")
-        model = _made(str(folder.architecture), lambda: keras.models.model_from_json(text))
-    else:
+    if not folder.model.is_file() and not folder.architecture.is_file():
         raise StateError(
             "the folder has neither model.keras nor model.json, so the model cannot be built again",
             path=str(folder.path),
         )
+    model, trained, notes = None, None, []
+    if folder.model.is_file():
+        try:
+            model = _made(folder.model, lambda: keras.saving.load_model(folder.model))
+        except ModelError as error:
+            if not folder.architecture.is_file():
+                raise
+            notes.append(f"The trained model was left out, snapshots stand in for it: {error.message} ({error.path}).")
+        else:
+            trained = tuple(np.asarray(keras.ops.convert_to_numpy(one.value)) for one in model.variables)
+    if model is None:
+        text = folder.architecture.read_text(encoding="utf-8")
+        model = _made(folder.architecture, lambda: keras.models.model_from_json(text))
     if not getattr(model, "compiled", False):
         notes.append(_compile(model))
     return Rebuilt(
@@ -124,14 +131,14 @@ def rebuilt(folder: RunFolder) -> Rebuilt:
     )
 
 
-def _made(path: str, make: Callable[[], Any]) -> Any:
+def _made(path: Path, make: Callable[[], Any]) -> Any:
     try:
         return make()
     except Exception as error:  # Keras raises what the user's own classes raise
         raise ModelError(
-            f"Keras cannot build the model ({type(error).__name__}: {error}); layers of your own must be registered, "
-            "keras.saving.register_keras_serializable",
-            path=path,
+            f"Keras cannot build the model ({type(error).__name__}: {short(error)}); layers of your own must be "
+            "registered: keras.saving.register_keras_serializable",
+            path=str(path),
         ) from error
 
 

@@ -121,7 +121,7 @@ def _lines(lines: Iterable[Iterable[str]]) -> str:
 def _missing(story: Story) -> str:
     if not story.left_out and not story.notes:
         return ""
-    lines = [f"<li>{text(one.kind)}: {text(one.why)}</li>" for one in story.left_out]
+    lines = [f"<li>{text(kinds)}: {text(why)}</li>" for why, kinds in story.missing().items()]
     lines += [f"<li>{text(one)}</li>" for one in story.notes]
     return "<section>\n<h2>Left out, and to be known</h2>\n<ul>\n" + "\n".join(lines) + "\n</ul>\n</section>"
 

@@ -133,7 +133,8 @@ def sentence_of(error: MtgenError) -> str:
     """An error as one sentence: its message and path."""
     where = f" ({error.path})" if error.path else ""
     text = error.message.rstrip(".")
-    return f"{text[:1].upper()}{text[1:]}{where}."
+    first = text.split(" ", 1)[0]
+    return f"{text[:1].upper() + text[1:] if first.isalpha() else text}{where}."
 
 
 # --- from files -------------------------------------------------------------------------------------------------------

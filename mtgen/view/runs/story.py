@@ -86,6 +86,13 @@ class Story:
     left_out: Sequence[LeftOut]
     notes: Sequence[str] = ()
 
+    def missing(self) -> dict[str, str]:
+        """What is left out: why -> the kinds, with commas between."""
+        reasons: dict[str, list[str]] = {}
+        for one in self.left_out:
+            reasons.setdefault(one.why, []).append(one.kind)
+        return {why: ", ".join(dict.fromkeys(kinds)) for why, kinds in reasons.items()}
+
     def as_json(self) -> dict[str, Any]:
         """Plain JSON: everything but the pixels."""
         return {
