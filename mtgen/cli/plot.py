@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +11,8 @@ import typer
 from mtgen.errors import PlanError
 
 if TYPE_CHECKING:
-    from mtgen.loader import Loader
     from mtgen.training.record.folder import RunFolder
+    from mtgen.view.runs.story import Opened, Opener
 
 
 def plot(
@@ -58,7 +57,7 @@ def plot(
     if set(wanted.kinds) - {*FROM_FILES}:
         choose_backend(lambda line: typer.echo(line, err=as_json))
     folder = RunFolder(run)
-    story = story_of(folder, wanted, valid_of(folder))
+    story = story_of(folder, wanted, data_of(folder))
     written = write_story(story, folder.plots if out is None else out)
     if as_json:
         typer.echo(json.dumps({**story.as_json(), "files": [str(path) for path in written]}, indent=2, allow_nan=False))
@@ -93,25 +92,31 @@ def numbers(option: str, text: str | None) -> tuple[int, ...]:
     return found
 
 
-def valid_of(folder: RunFolder) -> Callable[[], Loader] | None:
-    """What opens the loader of the run's valid split; None where no run.toml says where the data is.
+def data_of(folder: RunFolder) -> Opener | None:
+    """What opens the data of a run; None where no run.toml says where it is.
 
-    The test split is sealed: no picture reads a row of it.
+    The test split stays sealed: no picture reads a row of it.
     """
     if not folder.config.is_file():
         return None
 
-    def opened() -> Loader:
+    def opened() -> Opened:
+        import numpy as np
+
         from mtgen.splits import Splits
         from mtgen.training.config.building import config_at, dataset_of, make_loader, splits_of
+        from mtgen.view.runs.story import Opened
 
         config = config_at(folder.config)
         data = dataset_of(config)
-        found = splits_of(config, data)
-        if folder.splits.is_file():
-            found = Splits.load(folder.splits, data, sealed=[name for name in found.names if name == "test"])
+        saved = folder.splits.is_file()
+        found = Splits.load(folder.splits, data) if saved else splits_of(config, data)
         if "valid" not in found.names:
-            raise PlanError(f"the run has no split called valid, only {', '.join(found.names)}", path=str(folder.config))
-        return make_loader(found["valid"], config.fit, shuffle=False)
+            named = ", ".join(found.names)
+            raise PlanError(f"the run has no split called valid, only {named}", path=str(folder.config))
+        seen = [np.asarray(found[name].rows) for name in found.names if name != "test"]
+        return Opened(
+            valid=make_loader(found["valid"], config.fit, shuffle=False), rows=data.take(np.concatenate(seen))
+        )
 
     return opened

@@ -22,13 +22,12 @@ from mtgen.view.runs import sentences
 from mtgen.view.runs.answers import draw_confusion, draw_scatter
 from mtgen.view.runs.maps import MOST_LINES, MOST_MAPS, Sample, as_lines, draw_maps
 from mtgen.view.runs.scores import draw_permuted, kind_name
-from mtgen.view.runs.story import LeftOut, Picture, Table, file_name
+from mtgen.view.runs.story import LeftOut, Opened, Opener, Picture, Table, file_name
 from mtgen.view.runs.tiles import MOST_STATES, draw_feature_weights, draw_filters, draw_snapshot_scores
 
 if TYPE_CHECKING:
     from mtgen.dataset import Dataset
-    from mtgen.loader import Loader
-    from mtgen.view.runs.plots import Opener, Wanted
+    from mtgen.view.runs.plots import Wanted
 
 NO_DATA = "the data of the run cannot be opened: run.toml is not there, and nothing else says where the data is"
 
@@ -42,13 +41,13 @@ class Modelled:
     notes: list[str] = field(default_factory=list)
 
 
-def model_pictures(folder: RunFolder, wanted: Wanted, valid: Opener | None, best: int | None) -> Modelled:
+def model_pictures(folder: RunFolder, wanted: Wanted, data: Opener | None, best: int | None) -> Modelled:
     """Make the pictures of `wanted` that need the model; see `mtgen.view.runs.plots.story_of`.
 
     Args:
         folder: of the run.
         wanted: which.
-        valid: opens the loader of the valid split.
+        data: opens the data.
         best: step of the best validation.
 
     Raises:
@@ -64,7 +63,7 @@ def model_pictures(folder: RunFolder, wanted: Wanted, valid: Opener | None, best
     made.notes.extend(model.notes)
     if wanted.snapshots:
         model.states(MOST_STATES, wanted.snapshots)  # a wrong step ends the command, it is no picture to be left out
-    work = _Work(rebuilt=model, wanted=wanted, best=best, opener=valid)
+    work = _Work(rebuilt=model, wanted=wanted, best=best, opener=data)
     try:
         for kind in kinds:
             try:
@@ -96,7 +95,7 @@ class _Work:
     best: int | None
     opener: Opener | None
     taken: set[str] = field(default_factory=set)
-    _loader: Loader | None = None
+    _opened: Opened | None = None
     _held: Held | None = None
     _why: MtgenError | None = None
 
@@ -107,41 +106,45 @@ class _Work:
     def states(self, most: int) -> list[State]:
         return self.rebuilt.states(most, self.wanted.snapshots, self.best)
 
-    def loader(self) -> Loader:
-        """The loader of the valid split.
+    def data(self) -> Opened:
+        """The data, opened once.
 
         Raises:
             MtgenError: it cannot be opened.
         """
         if self._why is not None:
             raise self._why
-        if self._loader is None:
+        if self._opened is None:
             try:
                 if self.opener is None:
                     raise PlanError(NO_DATA)
-                self._loader = self.opener()
+                self._opened = self.opener()
             except MtgenError as error:
                 self._why = error
                 raise
-        return self._loader
+        return self._opened
+
+    @property
+    def valid(self) -> Dataset:
+        return self.data().valid.dataset
 
     def held(self) -> Held:
         if self._held is None:
-            self._held = hold(self.loader(), self.model)
+            self._held = hold(self.data().valid, self.model)
         return self._held
 
     def feature_names(self, name: str) -> Sequence[str]:
         """Names of the features of an input, where the data can be opened and says them."""
         try:
-            fields = self.loader().dataset.fields
+            fields = self.valid.fields
         except MtgenError:
             return ()
         bound = next((one.bound for one in fields if one.role == "input" and one.name == name), None)
         return tuple(map(str, bound.settings()["columns"])) if isinstance(bound, BoundColumns) else ()
 
     def close(self) -> None:
-        if self._loader is not None:
-            self._loader.close()
+        if self._opened is not None:
+            self._opened.valid.close()
 
 
 # --- weights ----------------------------------------------------------------------------------------------------------
@@ -210,7 +213,7 @@ def _weights_picture(work: _Work, name: str, layer: str, found: dict[str, np.nda
 
 
 def _maps(work: _Work) -> Made:
-    model, loader = work.model, work.loader()
+    model, data = work.model, work.data()
     if work.wanted.layer is not None:
         layers = [maps.layer_named(model, work.wanted.layer)]
     else:
@@ -218,9 +221,8 @@ def _maps(work: _Work) -> Made:
         layers = list({id(one): one for one in found if one is not None}.values())
     if not layers:
         raise PlanError("the model has no convolution behind an input, so there are no feature maps; --layer names another")
-    dataset = loader.dataset
-    whole = dataset.take(_rows(work, dataset))
-    with like(loader, whole) as own:
+    dataset = data.rows
+    with like(data.valid, dataset.take(_rows(work, dataset))) as own:
         batch = joined([*own.epoch(0)])
     arranged = dict(zip(work.held().structure.inputs, graph.inputs_of(model), strict=True))
     inputs = {tensor: batch.inputs[name] for name, tensor in arranged.items()}
@@ -236,12 +238,17 @@ def _maps(work: _Work) -> Made:
 
 
 def _rows(work: _Work, dataset: Dataset) -> list[int]:
-    rows = list(work.wanted.rows) or answers.spread_rows(dataset)
-    total = len(dataset.table)
-    wrong = [row for row in rows if not 0 <= row < total]
+    rows = list(work.wanted.rows)
+    if not rows:
+        return answers.spread_rows(work.valid)
+    known = {*np.asarray(dataset.rows).tolist()}
+    wrong = [row for row in rows if row not in known]
     if wrong:
-        raise PlanError(f"rows are 0 to {total - 1}, --rows names {short(wrong)}")
-    return rows
+        raise PlanError(
+            f"--rows names {short(wrong)}: not among the {len(known):,} rows that may be looked at, of "
+            f"{len(dataset.table):,} in the table; those of a test split stay sealed"
+        )
+    return list(dict.fromkeys(rows))
 
 
 def _maps_picture(
@@ -290,7 +297,7 @@ def _confusion(work: _Work) -> Made:
     state = work.rebuilt.final()
     state.put()
     given = answers.answers_of(work.model, held)
-    classes = work.loader().dataset.classes
+    classes = work.valid.classes
     made: list[Picture] = []
     left: list[LeftOut] = []
     for name, output in given.items():

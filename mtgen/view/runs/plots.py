@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -20,11 +20,8 @@ from mtgen.training.record.folder import RunFolder
 from mtgen.view.figures import new_figure, png_of
 from mtgen.view.runs import sentences
 from mtgen.view.runs.curves import MOST_MEASURES, draw_curves
-from mtgen.view.runs.story import KINDS, LeftOut, Picture, Story, Table
+from mtgen.view.runs.story import KINDS, LeftOut, Opener, Picture, Story, Table
 from mtgen.view.runs.waits import draw_waits
-
-if TYPE_CHECKING:
-    from mtgen.loader import Loader
 
 FROM_FILES = ("curves", "waits")
 """Kinds that need neither the model nor the data."""
@@ -67,17 +64,13 @@ class Wanted:
         return tuple(kind for kind in KINDS if not self.only or kind in self.only)
 
 
-Opener = Callable[[], "Loader"]
-"""Opens the loader of the valid split; raises `MtgenError` with the reason where there is none."""
-
-
-def story_of(folder: RunFolder, wanted: Wanted | None = None, valid: Opener | None = None) -> Story:
+def story_of(folder: RunFolder, wanted: Wanted | None = None, data: Opener | None = None) -> Story:
     """Make the pictures of a run; nothing is written.
 
     Args:
         folder: of the run.
         wanted: which pictures; None for all.
-        valid: opens the loader of the valid split, closed in the end; None where there is no way to the data.
+        data: opens the data; its loader is closed in the end. None where there is no way to the data.
 
     Returns:
         Pictures as PNG bytes with sentences; what could not be made is in `left_out`.
@@ -105,7 +98,7 @@ def story_of(folder: RunFolder, wanted: Wanted | None = None, valid: Opener | No
         from mtgen.view.runs.modelled import model_pictures
 
         best = None if curves is None or curves.best is None else int(curves.steps[curves.best])
-        more = model_pictures(folder, wanted, valid, best)
+        more = model_pictures(folder, wanted, data, best)
         pictures += more.pictures
         left += more.left_out
         notes += more.notes

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mtgen.dataset import Dataset
+    from mtgen.loader import Loader
 
 KINDS = ("curves", "filters", "maps", "confusion", "inputs", "waits", "snapshots")
 """Kinds of pictures, in the order of the page."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Opened:
+    """The data of a run, opened.
+
+    Args:
+        valid: loader of the valid split; whoever opened it closes it.
+        rows: dataset of the rows that may be looked at, such as all but those of a sealed test split.
+    """
+
+    valid: Loader
+    rows: Dataset
+
+
+Opener = Callable[[], Opened]
+"""Opens the data of a run; raises `MtgenError` with the reason where that fails."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
