@@ -9,7 +9,7 @@ import numpy as np
 from mtgen.sampling.describing.text import number
 from mtgen.training.measures.curves import Curves
 from mtgen.view.figures import BEFORE, COLOURS, FAINT, INK, SMALL, new_figure, plain
-from mtgen.view.runs.paper import WIDTH, counted, epochs_above, heading, literal, plain_log
+from mtgen.view.runs.paper import WIDTH, counted, epochs_above, heading, literal, plain_log, said_inside
 
 MOST_MEASURES = 3
 """Measures with a panel each; the page names the others."""
@@ -60,8 +60,9 @@ def draw_curves(curves: Curves, title: str = "learning curves") -> Any:
     epochs_above(panels[0], curves.steps_per_epoch)
     panels[-1].set_xlabel("mini-batches trained", fontsize=9, color=INK)
     counted(panels[-1].xaxis)
-    low = 0 if curves.steps[0] <= 0.2 * curves.steps[-1] or len(curves.steps) == 1 else curves.steps[0]
-    panels[0].set_xlim(float(low), float(curves.steps[-1]) * 1.02)
+    last = float(curves.steps[-1])
+    starts = curves.steps[0] <= 0.5 * last or len(curves.steps) == 1
+    panels[0].set_xlim(0.0 if starts else float(curves.steps[0]) - 0.02 * last, 1.02 * last or 1.0)
     _legend(figure, panels)
     heading(figure, title)
     return figure
@@ -96,6 +97,8 @@ def _measure(axes: Any, curves: Curves, name: str) -> None:
             )
     plain(axes, title=literal(name), ylabel="")
     together = np.concatenate(finite) if finite else np.empty(0)
+    if not len(together):
+        said_inside(axes, "no finite value")
     if len(together) and together.min() > 0 and together.max() > LARGE_RATIO * together.min():
         axes.set_yscale("log")
         plain_log(axes.yaxis, float(together.min()), float(together.max()))

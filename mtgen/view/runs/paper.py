@@ -18,7 +18,8 @@ WIDTH = 7.2
 DIVERGING = "RdBu_r"
 """Colours of weights: red above 0, blue below, white at 0; red-green-blind readers tell them apart (ColorBrewer)."""
 
-GAP_COLOUR = (0.55, 0.55, 0.55)
+GAP = (0.55, 0.55, 0.55)
+"""Between tiles; white between coloured ones, which hold grey themselves."""
 
 
 def literal(text: object, most: int = 24) -> str:
@@ -66,7 +67,10 @@ def epochs_above(axes: Any, steps_per_epoch: float | None) -> None:
 
 
 def counted(axis: Any) -> None:
-    """Ticks of an axis as plain numbers, with commas."""
+    """Ticks of an axis of whole numbers: at these only, with commas."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     axis.set_major_formatter(lambda value, place: number(value))
 
 
@@ -108,13 +112,16 @@ def between(low: float, high: float, name: str) -> Any:
     return ScalarMappable(Normalize(low, high if high > low else low + 1), colormaps[name])
 
 
-def mosaic(tiles: Sequence[np.ndarray], columns: int, dots: int) -> np.ndarray:
+def mosaic(
+    tiles: Sequence[np.ndarray], columns: int, dots: int, gap_colour: tuple[float, float, float] = GAP
+) -> np.ndarray:
     """Tiles of one size in rows, enlarged by a whole factor, with gaps between.
 
     Args:
         tiles: `(height, width, 3)` each, in 0..1.
         columns: tiles in a row.
         dots: wanted dots of the longer side of a tile; it gets at least one per value.
+        gap_colour: between tiles, red, green and blue in 0..1.
 
     Returns:
         float `(height, width, 3)`; missing tiles of the last row are white.
@@ -129,10 +136,16 @@ def mosaic(tiles: Sequence[np.ndarray], columns: int, dots: int) -> np.ndarray:
     for place, tile in enumerate(tiles):
         row, column = divmod(place, columns)
         top, left = row * high, column * broad
-        paper[top : top + high + gap, left : left + broad + gap] = GAP_COLOUR
+        paper[top : top + high + gap, left : left + broad + gap] = gap_colour
         large = tile.repeat(zoom, axis=0).repeat(zoom, axis=1)
         paper[top + gap : top + gap + tall * zoom, left + gap : left + gap + wide * zoom] = large
     return paper
+
+
+def said_inside(axes: Any, text: str) -> None:
+    """A sentence in the middle of axes that have nothing to show; their scale goes."""
+    axes.set_yticks([])
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=TEXT, color=FAINT)
 
 
 def show_tiles(axes: Any, paper: np.ndarray, title: str) -> None:

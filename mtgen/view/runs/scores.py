@@ -51,14 +51,16 @@ def draw_permuted(permuted: Permuted, title: str = "which inputs does the model 
         for place in places[1:]:
             values = permuted.scores[name][place]
             axes.plot(values, np.full(len(values), place), "o", color=INK, markersize=2.6, markeredgewidth=0)
-        reach = np.max(np.abs(shown), initial=0.0) or 1.0
+        every = permuted.scores[name][np.isfinite(permuted.scores[name])]
+        reach = float(np.max(every, initial=0.0)) or 1.0
         for place, (mean, spread) in enumerate(zip(means, spreads, strict=True)):
             text = f"{mean:.4g}" + (f" ± {spread:.2g}" if place else "")
-            end = np.max(permuted.scores[name][place], initial=0.0) if np.isfinite(mean) else 0.0
-            axes.text(max(end, 0.0) + 0.015 * reach, place, text, va="center", fontsize=SMALL, color=INK)
+            one = permuted.scores[name][place]
+            end = float(np.max(one[np.isfinite(one)], initial=0.0))
+            axes.text(end + 0.015 * reach, place, text, va="center", fontsize=SMALL, color=INK)
         axes.set_yticks(places, [literal(kind_name(kind, num_inputs), 30) for kind in permuted.kinds])
         axes.set_ylim(len(places) - 0.45, -0.55)
-        axes.set_xlim(min(0.0, float(shown.min(initial=0.0))) * 1.1, 1.26 * reach)
+        axes.set_xlim(1.1 * min(0.0, float(every.min(initial=0.0))), 1.3 * reach)
         plain(axes, title=literal(name))
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.spines["left"].set_visible(False)

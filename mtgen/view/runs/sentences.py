@@ -39,7 +39,7 @@ def times(count: int) -> str:
         >>> times(1), times(3)
         ('once', '3 times')
     """
-    return "once" if count == 1 else f"{count:,} times"
+    return {1: "once", 2: "twice"}.get(count, f"{count:,} times")
 
 
 def of_curves(curves: Curves) -> str:
@@ -51,10 +51,10 @@ def of_curves(curves: Curves) -> str:
         step = int(curves.steps[curves.best])
         epoch = "" if not curves.steps_per_epoch else f", epoch {step / curves.steps_per_epoch:.3g} of the data"
         told.append(f"The best {curves.monitor} is {values[curves.best]:.4g}, after step {step:,}{epoch}.")
-        if len(values) > 1 and curves.best < len(values) - 1 and math.isfinite(values[-1]):
-            told.append(f"The last one, after step {last:,}, is {values[-1]:.4g}.")
-        elif len(values) > 1 and np.ptp(values[np.isfinite(values)]) == 0:
+        if len(values) > 1 and np.ptp(values[np.isfinite(values)]) == 0:
             told.append("It never changed.")
+        elif len(values) > 1 and curves.best < len(values) - 1 and math.isfinite(values[-1]):
+            told.append(f"The last one, after step {last:,}, is {values[-1]:.4g}.")
         elif len(values) > 1:
             told.append("It was still falling at the end.")
     if len(curves.steps) == 1:

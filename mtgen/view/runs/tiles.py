@@ -9,7 +9,7 @@ import numpy as np
 
 from mtgen.training.measures.kernels import Tiles, feature_norms
 from mtgen.view.figures import BEFORE, COLOURS, FAINT, INK, SMALL, TEXT, new_figure, plain
-from mtgen.view.runs.paper import WIDTH, bar_beside, heading, literal, mosaic, show_tiles, symmetric
+from mtgen.view.runs.paper import GAP, WIDTH, bar_beside, counted, heading, literal, mosaic, show_tiles, symmetric
 
 MOST_TILES = 64
 """Filters of a panel: those with the largest norm in the last one."""
@@ -61,7 +61,7 @@ def draw_filters(states: Mapping[str, Tiles], title: str = "filters") -> Any:
             pictures = list(0.5 + 0.5 * values / limit)
         else:
             pictures = [colours.to_rgba(one[:, :, 0])[..., :3] for one in values]
-        show_tiles(axes, mosaic(pictures, columns, 40), literal(name))
+        show_tiles(axes, mosaic(pictures, columns, 40, (1, 1, 1) if coloured else GAP), literal(name))
     for axes in panels.ravel()[len(states) :]:
         axes.set_axis_off()
     some = f"{len(shown)} of {len(last.values)} filters, those of largest norm" if len(shown) < len(last.values) else ""
@@ -161,6 +161,6 @@ def draw_snapshot_scores(steps: Sequence[int], scores: Mapping[str, np.ndarray],
         plain(axes, title=f"{literal(name)} on the valid split")
     panels[-1].set_xlabel("step of the snapshot", fontsize=TEXT, color=INK)
     panels[-1].tick_params(colors=FAINT)
-    panels[-1].xaxis.set_major_formatter(lambda value, place: f"{value:,.0f}")
+    counted(panels[-1].xaxis)
     heading(figure, title)
     return figure
