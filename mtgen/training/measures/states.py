@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,20 +110,23 @@ def rebuilt(folder: RunFolder) -> Rebuilt:
             path=str(folder.path),
         )
     model, trained, notes = None, None, []
+    config: dict[str, Any] = {}
     if folder.model.is_file():
         try:
-            model = _made(folder.model, lambda: keras.saving.load_model(folder.model))
+            # Without the optimizer, which looking at a model does not need, and whose variables may not fit.
+            model = _made(folder.model, lambda: keras.saving.load_model(folder.model, compile=False))
         except ModelError as error:
             if not folder.architecture.is_file():
                 raise
             notes.append(f"The trained model was left out, snapshots stand in for it: {error.message} ({error.path}).")
         else:
             trained = tuple(np.asarray(keras.ops.convert_to_numpy(one.value)) for one in model.variables)
+            config = json.loads(zipfile.ZipFile(folder.model).read("config.json"))
     if model is None:
-        text = folder.architecture.read_text(encoding="utf-8")
+        config = _made(folder.architecture, lambda: dict(json.loads(folder.architecture.read_text(encoding="utf-8"))))
+        text = json.dumps({**config, "compile_config": None})
         model = _made(folder.architecture, lambda: keras.models.model_from_json(text))
-    if not getattr(model, "compiled", False):
-        notes.append(_compile(model))
+    notes += _compiled(model, config.get("compile_config"))
     return Rebuilt(
         model=model,
         steps=tuple(folder.snapshot_steps()),
@@ -136,21 +141,29 @@ def _made(path: Path, make: Callable[[], Any]) -> Any:
         return make()
     except Exception as error:  # Keras raises what the user's own classes raise
         raise ModelError(
-            f"Keras cannot build the model ({type(error).__name__}: {short(error)}); layers of your own must be "
+            f"Keras cannot build the model ({type(error).__name__}: {short(str(error))}); layers of your own must be "
             "registered: keras.saving.register_keras_serializable",
             path=str(path),
         ) from error
 
 
-def _compile(model: Any) -> str:
-    """Give a model a loss by its outputs; says which."""
+def _compiled(model: Any, config: Any) -> list[str]:
+    """Give a model the loss and the metrics it was saved with, else some by its outputs; says which."""
+    why = "it was saved without one"
+    if config:
+        try:
+            model.compile_from_config(config)
+        except Exception as error:  # of a loss of the user's own, which may raise anything
+            why = f"its own cannot be made, {type(error).__name__}: {short(error)}"
+    if getattr(model, "compiled", False):
+        return []
     outputs = model.outputs
     classes = [len(one.shape) == 2 and (one.shape[-1] or 0) > 1 for one in outputs]
     losses = ["sparse_categorical_crossentropy" if one else "mse" for one in classes]
     metrics = [["accuracy"] if one else ["mae"] for one in classes]
     single = len(outputs) == 1
     model.compile(loss=losses[0] if single else losses, metrics=metrics[0] if single else metrics)
-    return f"The model was saved without its loss; {' and '.join(dict.fromkeys(losses))} stands in for it."
+    return [f"The loss of the model is {' and '.join(dict.fromkeys(losses))} here: {why}."]
 
 
 def put(model: Any, snapshot: Snapshot) -> None:

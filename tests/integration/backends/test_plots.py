@@ -240,10 +240,28 @@ def test_a_model_saved_without_its_loss_gets_one_and_says_so(tmp_path):
     plain = keras.Model(model.inputs, model.outputs)
     (tmp_path / "model.json").write_text(plain.to_json(), encoding="utf-8")
     found = rebuilt(RunFolder(tmp_path))
-    assert found.notes == ("The model was saved without its loss; sparse_categorical_crossentropy stands in for it.",)
+    assert found.notes == ("The loss of the model is sparse_categorical_crossentropy here: it was saved without one.",)
     assert found.model.compiled
     with pytest.raises(StateError, match="neither snapshots nor a trained model"):
         found.final()
+
+
+@keras.saving.register_keras_serializable(package="tests-plots")
+class OwnLoss(keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        return keras.ops.mean(keras.ops.square(y_pred), axis=-1)
+
+
+def test_a_loss_that_nobody_knows_is_replaced_and_said(tmp_path, held):
+    model = merged()
+    model.compile(loss=OwnLoss())
+    text = model.to_json()
+    (tmp_path / "model.json").write_text(text, encoding="utf-8")
+    assert rebuilt(RunFolder(tmp_path)).notes == ()
+    (tmp_path / "model.json").write_text(text.replace("OwnLoss", "Gone"), encoding="utf-8")
+    found = rebuilt(RunFolder(tmp_path))
+    assert found.notes[0].startswith("The loss of the model is sparse_categorical_crossentropy here: its own cannot be")
+    assert scores.scores_of(found.model, held)["loss"] > 0
 
 
 def test_a_snapshot_of_another_model_is_refused(tmp_path):
