@@ -55,7 +55,7 @@ def of_curves(curves: Curves) -> str:
             told.append("It never changed.")
         elif len(values) > 1 and curves.best < len(values) - 1 and math.isfinite(values[-1]):
             told.append(f"The last one, after step {last:,}, is {values[-1]:.4g}.")
-        elif len(values) > 1:
+        elif len(values) > 1 and curves.best == len(values) - 1:
             told.append("It was still falling at the end.")
     if len(curves.steps) == 1:
         told.append("There is one validation only, so no curve yet.")

@@ -279,3 +279,89 @@ def test_a_model_of_layers_that_nobody_knows_is_an_error_that_says_so(tmp_path):
     (tmp_path / "model.json").write_text('{"class_name": "Strange", "config": {}}', encoding="utf-8")
     with pytest.raises(ModelError, match=r"Keras cannot build the model .* must be registered"):
         rebuilt(RunFolder(tmp_path))
+
+
+# --- runs of every kind -----------------------------------------------------------------------------------------------
+
+
+def whole_story(folder, model, data, steps=(0, 10)):
+    """The story of a run whose snapshots are the model with its first kernel doubled each time."""
+    from mtgen.view.runs.plots import story_of
+    from mtgen.view.runs.story import Opened
+
+    (folder / "model.json").write_text(model.to_json(), encoding="utf-8")
+    kernel = next(one for one in model.trainable_variables if len(one.shape) > 1)
+    for step in steps:
+        snapshot(folder, model, step)
+        kernel.assign(kernel * 2)
+    return story_of(RunFolder(folder), None, lambda: Opened(valid=mtgen.Loader(data, 16, shuffle=False), rows=data))
+
+
+def kinds_of(story):
+    return [(one.kind, one.name) for one in story.pictures]
+
+
+def test_numbers_from_columns_have_their_pictures(tmp_path):
+    pytest.importorskip("matplotlib")
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"age": rng.normal(size=NUM), "$size$": rng.normal(size=NUM)}).assign(y=rng.normal(size=NUM))
+    data = mtgen.Dataset(table, {"x": mtgen.Columns(["age", "$size$"])}, targets="y")
+    inputs = keras.Input((2,), name="x")
+    model = keras.Model(inputs, keras.layers.Dense(1, name="end")(keras.layers.Dense(4, name="units")(inputs)))
+    model.compile(loss="mse", metrics=["mae"])
+    found = whole_story(tmp_path, model, data)
+    assert kinds_of(found) == [
+        ("filters", "weights_x"),
+        ("confusion", "predictions_y"),
+        ("inputs", "inputs"),
+        ("snapshots", "snapshots"),
+    ]
+    assert "age" in found.pictures[0].sentence
+    assert "it is the only input" in found.pictures[2].sentence
+    left = {one.kind: one.why for one in found.left_out}
+    assert sorted(left) == ["curves", "maps", "waits"]
+    assert "no convolution behind an input" in left["maps"]
+
+
+def test_volumes_have_their_pictures(tmp_path):
+    pytest.importorskip("matplotlib")
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"y": rng.integers(0, 2, NUM)})
+    data = mtgen.Dataset(
+        table, {"cube": mtgen.Rows(rng.normal(size=(NUM, 4, 5, 6, 1)).astype("float32"))}, targets="y"
+    )
+    inputs = keras.Input((4, 5, 6, 1), name="cube")
+    drawn = keras.layers.Flatten()(keras.layers.Conv3D(3, 3, name="conv")(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid", name="end")(drawn))
+    model.compile(loss="binary_crossentropy", metrics=["accuracy"])
+    found = whole_story(tmp_path, model, data)
+    assert kinds_of(found) == [
+        ("filters", "filters_cube"),
+        ("maps", "maps_conv"),
+        ("confusion", "confusion_y"),
+        ("inputs", "inputs"),
+        ("snapshots", "snapshots"),
+    ]
+    assert found.pictures[1].numbers["states"] == ["step 0", "step 10"]
+
+
+def test_a_model_that_lost_its_numbers_has_pictures(tmp_path):
+    pytest.importorskip("matplotlib")
+    model = merged()
+    model.get_layer("conv").kernel.assign(np.full((3, 3, 3, 7), np.nan))
+    found = whole_story(tmp_path, model, dataset())
+    assert {one.kind for one in found.pictures} == {"filters", "maps", "confusion", "inputs", "snapshots"}
+    said = {one.kind: one.sentence for one in found.pictures}
+    assert said["inputs"] == "The loss is not a finite number, so nothing can be said of inputs."
+    assert said["snapshots"] == "No snapshot has a finite loss."
+    assert said["maps"].endswith("Some of their values are not finite.")
+
+
+def test_a_snapshot_that_is_damaged_leaves_out_what_needs_it(tmp_path):
+    pytest.importorskip("matplotlib")
+    found = whole_story(tmp_path, merged(), dataset())
+    assert len(found.pictures) == 6
+    (tmp_path / "snapshots" / "000000010" / "arrays.npz").write_bytes(b"")
+    again = whole_story(tmp_path, merged(), dataset(), steps=())
+    assert again.pictures == []
+    assert any("of this snapshot is damaged" in one.why for one in again.left_out)
