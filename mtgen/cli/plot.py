@@ -45,7 +45,8 @@ def plot(
     """
     from mtgen.cli.backend import choose_backend
     from mtgen.training.record.folder import RunFolder
-    from mtgen.view.runs.plots import FROM_FILES, Wanted, story_of, write_story
+    from mtgen.view.runs.plots import FROM_FILES, story_of, write_story
+    from mtgen.view.runs.story import Wanted
 
     wanted = Wanted(
         only=tuple(one.strip() for one in only.split(",")) if only is not None else (),

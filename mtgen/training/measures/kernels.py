@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,9 +69,10 @@ def picture_tiles(kernel: np.ndarray, shape: tuple[int | None, ...]) -> Tiles | 
         kernel: `(features, units)`.
         shape: of one sample of the input, `(height, width, 1 or 3)` or `(1 or 3, height, width)`.
     """
-    if len(shape) != 3 or None in shape or int(np.prod(shape)) != len(kernel):  # type: ignore[arg-type]
+    known = [one for one in shape if one is not None]
+    if len(known) != len(shape) or len(known) != 3 or math.prod(known) != len(kernel):
         return None
-    whole = np.moveaxis(kernel, -1, 0).reshape(-1, *shape)
+    whole = np.moveaxis(kernel, -1, 0).reshape(-1, *known)
     if shape[2] in (1, 3):
         return Tiles(values=whole)
     return Tiles(values=np.moveaxis(whole, 1, -1)) if shape[0] in (1, 3) else None

@@ -61,7 +61,7 @@ def asker(model: Any, layer: Any) -> Callable[[Mapping[str, np.ndarray]], np.nda
 
     Returns:
         A function of the inputs, name -> `(rows, ...)`. It gives float64 `(rows, *axes, channels)`, channels last
-        whatever the layer has; of a dense layer `(rows, units)`. It raises `ModelError` where the layer cannot be asked.
+        whatever the layer has; of a dense layer `(rows, units)`. It raises `ModelError` where that fails.
 
     Raises:
         ModelError: a layer with several outputs, or with none of its own.

@@ -163,5 +163,10 @@ def _legend(figure: Any, panels: list[Any]) -> None:
                 found.setdefault(label, handle)
     if found:
         figure.legend(
-            found.values(), found.keys(), loc="outside lower left", ncols=min(4, len(found)), fontsize=SMALL, frameon=False
+            found.values(),
+            found.keys(),
+            loc="outside lower left",
+            ncols=min(4, len(found)),
+            fontsize=SMALL,
+            frameon=False,
         )

@@ -37,6 +37,10 @@ nav ul { padding-left: 1.2rem; margin: 0.3rem 0; }
 """.strip()
 
 
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""What the page may load: pictures and style that are inside it. The browser holds it to that."""
+
+
 def page_of(story: Story) -> str:
     """The whole page; equal stories give equal pages.
 
@@ -48,8 +52,7 @@ def page_of(story: Story) -> str:
     parts = [
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        # The page asks for nothing: a browser that honours this cannot be made to.
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">",
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
         f"<title>Run {text(story.name)}</title>\n<style>\n{STYLE}\n</style>\n</head>\n<body>",
         f"<header>\n<h1>Run {text(story.name)}</h1>\n{_contents(story)}\n</header>\n<main>",
         *(_picture(place, one) for place, one in enumerate(story.pictures)),
@@ -87,12 +90,13 @@ def _picture(place: int, picture: Picture) -> str:
     title = text(picture.title)
     image = (
         f'<div class="frame" tabindex="0" role="region" aria-label="{title}">\n<div class="sheet">'
-        f'<img alt="{text(picture.alt)}" width="{width}" height="{height}" src="data:image/png;base64,{data}"></div>\n</div>'
+        f'<img alt="{text(picture.alt)}" width="{width}" height="{height}" src="data:image/png;base64,{data}">'
+        "</div>\n</div>"
     )
     tables = "".join(f"\n<h3>{text(one.title)}</h3>\n{_table(one)}" for one in picture.tables)
     return (
-        f'<section id="picture-{place}">\n<h2>{title}</h2>\n<figure>\n<figcaption>{text(picture.sentence)}</figcaption>\n'
-        f"{image}\n</figure>{tables}\n</section>"
+        f'<section id="picture-{place}">\n<h2>{title}</h2>\n<figure>\n'
+        f"<figcaption>{text(picture.sentence)}</figcaption>\n{image}\n</figure>{tables}\n</section>"
     )
 
 
@@ -131,6 +135,7 @@ def _facts(story: Story) -> str:
         return ""
     lines = [f'<tr><th scope="row">{text(name)}</th><td>{text(value)}</td></tr>' for name, value in story.facts.items()]
     return (
-        '<section>\n<h2>Facts of the run</h2>\n<div class="frame" tabindex="0" role="region" aria-label="Facts of the run">'
+        "<section>\n<h2>Facts of the run</h2>\n"
+        '<div class="frame" tabindex="0" role="region" aria-label="Facts of the run">'
         '\n<table class="facts">\n<tbody>\n' + "\n".join(lines) + "\n</tbody>\n</table>\n</div>\n</section>"
     )

@@ -79,7 +79,9 @@ def plain_log(axis: Any, low: float, high: float) -> None:
     from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 
     # Within one decade the usual places hold no tick, or one.
-    axis.set_major_locator(LogLocator(numticks=6) if high > 30 * low else FixedLocator(np.geomspace(low, high, 3)))
+    axis.set_major_locator(
+        LogLocator(numticks=6) if high > 30 * low else FixedLocator(np.geomspace(low, high, 3).tolist())
+    )
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(lambda value, place: f"{value:.3g}")
     axis.set_minor_formatter(NullFormatter())

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from mtgen.training.record.folder import RunFolder
 from mtgen.view.figures import new_figure, png_of
 from mtgen.view.runs import sentences
 from mtgen.view.runs.curves import MOST_MEASURES, draw_curves
-from mtgen.view.runs.story import KINDS, LeftOut, Opener, Picture, Story, Table
+from mtgen.view.runs.story import KINDS, LeftOut, Opener, Picture, Story, Table, Wanted, finite, sentence_of
 from mtgen.view.runs.waits import draw_waits
 
 FROM_FILES = ("curves", "waits")
@@ -30,38 +28,6 @@ MOST_DECISIONS = 200
 """Decisions that the page lists: the first and the last."""
 
 MOST_FACTS = 60
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What is to be drawn.
-
-    Args:
-        only: kinds of pictures out of `KINDS`; empty for all.
-        rows: places in the root table whose feature maps are drawn; empty for four of the valid split.
-        layer: whose feature maps; None for the first convolution of each input.
-        snapshots: steps; empty for some spread evenly.
-        seed: of the permutations.
-
-    Raises:
-        PlanError: a kind that there is not.
-    """
-
-    only: tuple[str, ...] = ()
-    rows: tuple[int, ...] = ()
-    layer: str | None = None
-    snapshots: tuple[int, ...] = ()
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        unknown = [one for one in self.only if one not in KINDS]
-        if unknown:
-            raise PlanError(f"there is no picture {unknown[0]!r}; there are {', '.join(KINDS)}")
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The wanted kinds, in the order of the page."""
-        return tuple(kind for kind in KINDS if not self.only or kind in self.only)
 
 
 def story_of(folder: RunFolder, wanted: Wanted | None = None, data: Opener | None = None) -> Story:
@@ -120,14 +86,6 @@ def _attempt(kind: str, make: Callable[[], list[Picture]], pictures: list[Pictur
         pictures += make()
     except MtgenError as error:
         left.append(LeftOut(kind=kind, why=sentence_of(error)))
-
-
-def sentence_of(error: MtgenError) -> str:
-    """An error as one sentence: its message and path."""
-    where = f" ({error.path})" if error.path else ""
-    text = error.message.rstrip(".")
-    first = text.split(" ", 1)[0]
-    return f"{text[:1].upper() + text[1:] if first.isalpha() else text}{where}."
 
 
 # --- from files -------------------------------------------------------------------------------------------------------
@@ -209,11 +167,6 @@ def _waits_picture(folder: RunFolder, curves: Curves | None) -> Picture:
     )
 
 
-def finite(value: float) -> float | None:
-    """A number for JSON, which has no NaN."""
-    return float(value) if math.isfinite(value) else None
-
-
 # --- facts and tables -------------------------------------------------------------------------------------------------
 
 
@@ -269,11 +222,17 @@ def _decisions(folder: RunFolder) -> Table | None:
         return None
     half = MOST_DECISIONS // 2
     shown: Sequence[dict[str, Any]] = found if len(found) <= MOST_DECISIONS else [*found[:half], *found[-half:]]
+    numbers = ("value", "before", "after")
     lines = [
-        [f"{one['step']:,}", str(one["rule"]), str(one["what"]), *map(value_text, (one["value"], one["before"], one["after"])),
-         str(one["text"])]
+        [
+            f"{one['step']:,}",
+            str(one["rule"]),
+            str(one["what"]),
+            *(value_text(one[name]) for name in numbers),
+            str(one["text"]),
+        ]
         for one in shown
-    ]  # fmt: skip
+    ]
     return Table(
         title="What the rules decided",
         heads=["step", "rule", "what", "value", "before", "after", "in words"],
@@ -286,8 +245,8 @@ def value_text(value: Any) -> str:
     """A number as few digits as say something; nothing for None.
 
     Example:
-        >>> value_text(0.25), value_text(None), value_text("a")
-        ('0.25', '', 'a')
+        >>> value_text(0.25), value_text(None), value_text(True)
+        ('0.25', '', 'True')
     """
     if value is None:
         return ""

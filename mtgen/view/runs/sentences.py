@@ -67,11 +67,11 @@ def of_curves(curves: Curves) -> str:
         )
     if curves.patience is not None:
         grown = curves.extensions
-        told.append(
-            f"Patience was extended {times(len(grown))}, last to {number(float(curves.patience[grown[-1]]))} mini-batches."
-            if len(grown)
-            else "Patience was not extended between validations."
-        )
+        if len(grown):
+            last_patience = number(float(curves.patience[grown[-1]]))
+            told.append(f"Patience was extended {times(len(grown))}, last to {last_patience} mini-batches.")
+        else:
+            told.append("Patience was not extended between validations.")
     if curves.halved:
         told.append(f"The learning rate was divided {times(len(curves.halved))}.")
     if curves.learning_rate is not None and len(curves.rate_changes):
@@ -157,7 +157,8 @@ def of_scatter(scatter: Scatter, where: str) -> str:
     """How far off, beside the best constant."""
     if math.isnan(scatter.error):
         return f"None of {where} has a finite prediction."
-    told = f"On {where} the mean absolute error is {scatter.error:.4g}; always saying the median has {scatter.baseline:.4g}."
+    told = f"On {where} the mean absolute error is {scatter.error:.4g}; "
+    told += f"always saying the median has {scatter.baseline:.4g}."
     return told + (f" {scatter.num_lost:,} predictions are not finite." if scatter.num_lost else "")
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from mtgen.errors import MtgenError, PlanError
 
 if TYPE_CHECKING:
     from mtgen.dataset import Dataset
@@ -13,6 +16,38 @@ if TYPE_CHECKING:
 
 KINDS = ("curves", "filters", "maps", "confusion", "inputs", "waits", "snapshots")
 """Kinds of pictures, in the order of the page."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is to be drawn.
+
+    Args:
+        only: kinds of pictures out of `KINDS`; empty for all.
+        rows: places in the root table whose feature maps are drawn; empty for four of the valid split.
+        layer: whose feature maps; None for the first convolution of each input.
+        snapshots: steps; empty for some spread evenly.
+        seed: of the permutations.
+
+    Raises:
+        PlanError: a kind that there is not.
+    """
+
+    only: tuple[str, ...] = ()
+    rows: tuple[int, ...] = ()
+    layer: str | None = None
+    snapshots: tuple[int, ...] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        unknown = [one for one in self.only if one not in KINDS]
+        if unknown:
+            raise PlanError(f"there is no picture {unknown[0]!r}; there are {', '.join(KINDS)}")
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The wanted kinds, in the order of the page."""
+        return tuple(kind for kind in KINDS if not self.only or kind in self.only)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,7 +155,13 @@ class Story:
             "run": self.name,
             "facts": dict(self.facts),
             "pictures": [
-                {"kind": one.kind, "file": f"{one.name}.png", "title": one.title, "sentence": one.sentence, **one.numbers}
+                {
+                    "kind": one.kind,
+                    "file": f"{one.name}.png",
+                    "title": one.title,
+                    "sentence": one.sentence,
+                    **one.numbers,
+                }
                 for one in self.pictures
             ],
             "left_out": [{"kind": one.kind, "why": one.why} for one in self.left_out],
@@ -143,3 +184,16 @@ def file_name(kind: str, name: str, taken: set[str]) -> str:
         found = f"{base}_{number}"
     taken.add(found)
     return found
+
+
+def sentence_of(error: MtgenError) -> str:
+    """An error as one sentence: its message and path."""
+    where = f" ({error.path})" if error.path else ""
+    text = error.message.rstrip(".")
+    first = text.split(" ", 1)[0]
+    return f"{text[:1].upper() + text[1:] if first.isalpha() else text}{where}."
+
+
+def finite(value: float) -> float | None:
+    """A number for JSON, which has no NaN."""
+    return float(value) if math.isfinite(value) else None

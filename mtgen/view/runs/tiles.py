@@ -135,7 +135,9 @@ def feature_name(place: int, names: Sequence[str]) -> str:
     return literal(names[place], 20) if place < len(names) else f"feature {place}"
 
 
-def draw_snapshot_scores(steps: Sequence[int], scores: Mapping[str, np.ndarray], title: str, best: int | None = None) -> Any:
+def draw_snapshot_scores(
+    steps: Sequence[int], scores: Mapping[str, np.ndarray], title: str, best: int | None = None
+) -> Any:
     """Loss and metrics on the valid split of each snapshot.
 
     Args:

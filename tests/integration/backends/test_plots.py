@@ -35,10 +35,12 @@ def merged(*, ignore_image=False):
         keras.layers.Rescaling(0 if ignore_image else 1 / 255)(image)
     )
     drawn = keras.layers.Conv2D(2, 3, name="second")(drawn)
-    joined = keras.layers.Concatenate()([
-        keras.layers.Flatten()(drawn),
-        keras.layers.Dense(5, activation="relu", name="units")(features),
-    ])
+    joined = keras.layers.Concatenate()(
+        [
+            keras.layers.Flatten()(drawn),
+            keras.layers.Dense(5, activation="relu", name="units")(features),
+        ]
+    )
     output = keras.layers.Dense(3, activation="softmax", name="answer")(joined)
     model = keras.Model([image, features], output)
     model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -102,7 +104,12 @@ def test_permuted_scores_are_those_of_exchanged_rows(held):
     image, features = held.inputs["image"], held.inputs["features"]
     for repeat in range(3):
         places = scores.permutation(NUM, 5, repeat)
-        lines = [(image, features), (image[places], features), (image, features[places]), (image[places], features[places])]
+        lines = [
+            (image, features),
+            (image[places], features),
+            (image, features[places]),
+            (image[places], features[places]),
+        ]
         for kind, line in enumerate(lines):
             plain = loss(*line)
             assert found.scores["loss"][kind, repeat] == pytest.approx(plain[0], rel=1e-4)
@@ -195,7 +202,10 @@ def test_answers_stand_at_their_targets():
     model = keras.Model(inputs, {"b": outputs[1], "c": outputs[0]})
     with mtgen.Loader(data, 4) as loader:
         found = answers.answers_of(model, hold(loader, model))
-    assert {name: answers.compared(table[name].to_numpy(), one).error for name, one in found.items()} == {"b": 0, "c": 0}
+    assert {name: answers.compared(table[name].to_numpy(), one).error for name, one in found.items()} == {
+        "b": 0,
+        "c": 0,
+    }
 
 
 def snapshot(folder, model, step):
@@ -232,7 +242,9 @@ def test_a_model_is_built_again_at_each_snapshot(tmp_path, held):
     (tmp_path / "model.keras").write_bytes(b"damaged")
     with_note = rebuilt(RunFolder(tmp_path))
     assert with_note.final().step == 80
-    assert with_note.notes[0].startswith("The trained model was left out, snapshots stand in for it: Keras cannot build")
+    assert with_note.notes[0].startswith(
+        "The trained model was left out, snapshots stand in for it: Keras cannot build"
+    )
 
 
 def test_a_model_saved_without_its_loss_gets_one_and_says_so(tmp_path):
@@ -327,9 +339,7 @@ def test_volumes_have_their_pictures(tmp_path):
     pytest.importorskip("matplotlib")
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"y": rng.integers(0, 2, NUM)})
-    data = mtgen.Dataset(
-        table, {"cube": mtgen.Rows(rng.normal(size=(NUM, 4, 5, 6, 1)).astype("float32"))}, targets="y"
-    )
+    data = mtgen.Dataset(table, {"cube": mtgen.Rows(rng.normal(size=(NUM, 4, 5, 6, 1)).astype("float32"))}, targets="y")
     inputs = keras.Input((4, 5, 6, 1), name="cube")
     drawn = keras.layers.Flatten()(keras.layers.Conv3D(3, 3, name="conv")(inputs))
     model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid", name="end")(drawn))

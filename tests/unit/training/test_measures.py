@@ -91,7 +91,9 @@ def test_a_history_without_steps_or_lines_is_refused() -> None:
 def test_bins_of_waits_hold_every_step_once(times: list[tuple[float, float]], num_bins: int) -> None:
     seconds = [rest + wait for rest, wait in times]
     waits = [wait for _, wait in times]
-    found = waits_of(pd.DataFrame({"step": range(5, 5 + len(times)), "seconds": seconds, "wait_seconds": waits}), num_bins)
+    found = waits_of(
+        pd.DataFrame({"step": range(5, 5 + len(times)), "seconds": seconds, "wait_seconds": waits}), num_bins
+    )
     assert len(found.seconds) <= num_bins
     assert found.steps[0] == 4
     assert found.steps[-1] == 4 + len(times)
@@ -126,9 +128,16 @@ def test_confusion_is_what_loops_count(pairs: list[tuple[int, int]]) -> None:
     assert found.counts.tolist() == counts
     assert found.accuracy == pytest.approx(sum(one == other for one, other in pairs) / len(pairs))
     for line, shares in zip(counts, found.shares, strict=True):
-        assert shares.tolist() == pytest.approx([one / sum(line) for one in line]) if sum(line) else np.isnan(shares).all()
+        assert (
+            shares.tolist() == pytest.approx([one / sum(line) for one in line]) if sum(line) else np.isnan(shares).all()
+        )
     wrong = sorted(
-        ((one, other, counts[one][other]) for one in range(5) for other in range(5) if one != other and counts[one][other]),
+        (
+            (one, other, counts[one][other])
+            for one in range(5)
+            for other in range(5)
+            if one != other and counts[one][other]
+        ),
         key=lambda pair: -pair[2],
     )
     assert found.confused(10) == wrong[:10]
@@ -163,7 +172,7 @@ def test_targets_are_compared_by_what_they_are() -> None:
         (np.array([1.0]), np.array([[1.0, 2.0]])),
         (np.zeros((2, 4, 4)), np.zeros((2, 4, 4))),
     ):
-        with pytest.raises(ModelError, match="one class or one number per row|one number per row is wanted"):
+        with pytest.raises(ModelError, match=r"one class or one number per row|one number per row is wanted"):
             compared(wanted, given_)
 
 

@@ -43,15 +43,17 @@ def lines(axes: Any) -> dict[str, tuple[list[float], list[float]]]:
 
 
 def curves() -> Any:
-    history = pd.DataFrame({
-        "step": [10, 20, 30, 40],
-        "data_epoch": [0.5, 1.0, 1.5, 2.0],
-        "loss": [2.0, 1.5, 1.2, 1.0],
-        "val_loss": [1.8, 1.1, 1.3, math.nan],
-        "accuracy": [0.1, 0.2, 0.3, 0.4],
-        "patience": [25.0, 25.0, 40.0, 40.0],
-        "learning_rate": [0.1, 0.1, 0.05, 0.05],
-    })
+    history = pd.DataFrame(
+        {
+            "step": [10, 20, 30, 40],
+            "data_epoch": [0.5, 1.0, 1.5, 2.0],
+            "loss": [2.0, 1.5, 1.2, 1.0],
+            "val_loss": [1.8, 1.1, 1.3, math.nan],
+            "accuracy": [0.1, 0.2, 0.3, 0.4],
+            "patience": [25.0, 25.0, 40.0, 40.0],
+            "learning_rate": [0.1, 0.1, 0.05, 0.05],
+        }
+    )
     decisions = [
         {"step": 20, "what": "improved", "value": 1.1, "text": ""},
         {"step": 30, "what": "halved", "value": 1.3, "text": ""},
@@ -301,7 +303,8 @@ def test_a_timeline_of_waits_has_their_shares() -> None:
     assert "one bar goes higher, to 1,000 ms" in lower.get_title(loc="left")
     png_of(figure)
     assert sentences.of_waits(found) == (
-        "Training waited 12.5 % of the time for data: 0.15 s of 1.2 s in 3 steps. The largest share is 100 %, in step 3."
+        "Training waited 12.5 % of the time for data: 0.15 s of 1.2 s in 3 steps. "
+        "The largest share is 100 %, in step 3."
     )
     nothing = waits_of(pd.DataFrame({"step": [1], "seconds": [0.0], "wait_seconds": [0.0]}))
     png_of(draw_waits(nothing))

@@ -14,8 +14,8 @@ import pytest
 from mtgen.errors import PlanError
 from mtgen.training import RunFolder
 from mtgen.view.runs.page import page_of
-from mtgen.view.runs.plots import Wanted, story_of, write_story
-from mtgen.view.runs.story import LeftOut, Picture, Story, Table, file_name
+from mtgen.view.runs.plots import story_of, write_story
+from mtgen.view.runs.story import LeftOut, Picture, Story, Table, Wanted, file_name
 
 VOID = {"meta", "img", "br", "link", "input"}
 HOSTILE = "<script>alert(1)</script>\"'&\u202e<img src=http://x/y onerror=z>\n"
