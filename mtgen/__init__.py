@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mtgen import compat, errors, testing
     from mtgen.batch import Batch
     from mtgen.cache import PictureCache
-    from mtgen.config import OnError, Prefetch
+    from mtgen.config import OnError, Placement, Prefetch
     from mtgen.dataframe.loader import from_dataframe
     from mtgen.dataset import Dataset
     from mtgen.errors import MtgenError
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mtgen.sealed import Sealed
     from mtgen.splits import Splits
     from mtgen.stores import open_store
-    from mtgen.table import read_table
+    from mtgen.table_files import read_table
 
 __version__ = "0.1.0"
 
@@ -50,6 +50,7 @@ __all__ = [
     "OrderLog",
     "Patches",
     "PictureCache",
+    "Placement",
     "Prefetch",
     "Recipe",
     "Rows",
@@ -82,6 +83,7 @@ _HOMES = {
     "OrderLog": "mtgen.order_log",
     "Patches": "mtgen.inputs.patches",
     "PictureCache": "mtgen.cache",
+    "Placement": "mtgen.config",
     "Prefetch": "mtgen.config",
     "Recipe": "mtgen.recipe",
     "Rows": "mtgen.inputs.rows",
@@ -94,7 +96,7 @@ _HOMES = {
     "open_store": "mtgen.stores",
     "pack": "mtgen.packing",
     "pack_images": "mtgen.packing.images",
-    "read_table": "mtgen.table",
+    "read_table": "mtgen.table_files",
 }
 
 

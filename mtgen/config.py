@@ -1,13 +1,14 @@
-"""Settings of a running loader: how far it works ahead, and what it does about samples that cannot be read."""
+"""Settings of a running loader: how far it works ahead, what it does about bad samples, where values are held."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from mtgen.errors import PlanError
-from mtgen.settings import check_whole_or_none
+from mtgen.settings import check_kind, check_whole_or_none, shown
 
 MOST_STALL_SECONDS = 1_000_000
 """Some eleven days; the waits of threads overflow beyond about 292 years, and infinity is no deadline."""
@@ -114,3 +115,54 @@ class OnError:
         if isinstance(self.max_errors, int):
             return self.max_errors
         return max(1, int(self.max_errors * num_rows)) if self.max_errors else 0
+
+
+Where = Literal["stream", "ram", "device"]
+"""Where the values of an input are while a model trains."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where the values of each input are while a model trains. It changes no order and no byte of a batch.
+
+    Args:
+        inputs: `"stream"`: read for each batch. `"ram"`: read once, decoded, and held in memory, as a part of the
+            loader's `memory=`. `"device"`: read once and uploaded to the device of the jax or torch backend; then only
+            places of rows travel per batch. One word for all inputs, or name of an input -> word; those that are not
+            named are streamed.
+        reserve_bytes: what must stay free on the device after the upload, >= 0; None for a quarter of its memory,
+            because weights, gradients, the optimizer's slots and activations come on top.
+        say: called with one line when values were uploaded.
+
+    Raises:
+        PlanError: another word, or a reserve that is no integer >= 0.
+
+    Example:
+        >>> Placement(inputs={"features": "device"}).where("features")
+        'device'
+    """
+
+    inputs: Where | Mapping[str, Where] = "stream"
+    reserve_bytes: int | None = None
+    say: Callable[[str], None] = print
+
+    def __post_init__(self) -> None:
+        check_kind("placement", self.inputs, str | Mapping, f"{_words()}, or a dict of input name -> one of them")
+        named: Mapping[Any, Any] = {"all inputs": self.inputs} if isinstance(self.inputs, str) else self.inputs
+        for name, word in named.items():
+            if not isinstance(word, str) or word not in get_args(Where):
+                raise PlanError(f"placement of {name!r} must be {_words()}, received {shown(word)}")
+        if not isinstance(self.inputs, str):
+            object.__setattr__(self, "inputs", dict(self.inputs))  # the caller's may change
+        object.__setattr__(
+            self, "reserve_bytes", check_whole_or_none("Placement(reserve_bytes=...)", self.reserve_bytes, 0)
+        )
+        check_kind("Placement(say=...)", self.say, Callable, "a function of one text, such as print")
+
+    def where(self, name: str) -> Where:
+        """The word for an input."""
+        return self.inputs if isinstance(self.inputs, str) else self.inputs.get(name, "stream")
+
+
+def _words() -> str:
+    return " or ".join(f'"{word}"' for word in get_args(Where))

@@ -28,7 +28,7 @@ from mtgen.settings import check_kind, shown
 from mtgen.spec import Spec
 from mtgen.split_rows import split_by_value, split_rows
 from mtgen.splits import Splits
-from mtgen.table import check_complete, check_table, column, digest_values
+from mtgen.table import check_table, complete_column, digest_values
 from mtgen.weighting import Weighted, weight_fields
 
 
@@ -292,9 +292,7 @@ class Dataset(Weighted):
         return Splits.of(self, parts, sealed)
 
     def _column(self, name: str, use: str) -> pd.Series:
-        values = column(self.table, name, use).iloc[self._rows]
-        check_complete(values, use)
-        return values
+        return complete_column(self.table, name, use, self._rows)
 
     def _with_rows(self, rows: np.ndarray) -> Dataset:
         other = object.__new__(type(self))

@@ -1,4 +1,4 @@
-"""The loader's doors: to Keras, imported when one is opened, so that a loader costs no backend; and to places."""
+"""The loader's doors: to Keras and to devices, imported when one is opened, so that a loader costs no backend."""
 
 from __future__ import annotations
 
@@ -9,14 +9,28 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     import numpy as np
 
+    from mtgen.held import Device, Held
     from mtgen.loader import Loader
+    from mtgen.placements import PlacementPlan
     from mtgen.step_plan import StepPlan
 
 
+def find_device() -> Device:
+    """The device of the backend that Keras runs on.
+
+    Raises:
+        PlanError: a backend on which values cannot be held.
+    """
+    from mtgen.adapters import device
+
+    return device.find()
+
+
 class Doors:
-    """What a `Loader` offers to Keras, and places of patches; a part of it, kept here for its length."""
+    """What a `Loader` offers to Keras and devices, and places of patches; a part of it, kept here for its length."""
 
     _checked_model: Any
+    _held: Held
     _plan: StepPlan
 
     @property
@@ -45,6 +59,40 @@ class Doors:
             [[3, 3], [3, 3]]
         """
         return self._plan.places(step)
+
+    @property
+    def placement_plan(self) -> PlacementPlan:
+        """Where the values of each input are, and what that takes; `print` it. Nothing is read.
+
+        Any thread. Where inputs go to a device, the backend of Keras is imported, to ask what is free there.
+
+        Raises:
+            PlanError: an input is to be on the device of a backend that has none.
+
+        Example:
+            >>> data = mtgen.Dataset(pd.DataFrame({"a": range(5)}), {"a": mtgen.Rows(np.zeros((5, 2), "f4"))})
+            >>> print(mtgen.Loader(data, 2, placement="ram").placement_plan)
+            a: in memory, 5 rows and one of zeros x 8 bytes = 48 bytes, not read yet
+            memory: 48 bytes of the loader's memory=
+        """
+        return self._held.plan()
+
+    @property
+    def on_device(self) -> tuple[str, ...]:
+        """Names of the inputs that are placed on the device."""
+        return self._held.on_device
+
+    def take_on_device(self, name: str, places: np.ndarray) -> Any:
+        """Values of an input that is placed on the device, for the places in a batch of `stream(by_place=True)`.
+
+        Args:
+            name: of the input.
+            places: int32 `(n,)`.
+
+        Returns:
+            `(n, *shape)`, an array of the backend on its device; the caller owns it.
+        """
+        return self._held.take(name, places)
 
     def order_log(self, x: Any, folder: Any) -> Any:
         """A Keras callback that logs the rows of trained steps; see `mtgen.adapters.order_log.OrderLogger`."""

@@ -17,31 +17,37 @@ from mtgen import state as states
 from mtgen.audit import Audit, audit
 from mtgen.batch import Batch
 from mtgen.batches import Batches
-from mtgen.config import OnError, Prefetch
+from mtgen.config import OnError, Placement, Prefetch, Where
 from mtgen.dataset import Dataset
-from mtgen.doors import Doors
+from mtgen.doors import Doors, find_device
 from mtgen.errors import PlanError
 from mtgen.gather.chunks import ChunkCache
-from mtgen.gather.costs import cache_bytes, chunk_sizes, decodes, scratch_bytes
+from mtgen.gather.costs import cache_bytes, chunk_sizes, decodes, most_chunk_rows, scratch_bytes, staged
 from mtgen.gather.pictures import GROUP_PICTURES
+from mtgen.held import Blocks, Held, placed_fields, placed_inputs
 from mtgen.inputs.images import BoundImages
-from mtgen.inputs.rows import BoundRows
 from mtgen.memory import Forecast, budget_bytes, forecast
 from mtgen.metrics import Recorder, Stats
+from mtgen.placements import held_bytes
 from mtgen.plan import Batching, Plan, Shard
 from mtgen.prefetch import Ration, Stream
 from mtgen.processes.pool import Processes, check_num_processes, shared_bytes
 from mtgen.quarantine import Quarantine
 from mtgen.room import Room
-from mtgen.sampling.order import Blocks, Exact, OrderLaw, Sequential
+from mtgen.sampling.order import OrderLaw
 from mtgen.sampling.permutation import order_bytes
 from mtgen.sampling.row_plans.dataset_rows import DatasetRows
-from mtgen.sampling.row_plans.order_law import held_bytes, order_law_of
+from mtgen.sampling.row_plans.order_law import held_bytes as law_bytes
+from mtgen.sampling.row_plans.order_law import order_law_of, shuffle_law
 from mtgen.sampling.sampler import Sampler
 from mtgen.sealed import check_opened
 from mtgen.settings import check_flag, check_kind, check_whole
 from mtgen.step_plan import StepPlan
 from mtgen.workers import WorkerPool, default_num_workers
+
+_RUNNING = {"_caches", "_checked_model", "_held", "_idle_streams", "_pool", "_processes", "_quarantine"}
+_RUNNING |= {"_ration", "_recorder", "_room"}
+"""What a loader has while it runs; a copy of it starts with its own."""
 
 
 class Loader(Doors):
@@ -70,6 +76,9 @@ class Loader(Doors):
             with weight 0; or `OnError(...)`, which also holds the budget of bad rows, their report and retries.
         shard: this process's part of every step.
         prefetch: how far to work ahead.
+        placement: where values are while a model trains: `"stream"`, read for each batch; `"ram"`, read once and held
+            in memory; `"device"`, uploaded once; for all inputs, or name -> word; or `Placement(...)`, which also
+            holds the reserve. It changes no byte, no order and no state; `print(loader.placement_plan)` has the sum.
 
     Raises:
         PlanError: settings that contradict each other or the dataset, or do not fit the memory.
@@ -98,6 +107,7 @@ class Loader(Doors):
         on_error: Literal["raise", "refill", "mask"] | OnError = "raise",
         shard: Shard | None = None,
         prefetch: Prefetch | None = None,
+        placement: Where | Mapping[str, Where] | Placement = "stream",
     ) -> None:
         check_opened(dataset)
         if not isinstance(dataset, Dataset):
@@ -114,7 +124,9 @@ class Loader(Doors):
         if sampler is not None and shuffle != "exact":
             raise PlanError(f"sampler and shuffle={shuffle!r} both say the order: give one of them")
         self.sampler: OrderLaw = (
-            _order_law_of(shuffle, dataset) if sampler is None else order_law_of(sampler, dataset.rows, batch_size)
+            shuffle_law(shuffle, most_chunk_rows(dataset.fields))
+            if sampler is None
+            else order_law_of(sampler, dataset.rows, batch_size)
         )
         self.batching = Batching(
             size=self.sampler.size(len(dataset)),
@@ -128,6 +140,11 @@ class Loader(Doors):
         self.num_workers = default_num_workers(num_workers, num_processes)
         self.num_processes = check_num_processes(num_processes, len(pictures), self.num_workers)
         self.prefetch = prefetch or Prefetch()
+        self.placement = placement if isinstance(placement, Placement) else Placement(inputs=placement)
+        where = placed_fields(self.placement, dataset.fields)
+        self._staged = [
+            number for number, one in enumerate(dataset.fields) if staged(one) and where.get(number) != "ram"
+        ]
         self.forecast: Forecast = forecast(
             budget_bytes(memory),
             batch_bytes=(batch_size if pad_last else min(batch_size, self.batching.size))
@@ -136,12 +153,13 @@ class Loader(Doors):
             steps_per_epoch=self.steps_per_epoch,
             scratch_bytes=scratch_bytes(dataset.fields),
             num_workers=self.num_workers,
-            chunks=chunk_sizes(dataset.fields),
+            chunks=chunk_sizes([dataset.fields[number] for number in self._staged]),
             asked=self.prefetch,
-            order_bytes=order_bytes(self.batching.size) + held_bytes(self.sampler),
+            order_bytes=order_bytes(self.batching.size) + law_bytes(self.sampler),
             cache_bytes=cache_bytes(dataset.fields),
             decodes=decodes(dataset.fields),
             slot_bytes=shared_bytes(pictures, self.num_processes, self.num_workers, GROUP_PICTURES),
+            held_bytes=held_bytes(placed_inputs(self.placement, dataset)),
         )
         self.step = 0
         self.num_restores = 0
@@ -157,6 +175,8 @@ class Loader(Doors):
         self._pool = WorkerPool(self.num_workers) if self.num_workers else None
         self._ration = Ration(self.forecast)
         self._caches = [ChunkCache(num) for num in self.forecast.num_chunks]
+        blocks = Blocks(self._recorder, self.on_error, self._room, self._processes, self._pool, self.prefetch)
+        self._held = Held(self.dataset, self.placement, blocks, find_device)
         # At most one; taking from and adding to a deque needs no lock, which a fork could leave locked.
         self._idle_streams: deque[Stream] = deque(maxlen=1)
 
@@ -173,18 +193,7 @@ class Loader(Doors):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        running = {
-            "_checked_model",
-            "_recorder",
-            "_quarantine",
-            "_room",
-            "_pool",
-            "_ration",
-            "_idle_streams",
-            "_processes",
-            "_caches",
-        }
-        return {name: value for name, value in self.__dict__.items() if name not in running}
+        return {name: value for name, value in self.__dict__.items() if name not in _RUNNING}
 
     def __setstate__(self, settings: dict[str, Any]) -> None:
         self.__dict__.update(settings)
@@ -230,15 +239,22 @@ class Loader(Doors):
         """Which row fills which slot of which step, as a value of its own that knows neither store nor thread."""
         return Plan(self.sampler, self.seed, self.batching, np.asarray(self.dataset.rows))
 
-    def stream(self) -> Stream:
-        """A new stream of batches over the loader's workers: ask it for steps, in order where possible."""
-        self._close_idle()  # which holds what the new one may have
-        return self._stream(self.forecast)
+    def stream(self, *, by_place: bool = False) -> Stream:
+        """A new stream of batches over the loader's workers: ask it for steps, in order where possible.
 
-    def _stream(self, held: Forecast) -> Stream:
-        make_window = partial(self._plan.make_window, self._recorder, self._quarantine, self._room, self._processes)
-        make_stager = partial(self._plan.make_stager, self._recorder, self._caches)
-        return Stream(make_window, make_stager, self._pool, held, self._ration, self.prefetch.stall_seconds)
+        Args:
+            by_place: inputs whose values are on a device are places, int32 `(n,)`, for `take_on_device`.
+        """
+        self._close_idle()  # which holds what the new one may have
+        return self._stream(self.forecast, by_place)
+
+    def _stream(self, ahead: Forecast, by_place: bool = False) -> Stream:
+        fields = self._held.fields_by_place if by_place else self._held.fields
+        plan = self._plan.over(fields)
+        make_window = partial(plan.make_window, self._recorder, self._quarantine, self._room, self._processes)
+        caches = dict(zip(self._staged, self._caches, strict=True))
+        make_stager = partial(plan.make_stager, self._recorder, caches)
+        return Stream(make_window, make_stager, self._pool, ahead, self._ration, self.prefetch.stall_seconds, fields)
 
     def batch(self, step: int) -> Batch:
         """The batch of one step, read now. Pure: asking again gives the same bytes in new arrays.
@@ -362,8 +378,9 @@ class Loader(Doors):
         return audit(self.plan(), epochs)
 
     def close(self) -> None:
-        """Stop workers and processes and forget what is under way; the loader can be used again afterwards."""
+        """Stop workers and processes, forget what is under way and what is held; the loader can be used again."""
         self._close_idle()
+        self._held.close()
         for cache in self._caches:
             cache.clear()
         if self._pool is not None:
@@ -376,14 +393,3 @@ class Loader(Doors):
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def _order_law_of(shuffle: object, dataset: Dataset) -> OrderLaw:
-    if shuffle == "exact":
-        return Exact()
-    if shuffle is False:
-        return Sequential()
-    if shuffle == "blocks":
-        chunks = [field.bound.chunk_rows for field in dataset.fields if isinstance(field.bound, BoundRows)]
-        return Blocks(max(chunks, default=1))
-    raise PlanError(f'shuffle must be "exact", "blocks" or False, received {shuffle!r}')

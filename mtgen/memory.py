@@ -64,6 +64,7 @@ class Forecast:
         num_chunks: how many that are, for each field that comes out of chunks.
         picture_bytes: pictures at full size, all workers together; a worker waits where there is too little left.
         slot_bytes: memory that the loader shares with its processes, all together.
+        held_bytes: values that are read once and held in memory, places of rows, and blocks while they are read.
     """
 
     window: int
@@ -78,6 +79,7 @@ class Forecast:
     chunk_bytes: int = 0
     num_chunks: tuple[int, ...] = ()
     slot_bytes: int = 0
+    held_bytes: int = 0
 
     @property
     def num_batches(self) -> int:
@@ -96,6 +98,7 @@ class Forecast:
             "caches of stores": self.cache_bytes,
             "pictures at full size": self.picture_bytes,
             "slots of processes": self.slot_bytes,
+            "held in memory": self.held_bytes,
         }
 
     @property
@@ -253,6 +256,7 @@ def forecast(
     cache_bytes: int = 0,
     decodes: bool = False,
     slot_bytes: int = 0,
+    held_bytes: int = 0,
 ) -> Forecast:
     """Choose window and depth so that everything fits the budget.
 
@@ -271,6 +275,7 @@ def forecast(
         cache_bytes: caches of stores.
         decodes: whether there are pictures; they get what is left, at least a share of `1 / PICTURE_SHARE`.
         slot_bytes: memory shared with processes.
+        held_bytes: inputs that are held, by their placement.
 
     Raises:
         PlanError: not even the smallest choice fits, or what the user fixed does not; shows the sum.
@@ -294,12 +299,14 @@ def forecast(
         picture_bytes=budget // PICTURE_SHARE if decodes else 0,
         staged_bytes=batch_size * sum(one.row_bytes for one in chunks),
         slot_bytes=slot_bytes,
+        held_bytes=held_bytes,
         num_chunks=tuple(0 for _ in chunks),
     )
     if best.total_bytes > budget:
         raise PlanError(
             f"memory={budget:,} bytes is too little: {best}. Give more memory, a smaller batch_size, fewer workers"
             + ("" if asked == Prefetch(stall_seconds=asked.stall_seconds) else ", or a smaller Prefetch")
+            + (", or hold less: placement={...} that streams an input more" if held_bytes else "")
         )
     if asked.depth is None and num_workers:
         more = (budget - best.total_bytes) // max(batch_bytes, 1)

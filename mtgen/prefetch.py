@@ -138,6 +138,7 @@ class Stream:
         forecast: window and depth.
         ration: what all streams of the loader have together.
         stall_seconds: longest wait for one batch.
+        prepare: called before a batch is asked for: reads what must be there before any; None for nothing.
     """
 
     def __init__(
@@ -148,12 +149,14 @@ class Stream:
         forecast: Forecast,
         ration: Ration,
         stall_seconds: float,
+        prepare: Callable[[], object] | None = None,
     ) -> None:
         self._make_window, self._make_stager = make_window, make_stager
         self._pool = pool
         self._forecast = forecast
         self._ration = ration
         self._stall_seconds = stall_seconds
+        self._prepare = prepare
         self._of_process: dict[int, _Ahead] = {}
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -199,6 +202,8 @@ class Stream:
             StallError: nothing came within `stall_seconds`.
         """
         started = time.perf_counter()
+        if self._prepare is not None:
+            self._prepare()  # not within the turn, which has a deadline of its own
         ahead = self._ahead
         pending, ticket = self._next(ahead, step)
         self._wait(ahead, pending)

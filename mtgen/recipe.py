@@ -7,7 +7,6 @@ pixel is decided anywhere else: `decode` reads a recipe and adds no choice of it
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import hashlib
 import importlib.util
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import PlanError
+from mtgen.settings import nearest
 from mtgen.spec import Spec
 
 VERSION = 1
@@ -240,8 +240,8 @@ def check_choice(what: str, value: Any, choices: tuple[Any, ...]) -> None:
     if any(type(value) is type(choice) and value == choice for choice in choices):
         return
     texts = [choice for choice in choices if isinstance(choice, str)]
-    near = difflib.get_close_matches(value, texts, n=1) if isinstance(value, str) else []
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    near = nearest(value, texts, 1) if isinstance(value, str) else ""
+    hint = f"; did you mean {near}?" if near else ""
     raise PlanError(f"{what} must be one of {', '.join(map(repr, choices))}, received {value!r}{hint}")
 
 

@@ -31,9 +31,13 @@ def repairable(error: BaseException) -> bool:
     Keys that differ or files that changed mean that the data are not what they were said to be; a lack of memory or
     of file handles says nothing about the sample. Neither is put up with.
     """
+    return type(error) in (DecodeError, StoreError) and not is_scarce(error)
+
+
+def is_scarce(error: BaseException) -> bool:
+    """Whether an error came of a lack of memory or of file handles. Pure."""
     cause = error.__cause__
-    scarce = isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno in _SCARCE)
-    return type(error) in (DecodeError, StoreError) and not scarce
+    return isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno in _SCARCE)
 
 
 def repair(

@@ -5,12 +5,19 @@ Python takes `"False"` for true and `0` for none; here nothing passes for someth
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import difflib
+from collections.abc import Callable, Hashable, Iterable
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from mtgen.errors import MtgenError, PlanError
+
+MOST_COMPARED = 2_000
+"""Names that a wrong one is compared with: some 100 microseconds each."""
+LONGEST_COMPARED = 100
+"""Letters; a longer text is no mistyped name, and comparing takes the square of its length."""
 
 
 def short(value: object) -> str:
@@ -30,6 +37,40 @@ def shown(value: object) -> str:
         "'False' (str)"
     """
     return f"{short(value)} ({type(value).__name__})"
+
+
+def quoted(text: str) -> str:
+    """A name for a message: in quotes, cut where it is too long to read.
+
+    Example:
+        >>> quoted("label")
+        "'label'"
+    """
+    return repr(text if len(text) <= 60 else text[:60] + "...")
+
+
+def nearest(name: object, known: Iterable[str], most: int = 3, show: Callable[[str], str] = quoted) -> str:
+    """Names like a wrong one, for a message that asks whether one of them was meant; empty where none is.
+
+    One that differs in upper and lower case alone is nearer than any other.
+
+    Args:
+        name: what was received.
+        known: what there is; the first `MOST_COMPARED` are compared.
+        most: names in the answer.
+        show: how a name is written.
+
+    Example:
+        >>> nearest("labl", ["label", "age", "table"]), nearest("AGE", ["label", "age"]), nearest("x", ["label"])
+        ("'label' or 'table'", "'age'", '')
+    """
+    wrong = str(name)
+    if len(wrong) > LONGEST_COMPARED:
+        return ""
+    compared = [one for one in islice(known, MOST_COMPARED) if len(one) <= LONGEST_COMPARED]
+    close = [one for one in compared if one.casefold() == wrong.casefold()]
+    close = close or difflib.get_close_matches(wrong, compared, n=most)
+    return " or ".join(map(show, close[:most]))
 
 
 def check_whole(name: str, value: Any, least: int = 0, error: type[MtgenError] = PlanError) -> int:

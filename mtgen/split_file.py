@@ -13,6 +13,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -206,12 +207,13 @@ def write_once(path: str | os.PathLike[str], found: SplitRows) -> Path:
         try:
             publish_file(path, content)
             return path
-        except FileExistsError:
-            pass  # another process of the run was faster
         except OSError as error:
-            raise StoreError(
-                f"the file of splits cannot be written ({error}): check space and rights", path=str(path)
-            ) from error
+            if not os.path.lexists(path):  # else another process of the run was faster
+                raise StoreError(
+                    f"the file of splits cannot be written ({error}): check space and rights", path=str(path)
+                ) from error
+        finally:
+            _remove_partial(path)
     before = read(path)
     try:
         check_labels(before.labels, found.labels)
@@ -222,4 +224,15 @@ def write_once(path: str | os.PathLike[str], found: SplitRows) -> Path:
             )
     except StateError as error:
         raise error.at(path=str(path)) from None
+    _remove_partial(path)
     return path
+
+
+def _remove_partial(path: Path) -> None:
+    """Remove what killed writers left beside the file, once it is there: nobody needs it any more."""
+    from mtgen.stores.new_folder import PARTIAL
+
+    with suppress(OSError):
+        for one in path.parent.iterdir() if os.path.lexists(path) else ():
+            if one.name.startswith(f".{path.name}.") and one.name.endswith(PARTIAL):
+                one.unlink(missing_ok=True)

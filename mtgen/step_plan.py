@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,16 +17,18 @@ from mtgen.draws import Draws
 from mtgen.errors import PlanError
 from mtgen.gather import window_jobs
 from mtgen.gather.chunks import ChunkCache
+from mtgen.gather.costs import staged
 from mtgen.gather.reader import Reader
 from mtgen.gather.stager import Stager
 from mtgen.inputs.bound_patches import BoundPatches
 from mtgen.metrics import Recorder
-from mtgen.pending import Job, Pending, named_places
+from mtgen.pending import Field, Job, Pending, named_places
 from mtgen.picture import Decoder
 from mtgen.plan import Plan
 from mtgen.quarantine import Quarantine
 from mtgen.repair import repair
 from mtgen.room import Room
+from mtgen.sampling.order import OrderLaw
 from mtgen.sampling.refill import replacements
 from mtgen.settings import check_whole
 
@@ -49,7 +52,15 @@ class StepPlan:
         self.dataset, self.plan, self.on_error = dataset, plan, on_error
         self._run: tuple[int, list[np.ndarray]] = (0, [])
         self._last = -1
+        check_points(plan.sampler, dataset)
+        self._fields: Callable[[], Sequence[Field]] | None = None
         plan.order(0)  # so that a sampler that cannot follow its settings is refused here
+
+    def over(self, fields: Callable[[], Sequence[Field]]) -> StepPlan:
+        """The same rows, with other fields, asked for with each window; for streams, it cannot be pickled."""
+        other = copy.copy(self)
+        other._fields = fields
+        return other
 
     def place(self, step: int) -> tuple[int, int]:
         """Epoch, and step in that epoch.
@@ -144,12 +155,12 @@ class StepPlan:
         stager: Stager | None = None,
     ) -> tuple[list[Pending], list[Job]]:
         """Pending batches of the steps, and the jobs that fill them."""
-        pendings = []
+        pendings, fields = [], self.dataset.fields if self._fields is None else self._fields()
         for step in steps:
             epoch, step_in_epoch = self.place(step)
             num_slots = self.plan.batching.num_slots(step_in_epoch)
             rows, draws = self.rows(step), self.draws(step)
-            pending = Pending(self.dataset.fields, rows, num_slots, int(step), epoch, draws)
+            pending = Pending(fields, rows, num_slots, int(step), epoch, draws)
             pending.on_bad = partial(_note_bad, recorder, quarantine)
             if self.on_error.policy != "raise":
                 pending.always_weighted = self.on_error.policy == "mask"
@@ -165,13 +176,61 @@ class StepPlan:
         return pendings, window_jobs(pendings, recorder, self.on_error, room, decoder, stager)
 
     def make_stager(
-        self, recorder: Recorder, caches: Sequence[ChunkCache], start: int, window: Callable[[], int]
+        self, recorder: Recorder, caches: Mapping[int, ChunkCache], start: int, window: Callable[[], int]
     ) -> Stager | None:
-        """What gathers rows out of chunks ahead of the batches, for a stream that goes on at step `start`, if any."""
-        if not caches:
+        """What gathers rows out of chunks ahead of the batches, for a stream that goes on at step `start`, if any.
+
+        Args:
+            recorder: counts.
+            caches: of each field that may come out of chunks, by its number.
+            start: first step.
+            window: most steps in a window.
+        """
+        fields = self.dataset.fields if self._fields is None else self._fields()
+        numbers = [number for number, one in enumerate(fields) if staged(one)]
+        if not numbers:
             return None
         reader = Reader(recorder, self.on_error, None)
-        return Stager(start, window, self.rows_of, self.dataset.fields, caches, reader)
+        return Stager(start, window, self.rows_of, fields, [caches[number] for number in numbers], reader)
+
+
+def check_points(law: OrderLaw, dataset: Dataset) -> None:
+    """Refuse points of `rows @ points` that no patch is cut at, and patches that are cut elsewhere without a word.
+
+    Args:
+        law: of the rows.
+        dataset: what they are read from.
+
+    Raises:
+        PlanError: a law with points and no `Patches` to take them; one beside `Patches` with a sampler of its own,
+            unless it has a `stream` of its own too; `Patches` without a sampler, and a law without points.
+    """
+    patches = [one for one in dataset.fields if isinstance(one.bound, BoundPatches)]
+    takers = [one for one in patches if one.bound.patches.sampler is None]
+    if getattr(law, "points_of", None) is None:
+        if takers:
+            raise PlanError(
+                f"{_named(takers)} no sampler of their own, and the rows come without points: give "
+                "Patches(..., sampler=...), or a Loader(sampler=rows @ points)"
+            )
+        return
+    own = [one for one in patches if one.bound.patches.sampler is not None and one.bound.patches.stream is None]
+    if own:
+        raise PlanError(
+            f"the rows come with points, sampler=rows @ points, and {_named(own)} a sampler of their own, which would "
+            "be cut elsewhere: leave out that sampler, Patches(source, None, size), to cut at the points; or give the "
+            "loader rows alone; or, where other places are meant, a stream of its own: Patches(..., stream='name')"
+        )
+    if not takers:
+        raise PlanError(
+            "the rows come with points, sampler=rows @ points, and no input or target takes them: "
+            + (f"{_named(patches)} a sampler of their own. " if patches else "there are no Patches. ")
+            + "Give the loader rows alone, or have Patches(source, None, size) cut at the points"
+        )
+
+
+def _named(fields: Sequence[Field]) -> str:
+    return f"the Patches {', '.join(repr(one.name) for one in fields)} have"
 
 
 def _note_bad(recorder: Recorder, quarantine: Quarantine, bad: Sequence[BadSample]) -> None:

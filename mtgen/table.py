@@ -1,66 +1,19 @@
-"""The table: what the samples are. Reading it, and asking it for columns, labels and digests.
+"""The table: what the samples are. Asking it for columns, labels and digests.
 
-Nothing here changes a DataFrame or re-numbers its rows. Pure, but for `read_table`, which opens one file.
+Nothing here changes a DataFrame or re-numbers its rows. Pure; `table_files` reads one.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mtgen.errors import TableError
-from mtgen.settings import check_kind, check_label
-
-MOST_COMPARED = 2_000
-"""Columns that a wrong name is compared with, to propose the nearest one: some 100 microseconds each."""
-
-
-def read_table(path: str | Path, **options: Any) -> pd.DataFrame:
-    """Read a table from a CSV or Parquet file.
-
-    Args:
-        path: file ending in .csv, .csv.gz, .tsv or .parquet.
-        **options: passed on to `pandas.read_csv` or `pandas.read_parquet`, such as `dtype={"id": str}`.
-
-    Returns:
-        The DataFrame as pandas reads it; its row k is row k of the run.
-
-    Raises:
-        TableError: no such file, another ending, or a file pandas cannot read.
-
-    Example:
-        >>> read_table("data_samples/digits/table.csv").columns.tolist()
-        ['id', 'imgpath', 'target']
-    """
-    check_kind("path", path, str | os.PathLike, "the path of a .csv, .tsv or .parquet file", TableError)
-    check_kind("path", os.fspath(path), str, "a path of text", TableError)
-    path = Path(path)
-    if "\0" in str(path) or not path.is_file():
-        raise TableError("there is no such file; a table is a .csv, .tsv or .parquet file", path=str(path))
-    name = path.name.lower()
-    try:
-        if name.endswith((".csv", ".csv.gz")):
-            return pd.read_csv(path, **options)
-        if name.endswith((".tsv", ".tsv.gz")):
-            return pd.read_csv(path, sep="\t", **options)
-        if name.endswith((".parquet", ".pq")):
-            return pd.read_parquet(path, **options)
-    except ImportError as error:
-        raise TableError("Parquet needs pyarrow: pip install 'mtgen[parquet]'", path=str(path)) from error
-    except Exception as error:
-        raise TableError(f"pandas could not read the table: {error}", path=str(path)) from error
-    raise TableError(
-        f"cannot tell the format from the ending {path.suffix!r}; use .csv, .tsv or .parquet, or read it with pandas "
-        "and pass the DataFrame",
-        path=str(path),
-    )
+from mtgen.settings import check_label, nearest
 
 
 def check_table(table: object) -> pd.DataFrame:
@@ -105,10 +58,30 @@ def column(table: pd.DataFrame, name: object, use: str) -> pd.Series:
                 f"{use}: the table has {found.shape[1]} columns named {name!r}, expected one; rename the others"
             )
         return found
-    names = [str(label) for label in table.columns[:MOST_COMPARED]]
-    near = difflib.get_close_matches(str(name), names, n=3)
-    hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"The columns are {names[:20]}"
+    near = nearest(name, map(str, table.columns))
+    hint = f"Did you mean {near}?" if near else f"The columns are {[str(label) for label in table.columns[:20]]}"
     raise TableError(f"{use}: the table has no column {name!r}. {hint}")
+
+
+def complete_column(table: pd.DataFrame, name: object, use: str, rows: np.ndarray) -> pd.Series:
+    """One column at some rows, where it has no missing value.
+
+    Args:
+        table: the root table.
+        name: column label.
+        use: what the column is for, for the message.
+        rows: int64 `(n,)` places in the table.
+
+    Raises:
+        TableError: no such column, or missing values at these rows.
+
+    Example:
+        >>> complete_column(pd.DataFrame({"a": [1, None, 3]}), "a", "by", np.array([2, 0])).tolist()
+        [3.0, 1.0]
+    """
+    values = column(table, name, use).iloc[rows]
+    check_complete(values, use)
+    return values
 
 
 def first_rows(wrong: np.ndarray, limit: int = 5) -> str:

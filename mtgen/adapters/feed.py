@@ -40,7 +40,8 @@ class Feed:
     """A loader's steps, handed to one trainer pass by pass.
 
     Any thread may call; the trainer owns the batches. Any number of callbacks may count trained steps: each says
-    up to where, not how many more, so a second one changes nothing.
+    up to where, not how many more, so a second one changes nothing. Inputs that are placed on the device come as
+    places, see `Loader.take_on_device`.
 
     Args:
         loader: where batches come from; the first pass starts at `loader.step`.
@@ -60,7 +61,7 @@ class Feed:
     def __init__(self, loader: Loader, steps_per_epoch: int | None = None) -> None:
         self.loader = loader
         self.num_batches = check_whole_or_none("steps_per_epoch", steps_per_epoch, 1) or loader.steps_per_epoch
-        self._stream = loader.stream()
+        self._stream = loader.stream(by_place=True)
         self._turns = ProcessTurns("find where a pass starts", loader.prefetch.stall_seconds)
         self._pass = Pass(loader.step)
         self._num_restores = loader.num_restores

@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -21,6 +22,7 @@ import pandas as pd
 from mtgen.adapters.feed import Feed, Pass
 from mtgen.adapters.structure import Structure
 from mtgen.batch import Batch
+from mtgen.doors import find_device
 from mtgen.errors import ModelError, PlanError
 from mtgen.waits import ProcessTurns
 
@@ -156,13 +158,17 @@ def dataset(loader: Loader, model: keras.Model | None = None, *, steps_per_epoch
         )
     if model is not None:
         check(loader, model)
+    if loader.on_device:
+        find_device()  # which a backend may not have
     masks = loader.on_error.policy == "mask"
     return _carrier(Feed(loader, steps_per_epoch), Structure.of(loader.dataset, model, weighted=masks))
 
 
 def _carrier(feed: Feed, structure: Structure) -> Any:
-    """What the backend takes as `x`, with its limits on integers minded."""
-    structure = replace(structure, narrow=_narrows())
+    """What the backend takes as `x`, with its limits on integers minded, and values taken where they are held."""
+    loader = feed.loader
+    takes = {name: partial(loader.take_on_device, name) for name in loader.on_device if name in structure.inputs}
+    structure = replace(structure, narrow=narrows(), takes=takes)
     if keras.backend.backend() == "tensorflow":
         from mtgen.adapters import tensorflow
 
@@ -170,7 +176,7 @@ def _carrier(feed: Feed, structure: Structure) -> Any:
     return KerasDataset(feed, structure)
 
 
-def _narrows() -> bool:
+def narrows() -> bool:
     """Whether the backend cuts integers to 32 bits, as jax does unless told otherwise."""
     wide = np.array([2**40], np.int64)
     with warnings.catch_warnings():
@@ -212,6 +218,8 @@ def predict(loader: Loader, model: keras.Model, **options: Any) -> pd.DataFrame:
     Raises:
         ModelError: an output with more than two axes.
     """
+    if loader.on_device:
+        find_device()  # which a backend may not have
     feed = _NotingFeed(loader)
     feed.go_to(0)
     structure = Structure.of(loader.dataset, model)

@@ -2,6 +2,8 @@
 
 A plain rate is a variable of the optimizer, and is set. A schedule is compiled into the step, so it is wrapped for the
 time of a `fit`: what it gives is multiplied by a variable, which the optimizer holds, and checkpoints save, as its own.
+What Keras saves meanwhile, such as `keras.callbacks.ModelCheckpoint`, knows nothing of either: such a file is that of
+the user's optimizer, which any program can read.
 """
 
 from __future__ import annotations
@@ -59,6 +61,7 @@ class ScaledRate:
     """
 
     def __init__(self, model: Any) -> None:
+        self._outer = model.optimizer
         self._optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
         rate = self._optimizer._learning_rate
         self.base: float | None = None
@@ -68,6 +71,7 @@ class ScaledRate:
         elif isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
             multiplier = self._optimizer.add_variable((), initializer="ones", dtype="float32", name="rate_multiplier")
             self._schedule = self._optimizer._learning_rate = ScaledSchedule(rate, multiplier)
+            _save_plainly(self._outer, self._optimizer, self._schedule)
             model.train_function = None
         elif not isinstance(rate, keras.Variable):
             raise PlanError(
@@ -102,5 +106,60 @@ class ScaledRate:
         if self._schedule is not None:
             self._optimizer._tracker.untrack(self._schedule.multiplier)
             self._optimizer._learning_rate = self._schedule.schedule
+            for one in (self._outer, self._optimizer):
+                for name in _SAVING:
+                    one.__dict__.pop(name, None)
             model.train_function = None
             self._schedule = None
+
+
+_SAVING = ("save_own_variables", "load_own_variables", "get_config")
+"""Methods by which Keras saves and reads an optimizer."""
+
+
+def _save_plainly(outer: Any, optimizer: Any, scaled: ScaledSchedule) -> None:
+    """Let Keras save and read an optimizer as if its schedule was not wrapped.
+
+    Keras refuses a file whose optimizer has one variable more than the one that reads it.
+
+    Args:
+        outer: the model's optimizer, such as one that scales the loss; or `optimizer` itself.
+        optimizer: whose schedule is wrapped.
+        scaled: the wrapped schedule.
+    """
+    get_config = optimizer.get_config
+
+    def plain_config() -> dict[str, Any]:
+        found: dict[str, Any] = get_config()
+        return {**found, "learning_rate": keras.saving.serialize_keras_object(scaled.schedule)}
+
+    # In the instance's own dictionary: trackers of Keras and tensorflow look at what is set as an attribute.
+    for one in (outer,) if outer is optimizer else (outer, optimizer):
+        one.__dict__.update(_without(one, scaled.multiplier))
+    optimizer.__dict__["get_config"] = plain_config
+
+
+def _without(optimizer: Any, multiplier: Any) -> dict[str, Any]:
+    """Ways to save and read the variables of an optimizer, which Keras numbers, but for one of them."""
+    save, load = optimizer.save_own_variables, optimizer.load_own_variables
+
+    def place() -> int:
+        return next(number for number, one in enumerate(optimizer.variables) if one is multiplier)
+
+    def save_own_variables(store: Any) -> None:
+        found: dict[str, Any] = {}
+        save(found)
+        found.pop(str(place()), None)
+        for number, value in enumerate(found.values()):
+            store[str(number)] = value
+
+    def load_own_variables(store: Any) -> None:
+        names = sorted(store.keys(), key=int)
+        if len(names) + 1 != len(optimizer.variables):
+            load(store)  # Keras says what is wrong
+            return
+        values = [store[name] for name in names]
+        values.insert(place(), keras.ops.convert_to_numpy(multiplier.value))
+        load({str(number): value for number, value in enumerate(values)})
+
+    return {"save_own_variables": save_own_variables, "load_own_variables": load_own_variables}

@@ -6,7 +6,7 @@ No framework is imported here: a model is asked for its public attributes only.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ class Structure:
         inputs_as_dict: inputs come as a dict.
         targets_as_dict: targets come as a dict.
         narrow: the backend cuts integers to 32 bits, so larger ones are refused.
+        takes: name of an input that batches hold places of -> what gives the values on the device for them.
     """
 
     inputs: Specs
@@ -43,6 +44,7 @@ class Structure:
     inputs_as_dict: bool = False
     targets_as_dict: bool = False
     narrow: bool = False
+    takes: Mapping[str, Callable[[np.ndarray], Any]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, dataset: Dataset, model: Any = None, *, weighted: bool = False) -> Structure:
@@ -83,8 +85,10 @@ class Structure:
         """The batch laid out; arrays are passed on, not copied."""
         if self.narrow:
             # Targets that are not delivered, as in prediction, need not fit.
-            _check_narrow({**batch.inputs, **{name: batch.targets[name] for name in self.targets}}, batch.step)
-        inputs = _packed({name: batch.inputs[name] for name in self.inputs}, self.inputs_as_dict)
+            check_narrow({**batch.inputs, **{name: batch.targets[name] for name in self.targets}}, batch.step)
+        arrays: dict[str, Any] = {name: batch.inputs[name] for name in self.inputs}
+        arrays |= {name: take(arrays[name]) for name, take in self.takes.items()}
+        inputs = _packed(arrays, self.inputs_as_dict)
         if not self.targets:
             return (inputs,)
         targets = _packed({name: batch.targets[name] for name in self.targets}, self.targets_as_dict)
@@ -214,7 +218,12 @@ def _mismatch(name: str, tensor: Any, spec: Spec) -> str | None:
     return None
 
 
-def _check_narrow(arrays: Mapping[str, np.ndarray], step: int | None) -> None:
+def check_narrow(arrays: Mapping[str, np.ndarray], step: int | None = None) -> None:
+    """Refuse integers that a backend which keeps 32 bits of each would deliver as other numbers.
+
+    Raises:
+        ModelError: says which array, and its range.
+    """
     bounds = np.iinfo(np.int32)
     for name, array in arrays.items():
         if array.dtype.kind in "iu" and array.dtype.itemsize == 8 and array.size:
@@ -230,9 +239,9 @@ def _check_narrow(arrays: Mapping[str, np.ndarray], step: int | None) -> None:
 
 def _num_classes(dataset: Dataset, name: str) -> int | None:
     """One more than the largest class number of an integer target; None for other targets."""
-    for field in dataset.fields:
-        if (field.role, field.name) == ("target", name):
-            return getattr(field.bound, "num_classes", None)
+    for one in dataset.fields:
+        if (one.role, one.name) == ("target", name):
+            return getattr(one.bound, "num_classes", None)
     return None
 
 

@@ -43,11 +43,6 @@ class Parts:
         """Rows of all splits."""
         return len(self.all_rows)
 
-    @property
-    def is_sample(self) -> bool:
-        """Whether only some rows are looked at."""
-        return len(self.rows) < self.num_rows
-
 
 def parts_of(data: Dataset | Splits, sample: int | None, seed: int) -> Parts:
     """Take the rows together, and choose those that are looked at.

@@ -73,7 +73,7 @@ def card(
 
 def _data(inputs: Inputs, target: str | None, split_by: str | None, split: bool, seed: int) -> Dataset | Splits:
     from mtgen.dataset import Dataset
-    from mtgen.table import read_table
+    from mtgen.table_files import read_table
     from mtgen.training.samples import make_dataset, make_inputs, make_splits, resolved
 
     if target is None and inputs.table is None:

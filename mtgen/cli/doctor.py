@@ -71,14 +71,10 @@ def _model(name: str | None, dataset: Dataset, fit: Fit) -> Any:
                 "wrote, such as model.keras, or the word merged",
                 path=name,
             ) from error
-    from mtgen.training.merged import Output, merged_model
-    from mtgen.training.samples import num_classes
+    from mtgen.training.heads import compile_for, model_for
 
-    classes = num_classes(dataset)
-    made = merged_model(dataset.input_specs, Output(num_classes=classes), seed=fit.seed)
-    loss, metric = ("sparse_categorical_crossentropy", "accuracy") if classes else ("mse", "mae")
-    made.compile(keras.optimizers.Adam(fit.learning_rate), loss, metrics=[metric])
-    return made
+    made = model_for(dataset, seed=fit.seed, leave_out_unreadable=fit.on_error != "raise")
+    return compile_for(made, dataset, keras.optimizers.Adam(fit.learning_rate), masked=fit.on_error == "mask")
 
 
 def _write(path: Path, values: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ def described(source: str) -> list[str]:
         TableError: a table that cannot be read.
     """
     if source.lower().endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".pq")):
-        from mtgen.table import read_table
+        from mtgen.table_files import read_table
 
         table = read_table(source)
         width = max(len(str(name)) for name in table.columns)

@@ -105,7 +105,7 @@ def _pack_images(
     from mtgen.dataset import Dataset
     from mtgen.inputs.images import Images
     from mtgen.packing.images import pack_images
-    from mtgen.table import read_table
+    from mtgen.table_files import read_table
 
     pictures = Images(column, cache=PictureCache(target, max_bytes=max_bytes), **settings)
     dataset = Dataset(read_table(source), inputs={"pictures": pictures})

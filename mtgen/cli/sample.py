@@ -104,7 +104,7 @@ def sample(
     effective size, and each class of --by, with --batch-size also in each batch. --out writes the rows, in their
     order: .npy their numbers, .csv and .parquet the table's lines after a column row.
     """
-    from mtgen.table import read_table
+    from mtgen.table_files import read_table
 
     _check_targets(out, plot)
     frame = read_table(table)
@@ -175,14 +175,6 @@ class _Rows:
     table: pd.DataFrame
     rows: np.ndarray
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def _column(self, name: str, use: str) -> pd.Series:
-        """See `Dataset`: a column at these rows, complete."""
-        from mtgen.table import check_complete, column
-
-        values = column(self.table, name, use).iloc[self.rows]
-        check_complete(values, use)
-        return values
 
 
 def rows_of(table: pd.DataFrame, rows: np.ndarray | None = None) -> DatasetRows:

@@ -33,7 +33,7 @@ def verify(
     Exit code 1 when something is wrong.
     """
     from mtgen.dataset import Dataset
-    from mtgen.table import read_table
+    from mtgen.table_files import read_table
     from mtgen.training.samples import make_inputs, resolved
     from mtgen.verify import make_manifest
     from mtgen.verify import verify as look

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -12,6 +11,7 @@ from mtgen.errors import PlanError
 from mtgen.inputs.rows import Rows
 from mtgen.loader import Loader
 from mtgen.recipe import check_choice
+from mtgen.settings import nearest
 
 CLASS_MODES = ("binary", "categorical", "input", "multi_output", "raw", "sparse", None)
 """What a target can be, in Keras's words."""
@@ -94,8 +94,8 @@ def loader_options(options: Mapping[str, Any], function: Callable[..., Any]) -> 
         elif name in known:
             passed[name] = value
         else:
-            near = difflib.get_close_matches(name, [*inspect.signature(function).parameters, *known, *_REFUSED], 2)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"those of a Loader are {', '.join(known)}"
+            near = nearest(name, [*inspect.signature(function).parameters, *known, *_REFUSED], 2, str)
+            hint = f"did you mean {near}?" if near else f"those of a Loader are {', '.join(known)}"
             raise PlanError(f"from_dataframe has no option {name!r}; {hint}")
     return passed
 

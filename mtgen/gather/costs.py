@@ -25,6 +25,11 @@ def staged(one: Field) -> bool:
     return getattr(bound.store, "reads_together", False)
 
 
+def most_chunk_rows(fields: Sequence[Field]) -> int:
+    """Rows of the largest chunk of any store; 1 where there is none."""
+    return max((one.bound.chunk_rows for one in fields if isinstance(one.bound, BoundRows)), default=1)
+
+
 def chunk_sizes(fields: Sequence[Field]) -> list[Chunks]:
     """What is known of the chunks of each field that is staged."""
     return [

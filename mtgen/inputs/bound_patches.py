@@ -66,6 +66,7 @@ class BoundPatches:
 
         Raises:
             MtgenError: of `error_kind`, where no patch can be cut; with row and path where they are clear.
+            PlanError: a sampler whose points are none, or a function of the user's that fails, which is no bad sample.
         """
         try:
             return self.places.starts(rows, draws, shape)
@@ -79,8 +80,20 @@ class BoundPatches:
             if len(rows) == 1:
                 error.at(row=int(rows[0]))
             raise
-        except Exception as error:  # of the user's function
-            raise named(error, self.path(int(rows[0])), self.error_kind) from error
+        except (MtgenError, OSError) as error:  # of a function of the user's that reads, and cannot
+            wrapped = named(error, self.path(int(rows[0])), self.error_kind)
+            if wrapped is error:
+                raise
+            raise wrapped from error
+        except Exception as error:
+            one = int(rows[0]) if len(rows) == 1 else None
+            raise PlanError(
+                "a function of the sampler of these patches, such as row -> law or one for apply or truncate, raised "
+                f"{type(error).__name__}: {error}. Correct it; on_error is for samples, not for code: only an OSError, "
+                f"such as mtgen.errors.{self.error_kind.__name__}, says that something of a row cannot be read",
+                row=one,
+                path=None if one is None else self.path(one),
+            ) from error
 
     def settings(self) -> dict[str, Any]:
         """What decides the patches, as small JSON."""

@@ -5,7 +5,6 @@ Keras takes `class_weight` for models with one output only. These are sample wei
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import pandas as pd
 from mtgen.errors import TableError
 from mtgen.inputs.classes import UNLISTED, BoundOneHot, Labels
 from mtgen.inputs.columns import BoundColumns
-from mtgen.settings import check_label, shown
+from mtgen.settings import check_label, nearest, shown
 from mtgen.table import column, first_rows
 
 _SHOWN = 10
@@ -155,9 +154,9 @@ def _hint(label: Any, names: Sequence[Any]) -> str:
     if str(label) in texts:
         name = texts[str(label)]
         return f"It has {name!r} of type {type(name).__name__}: write the class as the table has it"
-    near = difflib.get_close_matches(str(label), texts, n=3)
+    near = nearest(label, texts, show=lambda text: repr(texts[text]))
     if near:
-        return f"Did you mean {' or '.join(repr(texts[text]) for text in near)}?"
+        return f"Did you mean {near}?"
     listed = ", ".join(map(repr, names[:_SHOWN]))
     return f"The classes are {listed}{', ...' if len(names) > _SHOWN else ''}"
 

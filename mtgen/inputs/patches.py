@@ -41,8 +41,9 @@ class Patches:
             all rows are cut from; `Rows(store)`, for row k of an array with one more axis. Arrays are read by window,
             never whole. Axes behind those of `size` are channels, and kept.
         sampler: sampler of points, one per patch: its centre, in array order (height, width or depth, height, width),
-            as shares of the array (frame "unit") or in pixels; or a crop; or a function row -> sampler. None takes
-            the points that come with the loader's rows.
+            as shares of the array or in pixels; or a crop; or a function row -> sampler. None takes
+            the points that come with the loader's rows, `rows @ points`; beside such a field one with a sampler of its
+            own needs a `stream` of its own.
         size: of a patch, in array order; None takes that of a crop.
         border: `"inside"` draws only points whose patch lies in the array; `"shift"` moves a patch that leaves the
             array back into it; `"pad"` fills up what lies outside. None is that of a crop, else `"inside"`. The

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mtgen.errors import MtgenError, PlanError, StoreError, TableError
+from mtgen.errors import ChangedError, MtgenError, PlanError, StoreError, TableError
 from mtgen.inputs.links import Inside
 from mtgen.inputs.open_arrays import OpenArrays
 from mtgen.inputs.paths import check_paths
+from mtgen.inputs.signatures import Signature, changed
 from mtgen.settings import check_flag, check_kind, shown
 from mtgen.stores import Store
 from mtgen.table import column
@@ -31,6 +32,10 @@ class Volumes:
 
     Each row has an array of its own: `.npy`, Zarr v2 and v3, N5, HDF5 (`"scan.h5::t1"`), Blosc2, or any other that
     `open_store` opens. They may differ in shape, not in dtype or channels. Immutable, picklable; reads nothing.
+
+    A file that is replaced or written to under a run is a `ChangedError`: size and time are compared at each read, and
+    the inode while it is open. Of an array in a folder that goes for its metadata, not for its chunks; of one at a URL
+    for nothing.
 
     Args:
         column: table column of paths, as text; an array inside a container is named after `::`.
@@ -99,6 +104,17 @@ class BoundVolumes:
         self._distinct: list[str] = list(distinct)
         self._inside = None if self._root is None or volumes.follow_links else Inside(self._root)
         self._open = OpenArrays()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._seen = np.zeros((len(self._distinct), 2), np.int64)  # size and time of each array when first opened
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_seen"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin()
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -135,11 +151,30 @@ class BoundVolumes:
 
         Raises:
             StoreError: it cannot be opened, or links lead out of the root; with its path.
+            ChangedError: it is another one than when this process first opened it, or changes in the block.
         """
         path = self.path(row)
         self._refuse_link(path, row)
-        with self._open.lend(path) as store:
-            yield store
+        try:
+            with self._open.lend(path) as (store, signature):
+                if signature is not None:
+                    self._compare(int(self.codes[row]), signature)
+                yield store
+        except ChangedError as error:
+            raise error.at(row=int(row), path=path) from error.__cause__
+
+    def _compare(self, code: int, signature: Signature) -> None:
+        """Refuse an array that was closed meanwhile and is another one now that it is open again.
+
+        Not by its inode, which some network file systems make up anew for a file that nobody has open.
+        """
+        num_bytes, mtime_ns = self._seen[code].tolist()
+        now = signature._replace(inode=0)
+        before = Signature(num_bytes, mtime_ns, 0)
+        if before == (0, 0, 0):
+            self._seen[code] = now[:2]
+        elif before != now:
+            raise changed(before, now)
 
     def _refuse_link(self, path: str, row: int) -> None:
         outside = None if self._inside is None else self._inside.leads_out(path.partition("::")[0])

@@ -5,7 +5,6 @@ All weights are values per row of the root table, float32, finite and >= 0, boun
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from numbers import Real
@@ -17,7 +16,7 @@ import pandas as pd
 from mtgen.errors import TableError
 from mtgen.inputs.class_weights import ClassWeights
 from mtgen.inputs.columns import BoundColumns, Weight
-from mtgen.settings import check_kind, check_unmasked, shown
+from mtgen.settings import check_kind, check_unmasked, nearest, shown
 from mtgen.table import digest_values, first_rows
 
 ALL = ""
@@ -68,8 +67,8 @@ def check_targets(names: Sequence[Any], targets: Mapping[str, Any]) -> None:
     """
     unknown = [name for name in names if name not in targets]
     if unknown or not names:
-        near = difflib.get_close_matches(str(unknown[0]), list(targets), n=3) if unknown else []
-        hint = f". Did you mean {' or '.join(map(repr, near))}?" if near else ""
+        near = nearest(unknown[0], targets) if unknown else ""
+        hint = f". Did you mean {near}?" if near else ""
         raise TableError(f"weight names targets {list(names)}; the targets are {list(targets)}{hint}")
 
 

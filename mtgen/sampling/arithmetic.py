@@ -15,7 +15,7 @@ import numpy as np
 
 from mtgen.errors import PlanError
 from mtgen.sampling.bits import Bits, StackedBits
-from mtgen.sampling.sampler import Frame, Sampler, as_sampler
+from mtgen.sampling.sampler import Frame, Sampler, as_sampler, frame_of_any
 from mtgen.settings import check_unmasked, shown
 
 OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
@@ -114,8 +114,7 @@ class Arithmetic(Sampler):
     @property
     def frame(self) -> Frame | None:
         """Pixels if one side counts in them: noise on points in pixels is in pixels."""
-        frames = {one.frame for one in (self.left, self.right) if isinstance(one, Sampler)}
-        return "pixels" if "pixels" in frames else "unit" if "unit" in frames else None
+        return frame_of_any(one for one in (self.left, self.right) if isinstance(one, Sampler))
 
     @property
     def discrete(self) -> tuple[bool, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 from mtgen.errors import EmptySupportError, PlanError
 from mtgen.sampling.bits import Bits, StackedBits
 from mtgen.sampling.places.windows import check_windows
-from mtgen.sampling.sampler import Frame, Sampler, as_sampler, common_frame
+from mtgen.sampling.sampler import Frame, Sampler, as_sampler
 from mtgen.sampling.shares import components
 from mtgen.sampling.values import joined
 from mtgen.settings import shown
@@ -32,8 +32,7 @@ def mixture_of(parts: Sequence[Sampler]) -> Sampler:
             f"{' | '.join(map(repr, parts))}"
         )
     counted = [part for part in parts if part.weight > 0]
-    common_frame(counted, "a mixture")
-    _check_pixels(counted)
+    common_frame(counted)
     check_windows(parts)
     flat = [part for part in flattened(parts) if part.weight > 0]
     if not flat:
@@ -49,24 +48,28 @@ def flattened(parts: Sequence[Sampler]) -> list[Sampler]:
             flat.append(part)
             continue
         scale = part.weight / sum(one.weight for one in part.parts)
+        if scale == 1 and part.label is None:  # they stay what they are: a thousand laws may be folded by |
+            flat += part.parts
+            continue
         for number, one in enumerate(part.parts):
             name = one.label if part.label is None else f"{part.label} {one.label or number}"
             flat.append(one.reweighted(one.weight * scale).labelled(name))
     return flat
 
 
-def _check_pixels(parts: Sequence[Sampler]) -> None:
-    """Refuse a mixture of pixels with points that do not say what they count: shares of an array, mostly.
+def common_frame(samplers: Sequence[Sampler]) -> Frame | None:
+    """The frame that the parts of a mixture share.
 
     Raises:
-        PlanError: such a mixture.
+        PlanError: one counts pixels, and another does not say what it counts: shares of an array, mostly.
     """
-    silent = [part for part in parts if part.frame is None]
-    if silent and any(part.frame == "pixels" for part in parts):
+    silent = [one for one in samplers if one.frame is None]
+    if silent and len(silent) < len(samplers):
         raise PlanError(
             f"a part of the mixture counts pixels, and {silent[0]!r} does not say what it counts. If shares of the "
             "array, bring it to pixels: points.to_pixels(shape); if pixels, say so: points.in_pixels()"
         )
+    return samplers[0].frame if samplers else None
 
 
 def mix(*parts: Sampler | np.ndarray | Mapping[str, Any]) -> Sampler:
@@ -115,8 +118,8 @@ class Mixture(Sampler):
 
     @property
     def frame(self) -> Frame | None:
-        """See `Sampler.frame`."""
-        return common_frame(list(self.parts), "a mixture")
+        """That of every part; `mixture_of` takes no others."""
+        return self.parts[0].frame
 
     @property
     def discrete(self) -> tuple[bool, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 from mtgen.errors import PlanError
 from mtgen.sampling.bits import Bits, StackedBits
 from mtgen.sampling.one_point import Constant
-from mtgen.sampling.sampler import Frame, Sampler, common_frame
+from mtgen.sampling.sampler import Frame, Sampler, frame_of_any
 from mtgen.sampling.values import beside
 from mtgen.settings import shown
 
@@ -22,7 +22,6 @@ def product_of(parts: Sequence[Sampler]) -> Sampler:
     flat: list[Sampler] = []
     for part in parts:
         flat += part.parts if isinstance(part, Product) else [part]
-    common_frame(flat, "a product")
     weight = math.prod(part.weight for part in parts)
     return Product(tuple(part.reweighted(1.0) for part in flat), weight=weight)
 
@@ -40,8 +39,8 @@ class Product(Sampler):
 
     @property
     def frame(self) -> Frame | None:
-        """See `Sampler.frame`."""
-        return common_frame(list(self.parts), "a product")
+        """Pixels if one part counts in them."""
+        return frame_of_any(self.parts)
 
     @property
     def discrete(self) -> tuple[bool, ...]:

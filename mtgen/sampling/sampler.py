@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -31,8 +31,9 @@ from mtgen.settings import check_whole_or_none, shown
 if TYPE_CHECKING:
     from mtgen.sampling.dependent import Dependent
 
-Frame = Literal["unit", "pixels"]
-"""What a point's coordinates count: shares of the picture or volume, in [0, 1), or its pixels."""
+Frame = Literal["pixels"]
+"""What a point's coordinates count: pixels of the picture or volume. A law without a frame does not say; where patches
+are cut, its coordinates are shares of the array, in [0, 1)."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,7 +64,7 @@ class Sampler(PlaceMethods, DescribeMethods, ABC):
 
     @property
     def frame(self) -> Frame | None:
-        """What coordinates count."""
+        """What coordinates count: pixels, or None where the law does not say."""
         return None
 
     @property
@@ -116,6 +117,14 @@ class Sampler(PlaceMethods, DescribeMethods, ABC):
         """`condition` with the natural logarithm of the probability, which may be below all of float64."""
         found = self.condition(low, high)
         return None if found is None else (math.log(found[0]) if found[0] > 0 else -math.inf, found[1])
+
+    def listed_where(self, keeps: Callable[[np.ndarray], np.ndarray]) -> Sampler | None:
+        """For a law that has its points in an order: those that a test of `(n, dim)` keeps, in that order; else None.
+
+        Raises:
+            EmptySupportError: none is kept.
+        """
+        return None
 
     # --- drawing --------------------------------------------------------------------------------------------------
 
@@ -380,16 +389,6 @@ def as_sampler(value: Any) -> Sampler | None:
     return None
 
 
-def common_frame(samplers: list[Sampler], what: str) -> Frame | None:
-    """The frame that samplers share.
-
-    Raises:
-        PlanError: one counts in the unit frame, another in pixels.
-    """
-    frames = {one.frame for one in samplers} - {None}
-    if len(frames) > 1:
-        raise PlanError(
-            f"{what}: one part counts in shares of the picture (frame 'unit'), another in pixels: "
-            f"{' and '.join(map(repr, samplers))}. Bring the first to pixels: points.to_pixels(shape)"
-        )
-    return frames.pop() if frames else None
+def frame_of_any(samplers: Iterable[Sampler]) -> Frame | None:
+    """Pixels if one of the samplers counts in them: columns side by side, or noise on points in pixels."""
+    return "pixels" if any(one.frame == "pixels" for one in samplers) else None

@@ -35,6 +35,8 @@ def truncate(
 ) -> Sampler:
     """The law of a sampler under a condition. The weight is kept.
 
+    A grid stays in order, and is those of its windows whose starts meet the condition.
+
     With bounds only, and laws whose distribution is known, nothing is rejected: a condition of probability 1e-9 costs
     what one of 1/2 does.
 
@@ -59,6 +61,9 @@ def truncate(
         ]
         return mixture_of(parts).reweighted(sampler.weight)
     tried = rejected(sampler, high, low, expr, prob, tries=tries)
+    listed = sampler.listed_where(tried.keeps)
+    if listed is not None:
+        return listed
     if expr is None and tried.low is not None and tried.high is not None:
         if isinstance(sampler, Conditioned) and (sampler.low >= tried.low).all() and (sampler.high <= tried.high).all():
             return sampler  # it is so already; made again, it would differ by roundings

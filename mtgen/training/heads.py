@@ -128,7 +128,9 @@ def compile_for(model: keras.Model, dataset: Dataset, optimizer: Any = "adam", *
     alone = len(found) == 1
     kind = "weighted_metrics" if masked else "metrics"
     model.compile(
-        optimizer, losses[0] if alone else _like(model, losses), **{kind: metrics[0] if alone else _like(model, metrics)}
+        optimizer,
+        losses[0] if alone else _like(model, losses),
+        **{kind: metrics[0] if alone else _like(model, metrics)},
     )
     return model
 
@@ -242,9 +244,7 @@ def num_classes(dataset: Dataset) -> int | None:
     return output_for(target).num_classes
 
 
-def measured(
-    dataset: Dataset, *, leave_out_unreadable: bool = False
-) -> tuple[dict[str, Scaling], dict[str, Output]]:
+def measured(dataset: Dataset, *, leave_out_unreadable: bool = False) -> tuple[dict[str, Scaling], dict[str, Output]]:
     """Scalings of features, and outputs for targets, from rows spread evenly over the dataset.
 
     Args:
@@ -278,8 +278,8 @@ def _finite(one: Field, rows: np.ndarray, leave_out: bool) -> np.ndarray:
     wrong = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
     if wrong.any():
         raise ModelError(
-            f"{one.role} {one.name!r} has values that are missing or infinite in {int(wrong.sum())} of {len(wrong)} rows "
-            "looked at, and no model learns from them; fill them in",
+            f"{one.role} {one.name!r} has values that are missing or infinite in {int(wrong.sum())} of {len(wrong)} "
+            "rows looked at, and no model learns from them; fill them in",
             row=int(kept[np.argmax(wrong)]),
         )
     return values

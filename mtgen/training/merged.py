@@ -210,9 +210,7 @@ def merged_model(
         _output(layers, name, one, joined)
         for name, one in zip(_output_names(list(outputs), known), outputs.values(), strict=True)
     ]
-    return keras.Model(
-        tensors, made if len(made) > 1 else made[0], name="merged" if len(branches) > 1 else "single"
-    )
+    return keras.Model(tensors, made if len(made) > 1 else made[0], name="merged" if len(branches) > 1 else "single")
 
 
 def _named_specs(name: str, given: Spec | Mapping[str, Spec] | None) -> dict[str, Spec]:
@@ -302,7 +300,9 @@ def _output(layers: _Layers, name: str, output: Output, joined: Any) -> Any:
     if output.scaling is None:
         return layers.dense(name, output.size, None)(joined)
     numbers = layers.dense(f"{name}_scaled", output.size, None)(joined)
-    scale, offset = (np.broadcast_to(one, output.size).tolist() for one in (output.scaling.deviation, output.scaling.mean))
+    scale, offset = (
+        np.broadcast_to(one, output.size).tolist() for one in (output.scaling.deviation, output.scaling.mean)
+    )
     if output.size == 1:
         (scale,), (offset,) = scale, offset
     return keras.layers.Rescaling(scale, offset=offset, name=name)(numbers)

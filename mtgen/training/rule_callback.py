@@ -260,7 +260,7 @@ class RuleCallback(Progress):
         if improved and self.restore_best:
             self._best = variables.read({"model": list(self.model.variables)})
         if improved and self.test is not None:
-            self._lines.append(self.test.at_new_best(self.model, self.step, logs))
+            self._lines.append(f"{at}: {self.test.at_new_best(self.model, self.step, logs)}")
 
     def _value(self, logs: Mapping[str, Any]) -> float:
         name = self.monitor.removeprefix(_INVERTED)

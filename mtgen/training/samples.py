@@ -1,31 +1,24 @@
-"""What a run trains on: from settings in plain words to a dataset, its splits and its task."""
+"""What a run trains on, from options in plain words: a configuration, a dataset, its splits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-import pandas as pd
-
 from mtgen.dataset import Dataset
 from mtgen.errors import PlanError, TableError
-from mtgen.inputs.columns import BoundColumns
+from mtgen.inputs.columns import Columns
 from mtgen.inputs.images import Images
-from mtgen.inputs.rows import BoundRows, Rows
+from mtgen.inputs.rows import Rows
 from mtgen.promises import Verify
 from mtgen.splits import Splits
-from mtgen.table import column, read_table
-from mtgen.training.settings import Inputs, Samples
+from mtgen.training.config.building import dataset_of, splits_of
+from mtgen.training.config.options import config_of_options
+from mtgen.training.config.sections import SHARES, Config
+from mtgen.training.settings import Fit, Inputs, Rules, Run, Samples
 
-SHARES = {"train": 0.7, "valid": 0.15, "test": 0.15}
-
-MOST_CLASSES = 1000
-"""An integer target with more distinct values is taken for a number, not for a class, unless the user says so."""
-
-SHIFTED = "mtgen_shifted_store_row"
+__all__ = ["SHARES", "config_for", "digits_folder", "make_dataset", "make_inputs", "make_splits", "resolved"]
 
 
 def digits_folder() -> Path:
@@ -80,23 +73,33 @@ def resolved(samples: _Settings) -> _Settings:
     )
 
 
+def config_for(
+    samples: Samples | None = None, fit: Fit | None = None, rules: Rules | None = None, run: Run | None = None
+) -> Config:
+    """The configuration that options say, the digits filled in where no table is named.
+
+    Raises:
+        PlanError: settings that do not fit together.
+    """
+    return config_of_options(resolved(samples or Samples()), fit or Fit(), rules or Rules(), run or Run())
+
+
 def make_dataset(samples: Samples) -> Dataset:
     """The dataset that the settings describe: inputs `image` and `features`, whichever are asked for.
 
-    A target of classes that are not the integers 0, 1, ... without a gap is numbered in sorted order of its text;
+    A target of classes that are not the integers 0, 1, ... without a gap is numbered in sorted order;
     `dataset.classes` then names them.
 
     Raises:
         PlanError: settings that do not fit together.
         TableError, StoreError, AlignmentError: see `Dataset`.
     """
-    samples = resolved(samples)
-    table = read_table(str(samples.table))
-    inputs = make_inputs(samples, verify=samples.verify, cache=samples.cache)
-    return Dataset(_with_target(table, samples), inputs=inputs, targets=samples.target)
+    return dataset_of(config_for(samples))
 
 
-def make_inputs(settings: Inputs, verify: Verify | None = None, cache: Path | None = None) -> dict[str, Images | Rows]:
+def make_inputs(
+    settings: Inputs, verify: Verify | None = None, cache: Path | None = None
+) -> dict[str, Images | Rows | Columns]:
     """The inputs `image` and `features`, whichever are asked for, of resolved settings.
 
     Args:
@@ -105,7 +108,7 @@ def make_inputs(settings: Inputs, verify: Verify | None = None, cache: Path | No
         cache: folder of decoded pictures.
     """
     promised: dict[str, Any] = {"manifest": settings.manifest, "verify": verify}
-    inputs: dict[str, Images | Rows] = {}
+    inputs: dict[str, Images | Rows | Columns] = {}
     if settings.image_column is not None:
         inputs["image"] = Images(
             settings.image_column,
@@ -121,94 +124,10 @@ def make_inputs(settings: Inputs, verify: Verify | None = None, cache: Path | No
     return inputs
 
 
-def _with_target(table: pd.DataFrame, samples: Samples) -> pd.DataFrame:
-    values = column(table, samples.target, "target")
-    kind = values.dtype
-    is_float = pd.api.types.is_float_dtype(kind)
-    is_integer = pd.api.types.is_integer_dtype(kind)
-    numeric = is_float or is_integer or pd.api.types.is_bool_dtype(kind)
-    if values.isna().any():
-        return table  # the dataset refuses it and says where
-    if samples.task == "regression":
-        if not numeric:
-            raise PlanError(f"regression needs numbers; column {samples.target!r} holds {kind}")
-        return table.assign(**{samples.target: values.astype("float64")})
-    if is_float and samples.task == "auto":
-        return table
-    distinct = values.nunique()
-    if distinct < 2:
-        (only,) = values.iloc[:1].tolist()
-        raise PlanError(f"column {samples.target!r} holds one value only, {only!r}: nothing to learn")
-    if is_integer and samples.task == "auto" and distinct > MOST_CLASSES:
-        raise PlanError(
-            f"column {samples.target!r} holds {distinct} distinct integers. Say what they are: --task regression for "
-            "numbers, --task classification for classes"
-        )
-    if numeric and not is_float and int(values.min()) == 0 and int(values.max()) == distinct - 1:
-        return table
-    return table.assign(**{samples.target: values.astype(str)})
-
-
-def num_classes(dataset: Dataset) -> int | None:
-    """Classes of the one target, or None where it is a number."""
-    (target,) = [one for one in dataset.fields if one.role == "target"]
-    if target.spec.dtype.kind == "f":
-        return None
-    names = dataset.classes.get(target.name)
-    if names:
-        return len(names)
-    bound = target.bound
-    if not isinstance(bound, BoundColumns):
-        raise PlanError(f"target {target.name!r} is no column of the table")
-    return int(bound.take(np.arange(len(dataset.table))).max()) + 1
-
-
 def make_splits(dataset: Dataset, samples: Samples, *, seed: int) -> Splits:
     """Train, valid and test.
 
     Raises:
         PlanError: a split column without these three values, or see `Dataset.split`.
     """
-    if samples.split_by is not None:
-        splits = dataset.split(by=samples.split_by)
-        if set(splits.names) != set(SHARES):
-            raise PlanError(
-                f"column {samples.split_by!r} must hold train, valid and test, each at least once; it holds "
-                f"{', '.join(sorted(splits.names)[:10])}"
-            )
-        return Splits({name: splits[name] for name in SHARES})
-    stratify = samples.target if samples.stratify and num_classes(dataset) is not None else None
-    try:
-        return dataset.split(SHARES, stratify=stratify, seed=seed)
-    except PlanError as error:
-        if stratify is None:
-            raise
-        raise PlanError(f"{error.message} (--no-stratify)") from error
-
-
-def with_inputs(dataset: Dataset, names: Iterable[str], samples: Samples, *, shifted: bool = False) -> Dataset:
-    """A dataset over the same table and rows with some of its inputs.
-
-    Args:
-        dataset: made by `make_dataset`.
-        names: inputs to keep.
-        samples: the settings it was made from.
-        shifted: every row gets the features of the row after it, the last one those of the first; the keys, which
-            would refuse that, are not compared.
-    """
-    samples, table = resolved(samples), dataset.table
-    inputs = {}
-    for one in dataset.fields:
-        if one.role != "input" or one.name not in names:
-            continue
-        bound = one.bound
-        if isinstance(bound, BoundRows):
-            store_rows = bound.store_rows(np.arange(len(table)))
-            if shifted:
-                table = table.assign(**{SHIFTED: np.roll(store_rows, -1)})
-            rows = Rows(bound.store, index=SHIFTED, key=False)
-            inputs[one.name] = rows if shifted else Rows(bound.store, index=samples.index, key=samples.compared_key)
-        else:
-            inputs[one.name] = bound.images
-    made = Dataset(table, inputs=inputs, targets=samples.target)
-    return made.take(dataset.rows)
+    return splits_of(config_for(samples, Fit(seed=seed)), dataset)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,26 +14,39 @@ from typing import TYPE_CHECKING, Any
 from mtgen.checkpoint import Checkpoints
 from mtgen.errors import PlanError, StoreError
 from mtgen.loader import Loader
-from mtgen.stores.new_folder import make_folder, put_in_place
-from mtgen.training.record.folder import BAD_ROWS, CHECKPOINTS, MODEL
+from mtgen.splits import Splits
+from mtgen.stores.new_folder import make_folder, put_in_place, replace_file
+from mtgen.training.config.sections import Config
+from mtgen.training.config.writing import to_toml
+from mtgen.training.models import with_state
+from mtgen.training.record.folder import BAD_ROWS, CHECKPOINTS, MODEL, RunFolder
+from mtgen.training.record.run_record import record_run
 from mtgen.training.settings import Run
 
 if TYPE_CHECKING:
     import keras
+
+KEPT_SNAPSHOTS = 2
+"""Snapshots that stay besides that of the best, where no steps were asked for."""
+
+Say = Callable[[str], None]
+"""Takes a line of progress."""
 
 
 def check_run(run: Run) -> None:
     """Refuse a folder that has a run in it, where none is to be continued; nothing is written.
 
     Raises:
-        PlanError: says how to continue.
+        PlanError: says how to continue; or something is to be saved, and no folder is named.
     """
+    run.check()
     if run.run is None or run.resume:
         return
     steps = Checkpoints(run.run / CHECKPOINTS).steps()
-    if steps:
+    if steps or RunFolder(run.run).record.exists():
+        saved = f"was saved after step {steps[-1]}" if steps else "began, and was not saved yet"
         raise PlanError(
-            f"the folder has a run that was saved after step {steps[-1]}. Continue it with --resume, or choose another "
+            f"the folder has a run that {saved}. Continue it with --resume, or choose another "
             "folder for a new one: --run",
             path=str(run.run),
         )
@@ -59,11 +72,78 @@ def bad_rows_report(run: Run) -> Path | None:
     return run.run / BAD_ROWS
 
 
-def checkpoint_callback(run: Run, loader: Loader, x: Any, say: Callable[[str], None]) -> Any:
-    """The callback that saves and resumes the run, to be the first one; None without a folder."""
+def run_callbacks(
+    config: Config, run: Run, x: Any, parts: Mapping[str, Any], rules: Any, own: list[Any], say: Say
+) -> tuple[Any, list[Any]]:
+    """The checkpoint, which is None without a folder, and all callbacks in their order, with it.
+
+    What a run writes down stands around the rules: a snapshot of the last parameters comes before they put the best
+    ones back, a line of the history after what they add to the logs.
+
+    Args:
+        config: what is trained.
+        run: where it is kept.
+        x: what `loader.keras()` returned.
+        parts: name of a split -> its loader, or the split where it has none.
+        rules: a `RuleCallback` or None.
+        own: callbacks of the user.
+        say: where lines go.
+    """
+    kept = [] if rules is None else [rules]
     if run.run is None:
-        return None
-    return loader.checkpoint(x, run.run / CHECKPOINTS, every_steps=run.checkpoint_steps, resume=run.resume, say=say)
+        return None, [*kept, *own]
+    from mtgen.training.record.history import RunHistory
+    from mtgen.training.record.snapshot_callback import Snapshots
+
+    keep = KEPT_SNAPSHOTS if run.snapshot_steps is None else None
+    snapshots = Snapshots(
+        x, run.run, every_steps=run.snapshot_steps, at_best=rules, keep=keep, resume=run.resume, say=say
+    )
+    history = RunHistory(x, run.run, rules, resume=run.resume, say=say)
+    checkpoint = parts["train"].checkpoint(
+        x,
+        run.run / CHECKPOINTS,
+        every_steps=run.checkpoint_steps,
+        resume=run.resume,
+        say=say,
+        also=[*kept, history, snapshots, *with_state(own)],
+    )
+    begins = begins_run(config, run, parts, say)
+    found = [checkpoint, begins, snapshots, *kept, history, parts["train"].order_log(x, run.run)]
+    if run.tensorboard:
+        from mtgen.training.tensorboard import TensorBoardLog
+
+        found.append(TensorBoardLog(x, RunFolder(run.run).tensorboard))
+    return checkpoint, [*found, *own]
+
+
+def begins_run(config: Config, run: Run, parts: Mapping[str, Any], say: Say) -> Any:
+    """A callback that fixes what is trained, when training begins: `run.toml`, `splits.csv` and `run.json`.
+
+    It stands after the checkpoint, which holds the folder then, and has refused what does not fit.
+
+    Args:
+        config: what is trained.
+        run: with a folder.
+        parts: name of a split -> its loader, or what has none.
+        say: where lines go.
+    """
+    import keras
+
+    folder = RunFolder(run.run or "")
+
+    def begin(logs: Any = None) -> None:
+        splits = {name: part.dataset if isinstance(part, Loader) else part for name, part in parts.items()}
+        Splits(splits).save(folder.splits)
+        record_run(folder, parts, seed=config.fit.seed, resume=run.resume, say=say)
+        try:
+            replace_file(folder.config, to_toml(config, folder.path).encode())
+        except OSError as error:
+            raise StoreError(
+                f"the configuration cannot be written ({error}): check space and rights", path=str(folder.config)
+            ) from error
+
+    return keras.callbacks.LambdaCallback(on_train_begin=begin)
 
 
 @contextmanager

@@ -67,6 +67,8 @@ class TestScores:
         self._test = test
         self._options: dict[str, Any] = {"num_workers": num_workers, "memory": memory, "on_error": on_error}
         self._batch_size = check_whole("batch_size", batch_size, 1)
+        self.num_bad_rows = 0
+        """Rows that could not be read when it last scored."""
         self._loader().close()  # refuses settings now, and not after the first epoch
         self._file = None if path is None else ScoreFile(Path(path))
         self._scores = [] if self._file is None else self._file.read()
@@ -117,7 +119,8 @@ class TestScores:
             )
         with self._loader() as loader:
             values = _evaluated(model, loader)
-            masked = len(loader.quarantine()) if loader.on_error.policy == "mask" else 0
+            self.num_bad_rows = len(loader.quarantine())
+            masked = self.num_bad_rows if loader.on_error.policy == "mask" else 0
         score = Score(step=step, why=why, num_rows=len(self._test) - masked, values=values)
         if self._file is not None:
             self._file.write([*self._scores, score])
@@ -128,12 +131,12 @@ class TestScores:
         """Score a model that is the best so far; the values go into the logs, as `test_loss` and the like.
 
         Returns:
-            A line that says so.
+            What is to be said.
         """
         values = self.score(model, step=step, why=NEW_BEST)
         logs.update({f"test_{name}": value for name, value in values.items()})
         told = ", ".join(f"{name} {value:.6g}" for name, value in values.items())
-        return f"mini-batch {step - 1}: new best, on the test split {told} (look {self.num_scores})"
+        return f"{NEW_BEST}, on the test split {told} (look {self.num_scores})"
 
     # --- state --------------------------------------------------------------------------------------------------------
 

@@ -14,11 +14,10 @@ from typing import Any, Literal
 
 from mtgen.config import OnError
 from mtgen.errors import PlanError
-from mtgen.settings import check_whole
+from mtgen.settings import check_whole, check_whole_or_none
 from mtgen.training.rules import InverseEpochDecay
 from mtgen.training.rules.halving import Halving
 from mtgen.training.rules.patience import Patience
-
 
 FIRST_RATE, DEFAULT_INCREASE, DEFAULT_THRESHOLD = 0.002, 2.0, 0.995
 """Learning rate, and the patience of the deep-learning tutorials: see docs/recipe.md."""
@@ -236,8 +235,32 @@ class Run:
     checkpoint_steps: int | None = field(
         default=None, metadata=_help("Save every so many steps too, not only after each epoch.", min=1)
     )
+    snapshot_steps: int | None = field(
+        default=None,
+        metadata=_help(
+            "Keep the model as plain arrays every so many steps, and at each new best; left out: the last two, and "
+            "that of the best.",
+            min=1,
+        ),
+    )
+    tensorboard: bool = field(
+        default=False, metadata=_help("Write the numbers of each validation for TensorBoard too.")
+    )
+
+    def check(self) -> None:
+        """Refuse what needs a folder where none is named.
+
+        Raises:
+            PlanError: names the option.
+        """
+        if self.run is None:
+            for name in ("resume", "checkpoint_steps", "snapshot_steps", "tensorboard"):
+                if getattr(self, name):
+                    raise PlanError(
+                        f"--{name.replace('_', '-')} without --run: name the folder of the run, there or as folder in "
+                        "[run]"
+                    )
 
     def __post_init__(self) -> None:
-        if self.run is None and (self.resume or self.checkpoint_steps is not None):
-            given = "--resume" if self.resume else "--checkpoint-steps"
-            raise PlanError(f"{given} without --run: name the folder of the run")
+        for name in ("checkpoint_steps", "snapshot_steps"):
+            check_whole_or_none(name, getattr(self, name), 1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from mtgen.errors import PlanError
 from mtgen.sampling.describing.text import number, percent
-from mtgen.sampling.places.grid import Grid
+from mtgen.sampling.places.grid import Grid, SomeOfGrid
 from mtgen.sampling.sampler import Sampler
 from mtgen.settings import check_whole, shown
 from mtgen.view.figures import COLOURS, FAINT, HEAT, INK, SMALL, TITLE, new_figure, plain
@@ -75,7 +75,7 @@ def starts_of(
         raise PlanError(f"{law!r} gives places, not windows: say how large they are, points.crop(size)")
     bound = law.bound(shape)
     # A grid has each window once; a second round would count them twice.
-    return bound.sample(min(n, len(bound)) if isinstance(bound, Grid) else n, seed, epoch=epoch), size
+    return bound.sample(min(n, len(bound)) if isinstance(bound, Grid | SomeOfGrid) else n, seed, epoch=epoch), size
 
 
 def draw_windows(

@@ -51,6 +51,7 @@ PUBLIC = [
     "OrderLog",
     "Patches",
     "PictureCache",
+    "Placement",
     "Prefetch",
     "Recipe",
     "Rows",

@@ -60,7 +60,7 @@ def try_split(**settings: Any) -> None:
 SHARES = {"shares": {"a": 0.5, "b": 0.5}}
 TARGETS: list[tuple[Any, tuple[str, ...], dict[str, Any]]] = [
     (try_loader, ("dataset", "batch_size", "sampler", "seed", "shuffle", "drop_last", "pad_last", "num_workers"), {}),
-    (try_loader, ("memory", "on_error", "shard", "prefetch"), {}),
+    (try_loader, ("memory", "on_error", "shard", "prefetch", "placement"), {}),
     (lambda **settings: use(data(**settings)), ("table", "inputs", "targets", "weight"), {}),
     (lambda **settings: use(data(inputs={"x": settings["x"]})), ("x",), {}),
     (lambda **settings: use(data(targets={"x": settings["x"]})), ("x",), {}),
@@ -92,6 +92,7 @@ TARGETS: list[tuple[Any, tuple[str, ...], dict[str, Any]]] = [
     ),
     (mtgen.Shard, ("index", "count"), {}),
     (mtgen.Prefetch, ("window", "depth", "stall_seconds"), {}),
+    (mtgen.Placement, ("inputs", "reserve_bytes", "say"), {}),
     (Blocks, ("block_rows",), {}),
     (Blocks, ("open_blocks",), {"block_rows": 3}),
     (mtgen.read_table, ("path",), {}),

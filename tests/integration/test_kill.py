@@ -6,6 +6,7 @@ with the other tests; `make kill` runs more of them: MTGEN_KILL_SEEDS says how m
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import zipfile
@@ -80,6 +81,46 @@ def test_a_script_killed_at_drawn_moments_ends_as_if_it_had_not_been(seed: int, 
     names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert names == sorted(path.name for path in (script.folder / "checkpoints").iterdir())
     assert [name.startswith("checkpoint-") for name in names] == [True, True]
+
+
+RULES = Path(__file__).resolve().parents[1] / "support" / "rules_script.py"
+
+
+def said(lines: list[str]) -> list[str]:
+    """What the rules said, in all lives of a run, each line once."""
+    return sorted({line for life in lines for line in life.splitlines() if line.startswith("rules: ")})
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> tuple[Whole, list[str]]:
+    folder, cache = tmp_path_factory.mktemp("rules"), tmp_path_factory.mktemp("jax")
+    ended, num_steps, lines = life([RULES, folder, 2, 4, 4], None, cache)
+    assert ended
+    state = json.loads((folder / "rules.json").read_text())["rules"]
+    assert state["patience"]["stopped"], "a rule ended the run, and not its epochs"
+    assert state["halving"]["num_halvings"] > 1
+    assert len(state["test"]["scores"]) > 3
+    assert num_steps == state["iteration"] + 1 > 40
+    return Whole(folder, num_steps, cache), said([lines])
+
+
+@pytest.mark.parametrize("seed", range(0, NUM_SEEDS, 2))
+def test_a_script_with_rules_killed_at_drawn_moments_ends_as_if_it_had_not_been(
+    seed: int, rules: tuple[Whole, list[str]], tmp_path: Path
+) -> None:
+    """Rules, learning rate, weights, history, what was said, and every score of the test split."""
+    whole, lines = rules
+    printed = lived([RULES, tmp_path], seed, whole, speeds=True)
+    assert json.loads((tmp_path / "rules.json").read_text()) == json.loads((whole.folder / "rules.json").read_text())
+    for name in ("splits.csv", "test_scores.csv"):
+        assert (tmp_path / name).read_bytes() == (whole.folder / name).read_bytes(), name
+    with np.load(tmp_path / "final.npz") as found, np.load(whole.folder / "final.npz") as expected:
+        assert found.files == expected.files
+        assert {"test_loss", "learning_rate", "patience", "arr_0"} <= set(found.files)
+        for name in found.files:
+            assert found[name].tobytes() == expected[name].tobytes(), name
+    assert said(printed) == lines
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in whole.folder.iterdir())
 
 
 TRAIN = ["-m", "mtgen", "train", "--epochs", 2, "--batch-size", 128, "--checkpoint-steps", 3]

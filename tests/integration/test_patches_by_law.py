@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 import mtgen
 from mtgen import sampling as S
@@ -100,7 +101,7 @@ def test_points_come_with_the_rows(num_workers: int) -> None:
     def near(row: int) -> Any:
         return S.constant([row, row + 1, row + 2]).in_pixels()
 
-    inputs = {"patch": patches(CUBE, None, (1, 1, 1)), "wide": patches(CUBE, Uniform(3), (2, 2, 2))}
+    inputs = {"patch": patches(CUBE, None, (1, 1, 1)), "wide": patches(CUBE, Uniform(3), (2, 2, 2), stream="wide")}
     data = mtgen.Dataset(table(9), inputs, "label").take([1, 2, 4, 5, 8])
     law = (data.rows.uniform() @ near).times(3)
     with mtgen.Loader(data, 4, sampler=law, num_workers=num_workers) as loader:
@@ -116,8 +117,52 @@ def test_points_come_with_the_rows(num_workers: int) -> None:
     assert len(np.unique(wide, axis=0)) > 12  # each of the three patches of a row is drawn anew
     with mtgen.Loader(data, 4, sampler=law, num_workers=0) as again:
         assert again.step_of(state) == 2
-    with mtgen.Loader(data, 4, num_workers=0) as plain, pytest.raises(PlanError, match="no sampler of their own"):
-        plain.batch(0)
+
+
+# --- points that would go astray --------------------------------------------------------------------------------------
+
+
+def refusal(inputs: dict[str, Any], sampler: Any, targets: Any = "label") -> str:
+    data = mtgen.Dataset(table(9), inputs, targets)
+    with pytest.raises(PlanError) as caught:
+        mtgen.Loader(data, 4, sampler=None if sampler is None else sampler(data.rows), num_workers=0)
+    return str(caught.value)
+
+
+def test_points_that_no_patch_takes_are_refused() -> None:
+    """They were ignored without a word."""
+    said = refusal({"a": mtgen.Columns("label")}, lambda rows: rows @ S.uniform(dim=3))
+    assert "and no input or target takes them: there are no Patches. Give the loader rows alone" in said
+    own = patches(CUBE, Uniform(3), (2, 2, 2), stream="own")
+    said = refusal({"p": own}, lambda rows: (rows @ S.uniform(dim=3)).times(2))
+    assert "no input or target takes them: the Patches 'p' have a sampler of their own" in said
+
+
+def test_a_sampler_of_its_own_beside_points_of_the_rows_is_refused() -> None:
+    """It won without a word: a picture at the points, its mask elsewhere."""
+    taker, own = patches(CUBE, None, (2, 2, 2)), patches(CUBE, Uniform(3), (2, 2, 2))
+    said = refusal({"p": taker}, lambda rows: rows @ S.uniform(dim=3), {"q": own, "r": own})
+    assert "the Patches 'q', 'r' have a sampler of their own, which would be cut elsewhere: leave out that" in said
+    assert "Patches(..., stream='name')" in said
+    assert "the Patches 'p' have a sampler of their own" in refusal({"p": own}, lambda rows: rows @ Uniform(3))
+    named = patches(CUBE, Uniform(3), (2, 2, 2), stream="elsewhere")
+    data = mtgen.Dataset(table(9), {"p": taker}, {"q": named})
+    mtgen.Loader(data, 4, sampler=data.rows @ S.uniform(dim=3), num_workers=0).batch(0)
+
+
+def test_patches_without_a_sampler_are_refused_before_the_first_batch() -> None:
+    taker = {"p": patches(CUBE, None, (2, 2, 2))}
+    for sampler in (None, lambda rows: rows.uniform()):
+        assert "the Patches 'p' have no sampler of their own, and the rows come without points" in refusal(
+            taker, sampler
+        )
+
+
+def test_several_products_in_a_row_are_refused() -> None:
+    """Their last points went nowhere."""
+    taker = {"p": patches(CUBE, None, (2, 2, 2))}
+    said = refusal(taker, lambda rows: rows @ S.uniform(dim=1) @ S.uniform(dim=2))
+    assert "has several products in a row, and a patch is cut at one point" in said
 
 
 @pytest.mark.parametrize("how", ["mean", "crop", "hann"])
@@ -160,3 +205,67 @@ def test_a_model_is_trained_on_patches_and_their_masks() -> None:
         loader.check(model)
         history = model.fit(loader.keras(), epochs=2, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
+
+
+# --- functions of the user's that fail --------------------------------------------------------------------------------
+
+
+def broken_row(row: int) -> Any:
+    if row == 5:
+        raise ZeroDivisionError("5 has no area")
+    return S.uniform(dim=3)
+
+
+def unread_row(row: int) -> Any:
+    if row == 5:
+        raise StoreError("the mask of this row cannot be read")
+    if row == 7:
+        np.load("no such mask.npy")
+    return S.uniform(dim=3)
+
+
+@pytest.mark.parametrize("on_error", ["raise", "refill", "mask"])
+@pytest.mark.parametrize("joint", [False, True], ids=["row -> law", "rows @ function"])
+def test_a_row_function_that_raises_stops_the_run(on_error: Any, joint: bool) -> None:
+    """It counted as a bad sample, and the run went on without these rows."""
+    data = mtgen.Dataset(table(9), {"p": patches(CUBE, None if joint else broken_row, (2, 2, 2))}, "label")
+    law = data.rows.uniform() @ broken_row if joint else None
+    message = r"row -> law or one for apply or truncate, raised ZeroDivisionError: 5 has no area\. Correct it.*row 5\b"
+    with mtgen.Loader(data, 3, sampler=law, num_workers=2, on_error=on_error) as loader:
+        with pytest.raises(PlanError, match=message) as caught:
+            list(loader.epoch(0))
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+        assert len(loader.quarantine()) == 0
+
+
+@pytest.mark.parametrize("on_error", ["raise", "refill", "mask"])
+@pytest.mark.parametrize("how", ["apply", "truncate"])
+def test_a_function_in_apply_or_truncate_that_raises_stops_the_run(tmp_path: Path, on_error: Any, how: str) -> None:
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "a.png")
+    frame = pd.DataFrame({"picture": ["a.png"] * 9, "label": range(9)})
+    low = S.uniform(0, 0.4, dim=2)
+    once: list[int] = []
+
+    def fails_later(points: np.ndarray) -> np.ndarray:
+        once.append(len(points))
+        if len(once) > 3:
+            raise KeyError("no such class")
+        return points if how == "apply" else points[:, 0] >= 0
+
+    law = low.apply(fails_later) if how == "apply" else low.truncate(expr=fails_later)
+    pictures = patches(mtgen.Images("picture", root=tmp_path), law, (3, 3))
+    data = mtgen.Dataset(frame, {"p": pictures}, "label")
+    with (
+        mtgen.Loader(data, 3, num_workers=0, on_error=on_error) as loader,
+        pytest.raises(PlanError, match=r"one for apply or truncate, raised KeyError: 'no such class'.*DecodeError"),
+    ):
+        list(loader.steps(0, 9))
+
+
+def test_a_row_that_a_function_says_it_cannot_read_is_a_bad_sample() -> None:
+    data = mtgen.Dataset(table(9), {"p": patches(CUBE, unread_row, (2, 2, 2))}, "label")
+    masked = mtgen.OnError(policy="mask", max_errors=9)
+    with mtgen.Loader(data, 3, shuffle=False, num_workers=2, on_error=masked) as loader:
+        rows = np.concatenate([batch.rows for batch in loader.epoch(0)])
+        assert sorted(rows.tolist()) == [-1, -1, 0, 1, 2, 3, 4, 6, 8]
+        assert loader.quarantine()["row"].tolist() == [5, 7]

@@ -55,9 +55,9 @@ def test_a_finished_run_that_is_resumed_says_the_same_and_trains_nothing(run: tu
 
 def test_settings_of_a_run_without_a_folder_are_refused() -> None:
     with pytest.raises(PlanError, match="--resume without --run"):
-        Run(resume=True)
+        train(run=Run(resume=True))
     with pytest.raises(PlanError, match="--checkpoint-steps without --run"):
-        Run(checkpoint_steps=3)
+        train(run=Run(checkpoint_steps=3))
 
 
 @pytest.mark.parametrize("had_one", [False, True], ids=["where none was", "over an old one"])

@@ -13,14 +13,18 @@ import pytest
 
 import mtgen
 from mtgen.errors import ModelError, MtgenError, PlanError, TableError
+from mtgen.training.ablation import with_inputs
+from mtgen.training.config.sections import SHARES, ModelSettings
+from mtgen.training.heads import num_classes
 from mtgen.training.merged import Output, Scaling, Width, merged_model
 from mtgen.training.run import Result, ablate, conclusion, train, train_model, waiting
-from mtgen.training.samples import SHARES, make_dataset, make_splits, num_classes, with_inputs
+from mtgen.training.samples import config_for, make_dataset, make_splits
 from mtgen.training.settings import Fit, Samples
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 
 SMALL = Width(filters=4, units=8, dropout=0.1)
+SMALL_MODEL = ModelSettings(filters=4, units=8, dropout=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -84,16 +88,17 @@ def test_same_seed_same_run_whatever_the_global_seeds_and_workers_are() -> None:
         random.seed(workers)
         np.random.seed(workers)
         parts = make_splits(make_dataset(Samples()), Samples(), seed=0)
-        named = {name: with_inputs(parts[name], ("features",), Samples()) for name in parts.names}
-        fit = Fit(epochs=2, batch_size=1258, workers=workers)
-        histories.append(train_model("x", named, fit, say=lambda line: None, bar=False, width=SMALL).history)
+        named = {name: with_inputs(parts[name], ("features",)) for name in parts.names}
+        config = config_for(fit=Fit(epochs=2, batch_size=1258, workers=workers))
+        config = replace(config, model=SMALL_MODEL)
+        histories.append(train_model("x", named, config, say=lambda line: None, bar=False).history)
     assert histories[0] == histories[1]
 
 
 def test_shifted_features_are_those_of_the_next_row() -> None:
     data = make_dataset(Samples())
     part = make_splits(data, Samples(), seed=0)["test"]
-    shifted = with_inputs(part, ("image", "features"), Samples(), shifted=True)
+    shifted = with_inputs(part, ("image", "features"), shifted=True)
     np.testing.assert_array_equal(shifted.rows, part.rows)
     got, plain = shifted.fetch([0, 5, 1796]), data.fetch([0, 5, 1796])
     np.testing.assert_array_equal(got.inputs["image"], plain.inputs["image"])
@@ -135,7 +140,7 @@ def own(tmp_path: Path) -> Samples:
     return Samples(table=tmp_path / "table.csv", features=str(tmp_path / "features.npy"), target="kind")
 
 
-@pytest.mark.parametrize(("target", "classes"), [("kind", ("cat", "dog", "eel")), ("code", ("10", "20", "3"))])
+@pytest.mark.parametrize(("target", "classes"), [("kind", ("cat", "dog", "eel")), ("code", ("3", "10", "20"))])
 def test_text_and_integers_with_gaps_are_classes(own: Samples, target: str, classes: tuple[str, ...]) -> None:
     samples = replace(own, target=target)
     assert make_dataset(samples).classes == {target: classes}
@@ -199,7 +204,7 @@ def test_a_rare_class_names_the_option_that_helps(own: Samples) -> None:
     table = mtgen.read_table(str(own.table))
     table.loc[0, "kind"] = "yak"
     table.to_csv(str(own.table), index=False)
-    with pytest.raises(PlanError, match=r"'yak' has 1 rows, too few .*\(--no-stratify\)"):
+    with pytest.raises(PlanError, match=r"'yak' has 1 rows, too few .*\(--no-stratify, or stratify = false"):
         make_splits(make_dataset(own), own, seed=0)
     samples = replace(own, stratify=False)
     assert len(make_splits(make_dataset(samples), samples, seed=0)["test"]) == 18
@@ -222,8 +227,9 @@ def test_a_loss_that_is_no_number_is_an_error(own: Samples) -> None:
     samples = replace(own, target="price")
     parts = make_splits(make_dataset(samples), samples, seed=0)
     named = dict(zip(parts.names, parts, strict=True))
+    config = replace(config_for(samples, Fit(epochs=2, learning_rate=1e30)), model=SMALL_MODEL)
     with pytest.raises(ModelError, match=r"the loss became .*lower --learning-rate"):
-        train_model("x", named, Fit(epochs=2, learning_rate=1e30), say=lambda line: None, bar=False, width=SMALL)
+        train_model("x", named, config, say=lambda line: None, bar=False)
 
 
 # --- the model --------------------------------------------------------------------------------------------------------
@@ -234,10 +240,9 @@ def spec(*shape: int, dtype: str = "float32") -> mtgen.spec.Spec:
 
 
 def test_branches_keep_their_first_weights_whatever_stands_beside_them() -> None:
-    both = {"image": spec(4, 8, 1, dtype="uint8"), "features": spec(5)}
-    merged = merged_model(both, Output(num_classes=3), seed=1, width=SMALL)
-    alone = merged_model({"features": spec(5)}, Output(num_classes=3), seed=1, width=SMALL)
-    other = merged_model({"features": spec(5)}, Output(num_classes=3), seed=2, width=SMALL)
+    merged = merged_model(spec(4, 8, 1, dtype="uint8"), spec(5), 3, seed=1, width=SMALL)
+    alone = merged_model(None, spec(5), 3, seed=1, width=SMALL)
+    other = merged_model(None, {"features": spec(5)}, Output(num_classes=3), seed=2, width=SMALL)
     kernels = [np.asarray(model.get_layer("features_dense").kernel.value) for model in (merged, alone, other)]
     np.testing.assert_array_equal(kernels[0], kernels[1])
     assert not np.array_equal(kernels[1], kernels[2])
@@ -248,25 +253,30 @@ def test_branches_keep_their_first_weights_whatever_stands_beside_them() -> None
     ("size", "flat"), [((4, 8), (4, 8)), ((32, 32), (8, 8)), ((150, 150), (5, 5)), ((1, 1), (1, 1)), ((9, 100), (1, 7))]
 )
 def test_feature_maps_are_halved_until_small(size: tuple[int, int], flat: tuple[int, int]) -> None:
-    model = merged_model({"image": spec(*size, 3, dtype="uint8")}, Output(num_classes=2), width=SMALL)
+    model = merged_model(spec(*size, 3, dtype="uint8"), None, 2, width=SMALL)
     assert model.get_layer("image_conv_last").output.shape[1:3] == flat
 
 
 def test_any_shape_of_features_goes_in() -> None:
     inputs = {"number": spec(), "matrix": spec(3, 2), "row": spec(4, dtype="float64")}
     scalings = {"matrix": Scaling.of(np.arange(12.0).reshape(2, 3, 2))}
-    model = merged_model(inputs, Output(), scalings=scalings, width=SMALL)
+    model = merged_model(None, inputs, None, scalings=scalings, width=SMALL)
     batch = (np.zeros(7, "float32"), np.zeros((7, 3, 2), "float32"), np.zeros((7, 4)))
     assert model.predict(batch, verbose=0).shape == (7, 1)
 
 
 @pytest.mark.parametrize(
-    ("inputs", "output", "says"),
+    ("images", "features", "targets", "says"),
     [
-        ({}, Output(num_classes=2), "at least one input"),
-        ({"a": spec(1)}, Output(num_classes=1), "two classes, received 1"),
+        (None, None, 2, "at least one input"),
+        (None, spec(1), 1, "two classes"),
+        (None, spec(1), True, "must be a number of classes, an Output, or None for a number, received True"),
+        (None, spec(1), {}, "at least one target"),
+        (spec(4), None, 2, "has three axes"),
+        ({"a": spec(4, 4, 1)}, {"a": spec(1)}, 2, "both called 'a'"),
+        (None, [4], 2, "must be a Spec, a dict of name -> Spec, or None"),
     ],
 )
-def test_models_that_cannot_be_are_refused(inputs: dict[str, Any], output: Output, says: str) -> None:
+def test_models_that_cannot_be_are_refused(images: Any, features: Any, targets: Any, says: str) -> None:
     with pytest.raises(ModelError, match=says):
-        merged_model(inputs, output)
+        merged_model(images, features, targets)

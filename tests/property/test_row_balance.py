@@ -258,11 +258,25 @@ def test_classes_of_several_columns_are_tuples() -> None:
         ({"counts": {"a": 1}}, "class 'b' with 2 rows is not named"),
         ({"counts": {"a": 1, "b": 1}, "target": {"a": 1, "b": 0}}, "leave out target and exact"),
         ({"exact": 1}, "exact must be True or False"),
+        ({"exact": True, "over": 0.9}, "exact=True takes the wanted shares, and over=0.9 how far rows are repeated or"),
+        ({"exact": True, "under": 0}, "and under=0 how far .* leave out one of the two"),
+        ({"counts": {"a": 1, "b": 1}, "over": 1, "under": 1.0}, "often each class comes, and over=1 and under=1.0 how"),
     ],
 )
 def test_settings_that_cannot_be_followed(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(PlanError, match=message):
         law_of(np.array(["a", "a", "b", "b"]), **settings)
+
+
+def test_over_and_under_beside_exact_or_counts_are_refused() -> None:
+    """They were ignored without a word; what nobody says is still 0.9 and 0.5."""
+    labels = np.repeat(["a", "b"], [90, 10])
+    for wanted in ({"exact": True}, {"counts": {"a": 5, "b": 5}}):
+        for far in ({"over": 1.0}, {"under": 0.5}):
+            with pytest.raises(PlanError, match="leave out one of the two"):
+                law_of(labels, **wanted, **far)
+        law_of(labels, **wanted)
+    assert law_of(labels).digest() == law_of(labels, over=0.9).digest() == law_of(labels, over=0.9, under=0.5).digest()
 
 
 def test_a_class_without_rows_may_have_a_target_of_0() -> None:

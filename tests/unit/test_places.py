@@ -292,6 +292,33 @@ def test_mixtures_of_windows_are_bound_and_keep_their_weights() -> None:
     assert bound.truncate(high=3).bound([10]).sample(2).ravel().tolist() == [1, 1]
 
 
+def test_a_grid_under_a_condition_keeps_its_order() -> None:
+    """It was drawn at random, with repeats, and nobody knew how many windows there are."""
+    grid = S.grid((20, 31), (4, 6), overlap=2)
+    every = grid.starts()
+    low = grid.truncate(low=[5, 3], high=[12, 20])
+    due = every[((every >= [5, 3]) & (every <= [12, 20])).all(axis=1)]
+    assert 1 < len(due) == len(low) < len(grid)
+    np.testing.assert_array_equal(low.starts(), due)
+    np.testing.assert_array_equal(low.sample(2 * len(due)), np.concatenate([due, due]))
+    by_expr = (0.3 & grid).truncate(expr=lambda starts: starts[:, 0] % 4 == 0).inside(high=[99, 15])
+    np.testing.assert_array_equal(by_expr.starts(), every[(every[:, 0] % 4 == 0) & (every[:, 1] <= 15)])
+    assert by_expr.weight == 0.3
+    assert low == grid.truncate([12, 20], [5, 3])
+    assert pickle.loads(pickle.dumps(low)) == low != grid
+    inside = np.exp(low.log_prob([*due, [0, 0], [7, 7]]))
+    np.testing.assert_allclose(inside, [1 / len(due)] * len(due) + [0, 0])
+    assert (low.window, low.frame, low.array_shape, low.bound((20, 31))) == ((4, 6), "pixels", (20, 31), low)
+    with pytest.raises(PlanError, match=r"is for an array of shape \(20, 31\), and this one has \(20, 30\)"):
+        low.bound((20, 30))
+    with pytest.raises(EmptySupportError, match=r"no window of grid.* starts where the condition is met"):
+        grid.truncate(low=40)
+    with pytest.raises(PlanError, match="grid must be a grid"):
+        S.Stitcher(low)
+    mixed = (grid | grid.truncate(high=5)).truncate(high=9, each=True)
+    assert [len(part) for part in mixed.parts] == [len(grid.truncate(high=9)), len(grid.truncate(high=5))]
+
+
 def test_starts_can_be_truncated_before_the_shape_is_known() -> None:
     crop = S.cloud([[0.2], [0.8]]).crop(2).truncate(low=4)
     assert crop.bound([10]).sample(5).ravel().tolist() == [7] * 5

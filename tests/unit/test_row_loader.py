@@ -37,6 +37,14 @@ def dataset() -> mtgen.Dataset:
 
 
 @lru_cache
+def cut() -> mtgen.Dataset:
+    """The same rows, and patches that take the points that come with them."""
+    patches = mtgen.Patches(np.arange(9.0), None, (3,))
+    whole = mtgen.Dataset(TABLE, {"a": mtgen.Columns("a"), "patch": patches})
+    return whole.take(dataset().rows)
+
+
+@lru_cache
 def laws() -> dict[str, Any]:
     rows = dataset().rows
     mixture = 0.25 & rows.where(TABLE["label"] == "y") | 0.75 & rows.where(TABLE["label"] == "x")
@@ -46,15 +54,16 @@ def laws() -> dict[str, Any]:
         "balanced": rows.balanced("label"),
         "race": rows.weighted("w", replace=False),
         "mixture": mixture.sized(48),
-        "product": Dependent(rows.weighted("w"), S.constant(1)).times(2),
+        "product": Dependent(rows.weighted("w"), S.constant(0.5)).times(2),
         "independent": S.RowOrderLaw(rows.weighted("w"), spread="iid"),
         "by chance": S.RowOrderLaw(mixture, share="iid"),
     }
 
 
 def loader(name: str, **options: Any) -> mtgen.Loader:
+    data = cut() if name == "product" else dataset()
     return mtgen.Loader(
-        dataset(), **{"batch_size": 8, "sampler": laws()[name], "num_workers": 0, "pad_last": True} | options
+        data, **{"batch_size": 8, "sampler": laws()[name], "num_workers": 0, "pad_last": True} | options
     )
 
 

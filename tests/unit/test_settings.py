@@ -3,8 +3,10 @@ something else."""
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ import pytest
 import mtgen
 from mtgen.errors import MtgenError, StoreError
 from mtgen.recipe import named_recipe
-from mtgen.settings import check_flag, check_kind, check_label, check_whole, shown
+from mtgen.settings import MOST_COMPARED, check_flag, check_kind, check_label, check_whole, nearest, shown
 
 TABLE = pd.DataFrame({"a": [1, 2, 3, 4], "y": [0, 1, 0, 1], "p": ["a.png"] * 4, 0: [5, 6, 7, 8]})
 
@@ -229,3 +231,36 @@ def test_the_helpers_say_what_they_saw():
     assert shown(10**6000) == "something that cannot be shown (int)"
     with pytest.raises(MtgenError, match="scale must be None"):
         named_recipe("clean", size=(4, 4), dtype="float32", scale=(1e39, 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "answer"),
+    [
+        ("labl", ["label", "age", "table"], "'label' or 'table'"),
+        ("LABEL", ["labels", "label", "Label"], "'label' or 'Label'"),
+        ("x", ["label"], ""),
+        ("label", [], ""),
+        (3, ["33", "4"], "'33'"),
+        ("a" * 101, ["a" * 101], ""),
+        ("a" * 90, ["a" * 91, "b" * 10**6], repr("a" * 60 + "...")),
+    ],
+)
+def test_the_nearest_names(name: object, known: list[str], answer: str) -> None:
+    """Seven places had each its own."""
+    assert nearest(name, known) == answer
+
+
+def test_so_many_names_are_compared_and_no_more() -> None:
+    asked: list[str] = []
+
+    def names() -> Iterator[str]:
+        for number in itertools.count():
+            asked.append(f"{number:x}")
+            yield asked[-1]
+
+    assert nearest("zzzzzz", names()) == ""
+    assert len(asked) == MOST_COMPARED
+    assert nearest("kindd", ["kind", "kinds", "kin"], 1) == "'kind'"
+    assert nearest("kindd", ["kind"], show=str) == "kind"
+    sources = (Path(mtgen.__file__).parent).rglob("*.py")
+    assert [path.name for path in sources if "difflib" in path.read_text(encoding="utf-8")] == ["settings.py"]

@@ -145,6 +145,15 @@ def test_load_needs_a_dataset(tmp_path: Path) -> None:
         mtgen.Splits.load(tmp_path / "splits.csv", 3)  # type: ignore[arg-type]
 
 
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / ".splits.csv.0123.partial").write_text("row,la")
+    (tmp_path / ".other.csv.0123.partial").write_text("row,la")
+    for _ in range(2):
+        dataset().split(SHARES).save(tmp_path / "splits.csv")
+        assert sorted(one.name for one in tmp_path.iterdir()) == [".other.csv.0123.partial", "splits.csv"]
+        (tmp_path / ".splits.csv.4567.partial").write_text("row,la")
+
+
 def test_after_each_failing_call_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("open", "write", "fsync", "link"):
         with monkeypatch.context() as patch:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +11,9 @@ import pandas as pd
 import pytest
 
 import mtgen
+from mtgen import table_files
 from mtgen.errors import TableError
-from mtgen.table import check_table, column, digest_values, first_rows, integer_values
+from mtgen.table import check_table, column, complete_column, digest_values, first_rows, integer_values
 
 TABLE = pd.DataFrame({"id": [3, 1], "name": ["a", "b"]})
 
@@ -108,3 +111,18 @@ def test_digests_of_text_do_not_hang_on_the_dtype_pandas_chose() -> None:
 def test_digests_do_not_hang_on_byte_order() -> None:
     values = np.array([1, 2, 3])
     assert digest_values(pd.Index(values)) == digest_values(pd.Series(values.astype(values.dtype.newbyteorder("<"))))
+
+
+def test_a_column_at_some_rows_is_complete_there() -> None:
+    table = pd.DataFrame({"a": [1.0, None, 3.0]})
+    assert complete_column(table, "a", "by", np.array([2, 0])).tolist() == [3, 1]
+    with pytest.raises(TableError, match=r"by: column 'a' has no value in 1 row \(1\)"):
+        complete_column(table, "a", "by", np.array([2, 1]))
+
+
+def test_the_table_reads_no_file() -> None:
+    """It named os and pathlib for `read_table`, which lives in a module of its own."""
+    code = "import sys\nimport mtgen.table\nassert 'mtgen.table_files' not in sys.modules\n"
+    code += "assert not {'os', 'pathlib'} & set(vars(mtgen.table)), vars(mtgen.table)\n"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert mtgen.read_table is table_files.read_table

@@ -14,7 +14,7 @@ import pytest
 import mtgen
 from mtgen.errors import DecodeError, MtgenError, TableError
 from mtgen.inputs.links import MOST_FOLDERS, Inside
-from mtgen.table import read_table
+from mtgen.table_files import read_table
 from tests.support.pictures import encode
 
 PICTURE = encode(np.full((4, 4, 3), 70, np.uint8))

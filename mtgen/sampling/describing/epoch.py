@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mtgen.errors import TableError
 from mtgen.sampling.describing.components import components_frame
 from mtgen.sampling.describing.labels import RowLabels, boxed
 from mtgen.sampling.describing.parts import component_names
@@ -19,13 +17,10 @@ from mtgen.sampling.row_plans.mixture import MixtureOrder, RowMixture
 from mtgen.sampling.row_plans.moved import MovedRows
 from mtgen.sampling.row_plans.source import Source
 from mtgen.sampling.row_plans.weighted import WeightedRows
-from mtgen.settings import shown
+from mtgen.table import column
 
 NOTE = "without replacement, by weight: the expected rows are an approximation for many rows"
 """Said where `inclusion` is not exact."""
-
-MOST_COMPARED = 2_000
-"""Columns that a wrong name is compared with."""
 
 _HALVINGS = 64
 """Bring two floats of an interval below 2,000 within 1e-16 of each other."""
@@ -80,7 +75,7 @@ def labels_of(source: Source, by: Any) -> RowLabels:
     """
     if isinstance(by, str):
         table, rows = source.need_table("by=the name of a column")
-        return RowLabels.of(_column(table, by).iloc[rows], source.num_rows, by)
+        return RowLabels.of(column(table, by, "by").iloc[rows], source.num_rows, by)
     listed = isinstance(by, list | tuple)
     if listed and source.table is not None and _are_columns(by, source.table):
         columns = [labels_of(source, name) for name in by]
@@ -94,14 +89,6 @@ def _are_columns(by: Sequence[Any], table: pd.DataFrame) -> bool:
     """Whether a list names columns, each once, and is no list of labels."""
     named = all(isinstance(one, str) for one in by) and 0 < len(by) == len(set(by))
     return named and set(by) <= set(table.columns)
-
-
-def _column(table: pd.DataFrame, name: str) -> pd.Series:
-    if name in table.columns and isinstance(table[name], pd.Series):
-        return table[name]
-    near = difflib.get_close_matches(name, [str(one) for one in table.columns[:MOST_COMPARED]], n=3)
-    hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"The columns are {shown(list(table.columns))}"
-    raise TableError(f"by: the table has no column {name!r}, or several. {hint}")
 
 
 def weights_of_law(law: RowSampler) -> np.ndarray:

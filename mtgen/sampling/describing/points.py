@@ -95,7 +95,7 @@ class PointDescription(Description):
         yield cut(self.law, 116)
         kept = "" if self.block is None else f", shares kept in blocks of {self.block:,}"
         yield f"  points      {self.num:,} drawn (seed {self.seed}, epoch {self.epoch}{kept})"
-        frame = {"unit": ", shares of the picture", "pixels": ", pixels", None: ""}[self.frame]
+        frame = "" if self.frame is None else f", {self.frame}"
         yield f"  columns     {self.dim}{frame}"
         yield f"  again       {self.num_again:,} points came before"
         for condition in self.conditions:

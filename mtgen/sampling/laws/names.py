@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from mtgen.errors import PlanError
 from mtgen.sampling.laws import choices, closed, counted, exponentials, joint, normals, rejection
 from mtgen.sampling.sampler import Sampler
-from mtgen.settings import shown
+from mtgen.settings import nearest, shown
 
 
 def _standard_gamma(shape: Any, dim: int | None = None) -> Sampler:
@@ -176,7 +175,6 @@ def refuse_drawing(params: dict[str, Any], where: str) -> None:
 
 def near(name: str, known: list[str]) -> str:
     """For a message: names that are like it, or all."""
-    found = difflib.get_close_matches(name.lower(), sorted(set(known)), n=3, cutoff=0.6)
-    return (
-        f"; did you mean {' or '.join(map(repr, found))}?" if found else f"; known are {', '.join(sorted(set(known)))}"
-    )
+    names = sorted(set(known))
+    found = nearest(name.lower(), names)
+    return f"; did you mean {found}?" if found else f"; known are {', '.join(names)}"

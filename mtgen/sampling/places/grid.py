@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from mtgen.errors import PlanError
+from mtgen.errors import EmptySupportError, PlanError
 from mtgen.sampling.bits import Bits
-from mtgen.sampling.places.cells import whole_tuple
+from mtgen.sampling.places.cells import sealed, whole_tuple
 from mtgen.sampling.places.windows import Border, Windows, check_fits
 from mtgen.sampling.values import check_count
 from mtgen.settings import shown
+
+AT_ONCE = 1 << 16
+"""Windows that are asked for a condition together."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -37,9 +40,10 @@ class Grid(Windows):
 
     def starts(self) -> np.ndarray:
         """Starts of all windows in order, the last axis fastest: int64 `(len(grid), dim)`."""
-        return self._at(np.arange(len(self)))
+        return self.at(np.arange(len(self)))
 
-    def _at(self, cells: np.ndarray) -> np.ndarray:
+    def at(self, cells: np.ndarray) -> np.ndarray:
+        """Starts of windows by their numbers, int64 `(n, dim)`."""
         places = np.unravel_index(cells, [len(starts) for starts in self.axes])
         return np.stack([starts[place] for starts, place in zip(self.axes, places, strict=True)], axis=1)
 
@@ -72,7 +76,11 @@ class Grid(Windows):
 
     def draw(self, bits: Bits, positions: np.ndarray) -> np.ndarray:
         """See `Sampler.draw`: in order, nothing random."""
-        return self._at(positions % len(self))
+        return self.at(positions % len(self))
+
+    def listed_where(self, keeps: Callable[[np.ndarray], np.ndarray]) -> SomeOfGrid:
+        """See `Sampler.listed_where`; what is kept is listed, 8 bytes for each window."""
+        return _some_of(self, self, np.arange(len(self)), keeps)
 
     def log_density(self, points: np.ndarray) -> np.ndarray:
         """See `Sampler.log_density`: of a window picked at random."""
@@ -87,6 +95,72 @@ class Grid(Windows):
 
     def __repr__(self) -> str:
         return f"grid({self.shape}, {self.size}, overlap={self.overlap})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SomeOfGrid(Windows):
+    """Those windows of a grid that meet a condition, in the grid's order; what `grid.truncate(...)` gives."""
+
+    grid: Grid
+    cells: np.ndarray
+
+    @property
+    def size(self) -> tuple[int, ...]:  # type: ignore[override]
+        """Of the windows."""
+        return self.grid.size
+
+    @property
+    def border(self) -> Border:  # type: ignore[override]
+        """See `Border`."""
+        return self.grid.border
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        """Of the array."""
+        return self.grid.shape
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def starts(self) -> np.ndarray:
+        """Starts of all windows in order, int64 `(len(self), dim)`."""
+        return self.grid.at(self.cells)
+
+    def bound(self, shape: Sequence[int]) -> SomeOfGrid:
+        """See `Grid.bound`."""
+        self.grid.bound(shape)
+        return self
+
+    def draw(self, bits: Bits, positions: np.ndarray) -> np.ndarray:
+        """See `Sampler.draw`: in order, nothing random."""
+        return self.grid.at(self.cells[positions % len(self)])
+
+    def listed_where(self, keeps: Callable[[np.ndarray], np.ndarray]) -> SomeOfGrid:
+        """See `Sampler.listed_where`."""
+        return _some_of(self, self.grid, self.cells, keeps)
+
+    def log_density(self, points: np.ndarray) -> np.ndarray:
+        """See `Sampler.log_density`: of a window picked at random."""
+        listed = {tuple(one) for one in self.starts().tolist()}
+        inside = np.array([tuple(one) in listed for one in points.tolist()], bool)
+        return np.where(inside, -np.log(len(self)), -np.inf)
+
+    def structure(self) -> tuple[Any, ...]:
+        """See `Sampler.structure`."""
+        return self.grid, self.cells
+
+    def __repr__(self) -> str:
+        return f"{len(self)} windows of {self.grid!r}"
+
+
+def _some_of(
+    law: Grid | SomeOfGrid, grid: Grid, cells: np.ndarray, keeps: Callable[[np.ndarray], np.ndarray]
+) -> SomeOfGrid:
+    parts = [cells[start : start + AT_ONCE] for start in range(0, len(cells), AT_ONCE)]
+    kept = np.concatenate([part[keeps(grid.at(part))] for part in parts])
+    if not len(kept):
+        raise EmptySupportError(f"no window of {law!r} starts where the condition is met: check low, high and expr")
+    return SomeOfGrid(grid.reweighted(1.0), sealed(kept), weight=law.weight)
 
 
 def axis_starts(length: int, size: int, overlap: int) -> np.ndarray:
@@ -118,6 +192,9 @@ def grid(shape: Any, size: Any, overlap: Any = 0, *, border: str = "inside") -> 
 
     The first starts at 0, the next each `size - overlap` further, the last ends with the array, so that every pixel
     is in a window and none reaches over the border. Put predictions together with `stitch`.
+
+    `grid(...).truncate(high, low, expr)` is those windows whose starts meet a condition, in the same order, as many as
+    `len` says; the others have no piece, so they cannot be stitched.
 
     Args:
         shape: of the array, one number per axis.

@@ -181,8 +181,6 @@ def to_pixels(law: Sampler, shape: Any) -> Sampler:
 
 def in_pixels(law: Sampler) -> Sampler:
     """See `Sampler.in_pixels`."""
-    if law.frame == "unit":
-        raise PlanError(f"{law!r} counts in shares of the array: bring it to pixels with .to_pixels(shape)")
     return law if law.frame == "pixels" else Declared(law, weight=law.weight)
 
 

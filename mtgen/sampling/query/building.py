@@ -12,7 +12,8 @@ from mtgen.sampling.query import nodes
 from mtgen.sampling.query.globs import MOST_GLOB, EscapeError, has_wildcard, read_text
 from mtgen.sampling.query.grammar import MOST_BRACKETS, parse, too_deep
 from mtgen.sampling.query.nodes import Node
-from mtgen.sampling.query.places import Place, near, quoted, refusal
+from mtgen.sampling.query.places import Place, near, refusal
+from mtgen.settings import quoted
 
 FUNCTIONS = {
     "contains": (2, "contains(column, 'x')"),

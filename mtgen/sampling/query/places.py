@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from itertools import islice
 
 from mtgen.errors import QueryError
+from mtgen.settings import MOST_COMPARED, nearest, quoted
 
 Place = tuple[int, int]
 """Start and stop of a part of the query, in characters."""
 
 _WIDTH = 100
 """Most characters of the query that a message shows."""
-_MOST_COMPARED = 1_000
-"""Names that a wrong one is compared with: some 100 microseconds each."""
-_LONGEST_COMPARED = 100
-"""A longer text is no mistyped name, and comparing takes the square of its length."""
 
 
 def refusal(query: str, place: Place, message: str, row: int | None = None) -> QueryError:
@@ -67,20 +63,11 @@ def near(wrong: str, names: Iterable[str], are: str) -> str:
         >>> near("x", ["label", "age"], "the columns are")
         "The columns are 'label', 'age'"
     """
-    known = list(islice(names, _MOST_COMPARED + 1))
-    compared = [name for name in known[:_MOST_COMPARED] if len(name) <= _LONGEST_COMPARED]
-    close: list[str] = []
-    if len(wrong) <= _LONGEST_COMPARED:
-        close = [name for name in compared if name.casefold() == wrong.casefold()]
-        close = close or difflib.get_close_matches(wrong, compared, n=3)
-    if close:
-        return f"Did you mean {' or '.join(map(quoted, close))}?"
+    known = list(islice(names, MOST_COMPARED))
+    found = nearest(wrong, known)
+    if found:
+        return f"Did you mean {found}?"
     if not known:
         return ""
     more = ", ..." if len(known) > 10 else ""
     return f"{are[0].upper()}{are[1:]} {', '.join(map(quoted, known[:10]))}{more}"
-
-
-def quoted(text: str) -> str:
-    """A name for a message: in quotes, cut where it is too long to read."""
-    return repr(text if len(text) <= 60 else text[:60] + "...")

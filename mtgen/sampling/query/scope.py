@@ -14,8 +14,9 @@ from mtgen.sampling.query import nodes
 from mtgen.sampling.query.columns import CellError, Column
 from mtgen.sampling.query.globs import hits, same
 from mtgen.sampling.query.nodes import Node
-from mtgen.sampling.query.places import Place, near, quoted, refusal
+from mtgen.sampling.query.places import Place, near, refusal
 from mtgen.sampling.query.values import Lists, Nothing, Numbers, Texts, Truths, Value, constant_text
+from mtgen.settings import quoted
 
 BLOCK_ROWS = 65_536
 """Rows that are evaluated at once: memory stays bounded, and the arrays of a block stay near the processor."""

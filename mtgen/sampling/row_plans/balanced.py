@@ -21,6 +21,10 @@ from mtgen.sampling.row_plans.source import Source
 from mtgen.sampling.sampler import is_number
 from mtgen.settings import check_flag, shown
 
+OVER, UNDER = 0.9, 0.5
+"""How far rare classes are repeated, and frequent ones left out, where nobody says: short of the target on both
+sides."""
+
 MOST_EXPECTED = 1 << 53
 """Positions of an epoch are fewer: expected numbers are float64."""
 
@@ -31,8 +35,8 @@ def balanced(
     names: Sequence[str],
     *,
     target: Mapping[Any, float] | None = None,
-    over: float = 0.9,
-    under: float = 0.5,
+    over: float | None = None,
+    under: float | None = None,
     counts: Mapping[Any, int] | None = None,
     exact: bool = False,
 ) -> BalancedRows:
@@ -43,19 +47,15 @@ def balanced(
         labels: one list, array or Series per label column, with an entry for each row.
         names: what the columns are called, for messages.
         target: class -> share.
-        over: see `mtgen.sampling.row_plans.balance.multiplicities`.
-        under: the same.
+        over: see `mtgen.sampling.row_plans.balance.multiplicities`; None for `OVER`.
+        under: the same; None for `UNDER`.
         counts: class -> positions.
         exact: the largest subset with the wanted shares.
 
     Raises:
         PlanError: settings that contradict each other, missing labels, classes that are not there.
     """
-    for name, value in (("over", over), ("under", under)):
-        if not is_number(value) or not 0 <= value < np.inf:
-            raise PlanError(f"{name} must be a number >= 0, mostly from 0 to 1, received {shown(value)}")
-    if counts is not None and (target is not None or check_flag("exact", exact)):
-        raise PlanError("counts says how often each class comes; leave out target and exact")
+    _check_settings({"over": over, "under": under}, target=target, counts=counts, exact=exact)
     codes, classes = joint_classes(labels, names)
     members = Members(codes, len(classes))
     if counts is not None:
@@ -66,7 +66,8 @@ def balanced(
             expected = balance.exact_subset(members.counts, targets).astype(np.float64)
         else:
             with np.errstate(over="ignore"):  # said below
-                expected = members.counts * balance.multiplicities(members.counts, targets, float(over), float(under))
+                far = float(OVER if over is None else over), float(UNDER if under is None else under)
+                expected = members.counts * balance.multiplicities(members.counts, targets, *far)
     if not expected.sum() < MOST_EXPECTED:
         raise PlanError(
             f"the classes would have {expected.sum():.3g} positions in an epoch, and only so many as {MOST_EXPECTED} "
@@ -77,6 +78,22 @@ def balanced(
     if not balance.num_rounded(expected):
         raise EmptySupportError("the classes' shares leave no row at all; use a larger dataset or other shares")
     return BalancedRows(source, members, tuple(classes), expected, bool(exact))
+
+
+def _check_settings(far: Mapping[str, Any], *, target: Any, counts: Any, exact: Any) -> None:
+    given = {name: value for name, value in far.items() if value is not None}
+    for name, value in given.items():
+        if not is_number(value) or not 0 <= value < np.inf:
+            raise PlanError(f"{name} must be a number >= 0, mostly from 0 to 1, received {shown(value)}")
+    if counts is not None and (target is not None or check_flag("exact", exact)):
+        raise PlanError("counts says how often each class comes; leave out target and exact")
+    if given and (counts is not None or check_flag("exact", exact)):
+        said = " and ".join(f"{name}={value!r}" for name, value in given.items())
+        other = "counts says how often each class comes" if counts is not None else "exact=True takes the wanted shares"
+        raise PlanError(
+            f"{other}, and {said} how far rows are repeated or left out on the way to the shares: leave out one of the "
+            "two"
+        )
 
 
 def _warn_of_absent(classes: Sequence[Any], targets: np.ndarray, expected: np.ndarray) -> None:

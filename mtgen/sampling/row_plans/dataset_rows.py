@@ -18,6 +18,7 @@ from mtgen.sampling.row_plans.weighted import WeightedRows
 from mtgen.sampling.row_plans.weights import EvenWeights, weights_of
 from mtgen.sampling.sampler import Sampler, as_sampler, is_number
 from mtgen.settings import check_flag, check_label, check_whole, shown
+from mtgen.table import complete_column
 
 
 class _Dataset(Protocol):
@@ -29,7 +30,6 @@ class _Dataset(Protocol):
     def table(self) -> pd.DataFrame: ...
     @property
     def classes(self) -> Mapping[str, tuple[str, ...]]: ...
-    def _column(self, name: Any, use: str) -> pd.Series: ...
 
 
 class DatasetRows(np.ndarray):
@@ -152,7 +152,7 @@ class DatasetRows(np.ndarray):
             return source.aligned(weights, "weights")
         table, rows = source.need_table("weights in words")
         if choice is None and weights in table.columns:
-            return self._of._column(weights, "weights")
+            return complete_column(table, weights, "weights", rows)
         from mtgen.sampling.query import parse_weights
 
         return parse_weights(weights).values(table, rows, source.classes, choice)
@@ -196,8 +196,8 @@ class DatasetRows(np.ndarray):
         by: Any,
         target: Mapping[Any, float] | None = None,
         *,
-        over: float = 0.9,
-        under: float = 0.5,
+        over: float | None = None,
+        under: float | None = None,
         counts: Mapping[Any, int] | None = None,
         exact: bool = False,
     ) -> BalancedRows:
@@ -209,11 +209,11 @@ class DatasetRows(np.ndarray):
         Args:
             by: a label column; several, for classes that are tuples with a value of each; or labels, one per row.
             target: class -> share, for every class, summing to 1; None for equal shares.
-            over: 1 repeats rare classes all the way, 0 repeats nothing.
-            under: 1 leaves out rows of frequent classes all the way, 0 leaves out nothing.
+            over: 1 repeats rare classes all the way, 0 repeats nothing; None for 0.9.
+            under: 1 leaves out rows of frequent classes all the way, 0 leaves out nothing; None for 0.5.
             counts: class -> positions per epoch, exactly, for every class; instead of all that.
             exact: the largest subset that has the target's shares, to within a row of each class, no row twice;
-                `over` and `under` do not count.
+                instead of `over` and `under`.
 
         Raises:
             PlanError: settings that contradict each other; missing labels; a class that is not there, or not named.
@@ -236,7 +236,8 @@ class DatasetRows(np.ndarray):
                 raise PlanError("balanced needs a label column, received an empty list")
             for name in names:
                 check_label("by", name)
-            labels = [self._of._column(name, "balanced") for name in names]
+            table, rows = source.need_table("balanced")
+            labels = [complete_column(table, name, "balanced", rows) for name in names]
         return balanced(source, labels, names, target=target, over=over, under=under, counts=counts, exact=exact)
 
     def __matmul__(self, other: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A law over rows as the order law of a loader: sizes, orders of places in a dataset, and settings for its state."""
+"""Order laws of a loader: by the word for its shuffle, or a law over rows, with its settings for the state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from mtgen.errors import PlanError
 from mtgen.sampling.bits import Bits
 from mtgen.sampling.dependent import Dependent
-from mtgen.sampling.order import OrderLaw
+from mtgen.sampling.order import Blocks, Exact, OrderLaw, Sequential
 from mtgen.sampling.row_plans.base import Evenness, RowSampler, Spread
 from mtgen.sampling.row_plans.dataset_rows import DatasetRows
 from mtgen.sampling.row_plans.mixture import RowMixture
@@ -164,6 +164,29 @@ class PlacedOrder:
         return sides[0], sides[1]
 
 
+def shuffle_law(shuffle: object, chunk_rows: int) -> Sequential | Exact | Blocks:
+    """The order law of a loader without a sampler.
+
+    Args:
+        shuffle: `"exact"`, `"blocks"` or False.
+        chunk_rows: rows of a block.
+
+    Raises:
+        PlanError: something else.
+
+    Example:
+        >>> shuffle_law("blocks", 64).block_rows
+        64
+    """
+    if shuffle == "exact":
+        return Exact()
+    if shuffle is False:
+        return Sequential()
+    if shuffle == "blocks":
+        return Blocks(chunk_rows)
+    raise PlanError(f'shuffle must be "exact", "blocks" or False, received {shuffle!r}')
+
+
 def order_law_of(sampler: Any, rows: np.ndarray, batch_size: int) -> OrderLaw:
     """The order law that a loader follows for what it was given.
 
@@ -202,8 +225,13 @@ def _law_of_rows(sampler: Sampler) -> RowOrderLaw:
             "data.rows @ points"
         )
     points = None if law is sampler else sampler.reweighted(1.0).digest()
-    # Of several products in a row the last point depends on those before, which no patch has.
-    joint = sampler if isinstance(sampler, Dependent) and sampler.rows is law else None
+    joint = sampler if isinstance(sampler, Dependent) else None
+    if joint is not None and joint.rows is not law:
+        raise PlanError(
+            f"{sampler!r} has several products in a row, and a patch is cut at one point: the last one, which follows "
+            "from those before. Give the loader rows @ points, with the laws of the points joined before: "
+            "points = a & b, or a function row -> law"
+        )
     return RowOrderLaw(law, repeats=repeats, points=points, joint=joint)
 
 

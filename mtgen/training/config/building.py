@@ -27,7 +27,9 @@ from mtgen.loader import Loader
 from mtgen.sampling.row_plans.base import RowSampler
 from mtgen.sampling.row_plans.dataset_rows import DatasetRows
 from mtgen.splits import Splits
-from mtgen.table import column, read_table
+from mtgen.table import column
+from mtgen.table_files import read_table
+from mtgen.training.ablation import with_inputs
 from mtgen.training.config.paths import absolute
 from mtgen.training.config.reading import read_config
 from mtgen.training.config.sections import (
@@ -95,8 +97,19 @@ def dataset_of(source: Source) -> Dataset:
     inputs = {}
     for name, entry in config.inputs.items():
         with _named(f"[inputs.{name}]"):
-            inputs[name] = make_input(entry, config.folder)
-    return Dataset(table, inputs=inputs, targets=targets, weight=weights or None)
+            inputs[name] = make_input(_rooted(entry, config, table), config.folder)
+    made = Dataset(table, inputs=inputs, targets=targets, weight=weights or None)
+    return with_inputs(made, inputs, shifted=True) if config.shifted else made
+
+
+def _rooted(settings: InputSettings, config: Config, table: pd.DataFrame) -> InputSettings:
+    """Pictures without a root are under the folder of the table, unless their paths say it themselves."""
+    if not isinstance(settings, ImagesSettings) or settings.root is not None:
+        return settings
+    paths = column(table, settings.column, "Images")
+    if all(isinstance(path, str) and os.path.isabs(path) for path in paths.tolist()):
+        return replace(settings, root="")
+    return replace(settings, root=os.path.dirname(config.table.path) or ".")
 
 
 def make_input(settings: InputSettings, folder: Path) -> Images | Rows | Columns:
@@ -117,6 +130,8 @@ def make_input(settings: InputSettings, folder: Path) -> Images | Rows | Columns
         if value is not None and one.name != "kind":
             is_store = bool(one.metadata.get("store"))
             given[one.name] = absolute(value, folder, is_store=is_store) if one.metadata.get("path") else value
+    if not given.get("root"):
+        given.pop("root", None)
     return Images(**given) if isinstance(settings, ImagesSettings) else Rows(**given)
 
 
@@ -175,40 +190,48 @@ def _weight(settings: TargetSettings) -> Any:
     return found[0] if len(found) == 1 else found or None
 
 
-def splits_of(source: Source, dataset: Dataset | None = None) -> Splits:
+def splits_of(source: Source, dataset: Dataset | None = None, *, sealed: bool = False) -> Splits:
     """The splits of a configuration: train, valid, and test where there is one.
 
     Args:
         source: the configuration, or the path of its file.
         dataset: made by `dataset_of`; None makes it.
+        sealed: the test split comes as `mtgen.Sealed`.
 
     Raises:
         PlanError: a split column without these values, or see `Dataset.split`.
+
+    Example:
+        >>> splits_of("data_samples/digits.toml", sealed=True)
+        Splits(train: 1258 rows, valid: 270 rows, test: 269 rows sealed)
     """
     config = config_at(source)
     data = dataset_of(config) if dataset is None else dataset
     split = config.split
     if split.by is not None:
-        return _by_column(config, data, split.by)
+        return _by_column(config, data, split.by, sealed)
     stratify = split.stratify if isinstance(split.stratify, str) else None
     if split.stratify is True:
         stratify = stratified_by(config, data)
+    test = PARTS[2:] if sealed and PARTS[2] in config.shares else ()
     try:
-        return data.split(config.shares, stratify=stratify, group=split.group, seed=config.split_seed)
+        return data.split(config.shares, stratify=stratify, group=split.group, seed=config.split_seed, sealed=test)
     except PlanError as error:
         if stratify is None or split.stratify is not True:
             raise
         raise PlanError(f"{error.message} (--no-stratify, or stratify = false in [split])") from error
 
 
-def _by_column(config: Config, data: Dataset, by: str) -> Splits:
+def _by_column(config: Config, data: Dataset, by: str, sealed: bool) -> Splits:
     splits = data.split(by=by)
-    wanted = PARTS if config.recipe.score_test != "never" or "test" in splits.names else PARTS[:2]
+    wanted = PARTS if config.recipe.score_test != "never" or PARTS[2] in splits.names else PARTS[:2]
     if set(splits.names) != set(wanted):
         raise PlanError(
             f"column {by!r} must hold train, valid and test, each at least once; it holds "
             f"{', '.join(sorted(splits.names)[:10])}"
         )
+    if sealed and PARTS[2] in wanted:
+        splits = data.split(by=by, sealed=PARTS[2])
     return Splits({name: splits[name] for name in wanted})
 
 

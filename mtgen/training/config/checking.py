@@ -6,7 +6,6 @@ Pure. Nothing is converted but an integer where a number is wanted, and a list w
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import types
 import typing
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from mtgen.errors import PlanError
-from mtgen.settings import short
+from mtgen.settings import nearest, short
 
 T = TypeVar("T")
 
@@ -57,8 +56,8 @@ def check_keys(where: str, content: Mapping[str, Any], known: typing.Iterable[st
     known = list(known)
     for key in content:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            near = nearest(key, known, 1)
+            hint = f" Did you mean {near}?" if near else ""
             raise PlanError(f"{where} has no key {short(key)}.{hint} Known are: {', '.join(known)}")
 
 
@@ -132,9 +131,9 @@ def _fitted(hint: Any, value: Any) -> Any:
         return value
     elif hint is Path and isinstance(value, str):
         return Path(value)
-    elif hint in (str, bool) and type(value) is hint:
-        return value
-    elif hint is int and type(value) is int and -LARGEST <= value < LARGEST:
+    elif (hint in (str, bool) and type(value) is hint) or (
+        hint is int and type(value) is int and -LARGEST <= value < LARGEST
+    ):
         return value
     elif hint is float and type(value) in (int, float) and _is_number(value):
         return float(value)

@@ -53,7 +53,7 @@ def config_of_options(samples: Samples, fit: Fit, rules: Rules, run: Run) -> Con
     given = {one.name: getattr(samples, one.name) for one in dataclasses.fields(samples)}
     document: dict[str, Any] = {"table": {}, "inputs": {}, "targets": {samples.target: {"column": samples.target}}}
     if samples.image_column is not None:
-        document["inputs"][IMAGE] = {}
+        document["inputs"][IMAGE] = {"root": ""}
     if samples.features is not None:
         document["inputs"][FEATURES] = {}
     wanted = {name: value for name, value in given.items() if value is not None}

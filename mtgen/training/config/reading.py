@@ -38,7 +38,20 @@ SECTIONS: dict[str, type] = {
 }
 """Sections that are one table each; the others are `inputs`, `targets` and `callbacks`."""
 
-KEYS = ("table", "inputs", "targets", "split", "sampler", "model", "fit", "recipe", "callbacks", "run", "code")
+KEYS = (
+    "table",
+    "inputs",
+    "targets",
+    "split",
+    "sampler",
+    "model",
+    "fit",
+    "recipe",
+    "callbacks",
+    "run",
+    "code",
+    "shifted",
+)
 """What a file may hold, in the order in which it is written."""
 
 MOST_BYTES = 1_000_000
@@ -120,8 +133,9 @@ def config_of(document: Mapping[str, Any], folder: Path) -> Config:
     found["targets"] = _targets(document["targets"])
     if "callbacks" in document:
         found["callbacks"] = _callbacks(document["callbacks"])
-    if "code" in document:
-        found["code"] = value_of(str, "code", document["code"])
+    for name, kind in (("code", str), ("shifted", bool)):
+        if name in document:
+            found[name] = value_of(kind, name, document[name])
     return Config(folder=folder, **found)
 
 
@@ -169,9 +183,10 @@ def _targets(content: Any) -> dict[str, TargetSettings]:
 
 def _callbacks(content: Any) -> tuple[CallbackSettings, ...]:
     if not isinstance(content, list):
-        raise PlanError(f"callbacks must be a list of import paths, or tables [[callbacks]]; received {described(content)}")
+        raise PlanError(
+            f"callbacks must be a list of import paths, or tables [[callbacks]]; received {described(content)}"
+        )
     return tuple(
         section(CallbackSettings, f"[[callbacks]] number {number}", {"callback": one} if isinstance(one, str) else one)
         for number, one in enumerate(content, start=1)
     )
-

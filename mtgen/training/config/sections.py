@@ -36,7 +36,11 @@ class TableSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ImagesSettings:
-    """`[inputs.NAME]` with a column of picture paths: the arguments of `mtgen.Images`."""
+    """`[inputs.NAME]` with a column of picture paths: the arguments of `mtgen.Images`.
+
+    `root` left out: paths are under the folder of the table, or as they are where all are absolute. `root = ""`: as they
+    are, relative ones under the working folder.
+    """
 
     kind: Literal["images"] = "images"
     column: str
@@ -137,7 +141,7 @@ class SplitSettings:
         seed: of the split; left out: that of `[fit]`.
     """
 
-    shares: Mapping[str, float] | None = None
+    shares: Mapping[str, int | float] | None = None
     by: str | None = None
     stratify: str | bool = True
     group: str | None = None
@@ -155,7 +159,7 @@ class SplitSettings:
             extra = set(self.shares) - set(SHARES)
             if missing or extra:
                 raise PlanError(
-                    f"shares must name train, valid and test (test may be left out where score_test is \"never\"), "
+                    f'shares must name train, valid and test (test may be left out where score_test is "never"), '
                     f"received {', '.join(self.shares) or 'none'}"
                 )
 
@@ -274,6 +278,7 @@ class Config:
         folder: that relative paths are under: the folder of the file.
         table, inputs, targets, split, sampler, model, fit, recipe, callbacks, run: the sections.
         code: folder where `package.module:name` is looked for too, besides what is installed.
+        shifted: every row gets the features of the next one, as in the last training of an ablation.
     """
 
     folder: Path
@@ -288,12 +293,13 @@ class Config:
     callbacks: tuple[CallbackSettings, ...] = ()
     run: Run = field(default_factory=Run)
     code: str = field(default=".", metadata=_PATH)
+    shifted: bool = False
 
     def __post_init__(self) -> None:
         if not self.inputs:
             raise PlanError("[inputs] names no input: a table such as [inputs.features] says what one is")
         if not self.targets:
-            raise PlanError("[targets] names no target: write name = \"column\" there")
+            raise PlanError('[targets] names no target: write name = "column" there')
         if self.split.shares is not None and "test" not in self.split.shares and self.recipe.score_test != "never":
             raise PlanError('[split] shares has no test: name one, or say score_test = "never" in [recipe]')
 
@@ -303,7 +309,7 @@ class Config:
         return self.fit.schedule or ("constant" if self.recipe.any else "cosine")
 
     @property
-    def shares(self) -> Mapping[str, float]:
+    def shares(self) -> Mapping[str, int | float]:
         """Shares of the splits."""
         return SHARES if self.split.shares is None else self.split.shares
 
@@ -311,4 +317,3 @@ class Config:
     def split_seed(self) -> int:
         """Seed of the splits."""
         return self.fit.seed if self.split.seed is None else self.split.seed
-

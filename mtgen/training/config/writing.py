@@ -18,7 +18,7 @@ from typing import Any
 from mtgen.errors import PlanError
 from mtgen.settings import shown
 from mtgen.training.config.checking import keys_of
-from mtgen.training.config.paths import rebased
+from mtgen.training.config.paths import absolute, is_same, rebased
 from mtgen.training.config.reading import SECTIONS
 from mtgen.training.config.sections import Config
 
@@ -39,11 +39,12 @@ def to_toml(config: Config, folder: Path | None = None) -> str:
 
     Example:
         >>> from mtgen.training.config import read_config
-        >>> to_toml(read_config("data_samples/digits.toml")).splitlines()[:2]
-        ['[table]', 'path = "digits/table.csv"']
+        >>> to_toml(read_config("data_samples/digits.toml")).splitlines()[:5]
+        ['code = "."', 'shifted = false', '', '[table]', 'path = "digits/table.csv"']
     """
     document = document_of(config, folder)
-    lines = [f"code = {literal(document.pop('code'))}"]
+    # Keys of no table come first, or they would be keys of one.
+    lines = [f"{name} = {literal(document.pop(name))}" for name in ("code", "shifted")]
     callbacks = document.pop("callbacks")
     for name, content in document.items():
         if name in SECTIONS:
@@ -53,9 +54,7 @@ def to_toml(config: Config, folder: Path | None = None) -> str:
                 lines += ["", f"[{name}.{key(inner)}]", *_lines(entry)]
     for entry in callbacks:
         lines += ["", "[[callbacks]]", *_lines(entry)]
-    # `code` is a key of no table, so it comes first; a file reads better with its table first.
-    text = "\n".join(lines[2:]) + "\n" if config.code == "." and folder is None else "\n".join(lines) + "\n"
-    return text
+    return "\n".join(lines) + "\n"
 
 
 def document_of(config: Config, folder: Path | None = None) -> dict[str, Any]:
@@ -78,13 +77,16 @@ def document_of(config: Config, folder: Path | None = None) -> dict[str, Any]:
             found[name] = value
         return found
 
-    document: dict[str, Any] = {"code": config.code if folder is None else rebased(config.code, config.folder, folder)}
+    code = config.code if folder is None else rebased(config.code, config.folder, folder)
+    document: dict[str, Any] = {"code": code, "shifted": config.shifted}
     for name in ("table", "inputs", "targets", "split", "sampler", "model", "fit", "recipe", "run"):
         value = getattr(config, name)
         if isinstance(value, Mapping):
             document[name] = {inner: content(entry) for inner, entry in value.items()}
         else:
             document[name] = content(value)
+    if folder is not None and config.run.run is not None and is_same(absolute(config.run.run, config.folder), folder):
+        document["run"]["folder"] = "."  # so the folder may be moved
     if config.split.by is None:
         document["split"]["shares"] = dict(config.shares)
         document["split"]["seed"] = config.split_seed
@@ -138,5 +140,3 @@ def _text(value: str) -> str:
     except UnicodeEncodeError as error:
         raise PlanError(f"TOML is UTF-8, and this text has bytes that are none: {value!r}") from error
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
-
-

@@ -7,8 +7,6 @@ too, is dropped when the run is resumed, so that the files become those of a run
 from __future__ import annotations
 
 import os
-from bisect import bisect_right
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,26 +17,20 @@ from mtgen.stores.new_folder import NewFile, sync_folder
 _LINE_BREAK = ord("\n")
 
 
-def kept_length(content: bytes, steps: Sequence[int], step: int, *, header: bool, most: int | None = None) -> int:
-    r"""Bytes of a file that a run which goes on at a step keeps: the lines of steps up to that one. Pure.
+def kept_length(content: bytes, num_lines: int) -> int:
+    r"""Bytes of the first lines of a file, their line breaks included. Pure.
 
     Args:
-        content: of the file, with or without a torn last line.
-        steps: of its whole lines, one each, not falling; the header's is not among them.
-        step: steps that are trained.
-        header: whether the first line names columns; it goes with the last line.
-        most: lines that the checkpoint knows of; those after them go, also where they are of the same step.
+        content: of the file, with at least so many whole lines.
+        num_lines: >= 0.
 
     Example:
-        >>> kept_length(b"step,loss\n4,1\n8,1\n9,", [4, 8], 5, header=True)
+        >>> kept_length(b"step,loss\n4,1\n8,1\n9,", 2)
         14
     """
-    kept = bisect_right(steps, step)
-    kept = kept if most is None else min(kept, most)
-    if not kept:
+    if not num_lines:
         return 0
-    breaks = np.flatnonzero(np.frombuffer(content, np.uint8) == _LINE_BREAK)
-    return int(breaks[kept - 1 + header]) + 1
+    return int(np.flatnonzero(np.frombuffer(content, np.uint8) == _LINE_BREAK)[num_lines - 1]) + 1
 
 
 def append(path: Path, content: bytes, *, flush: bool = False) -> None:

@@ -12,7 +12,9 @@ import dataclasses
 import io
 import os
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,58 @@ _KIND = "RunHistory"
 _FILES = ("history", "decisions", "waits")
 _OWN = ("step", "data_epoch", "seconds")
 """Columns that this callback fills in; a number of the logs with such a name is written with `log_` before it."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a resumed run finds in one file. Immutable.
+
+    Args:
+        num_kept: lines that it keeps, the header not counted.
+        num_bytes: of the file that it keeps, the header included; 0 where no line is kept.
+        num_lines: whole lines that are there.
+    """
+
+    num_kept: int
+    num_bytes: int
+    num_lines: int
+
+
+def found_lines(folder: RunFolder, step: int, known: Mapping[str, int] | None) -> dict[str, Found]:
+    """What a run that goes on at a step finds in `history`, `decisions` and `waits`; changes nothing.
+
+    It keeps the lines of steps up to that one. Of decisions it keeps those that the checkpoint knows of: what rules do
+    once more in the same step, such as to put the best variables back, they also tell once more.
+
+    Args:
+        folder: of the run.
+        step: steps that are trained.
+        known: file -> lines that the checkpoint knows of; None where there is no checkpoint.
+
+    Raises:
+        StateError: a damaged line, or fewer lines than the checkpoint knows of.
+        StoreError: a file cannot be read.
+    """
+    found = {}
+    steps = {
+        "history": folder.read_history()["step"].tolist(),
+        "decisions": [one["step"] for one in folder.read_decisions()],
+        "waits": folder.read_waits()["step"].tolist(),
+    }
+    for name, told in steps.items():
+        path: Path = getattr(folder, name)
+        kept = bisect_right(told, step)
+        if known is not None and kept < known[name] and path.exists():
+            raise StateError(
+                f"the file has {kept} lines up to step {step}, where the run goes on, and {known[name]} were "
+                "written. Bring it back from a copy, or move it away: then it begins anew here",
+                path=str(path),
+            )
+        if known is not None and name == "decisions":
+            kept = min(kept, known[name])
+        length = growing.kept_length(read_content(path), kept + (name != "decisions" and kept > 0))
+        found[name] = Found(kept, length, len(told))
+    return found
 
 
 class RunHistory(Progress):
@@ -113,58 +167,31 @@ class RunHistory(Progress):
         self._restored = None
 
     def _begin(self) -> None:
-        found = self._found(self.trained, None if self._restored is None else self._restored["lines"])
+        known = None if self._restored is None else self._restored["lines"]
+        found = found_lines(self.folder, self.trained, known)
         new = not self._started and self._restored is None and not self.trained
-        if new and not self._resume and any(num for _, _, num in found.values()):
+        if new and not self._resume and any(one.num_lines for one in found.values()):
             raise PlanError(
                 "the folder has the history of a run, and this one begins at step 0. Continue that one with "
-                "loader.checkpoint(..., also=[history]); let RunHistory(resume=True) drop the lines; or choose another "
-                "folder",
+                "loader.checkpoint(..., also=[history]), the first of the callbacks; let RunHistory(resume=True) drop "
+                "the lines; or choose another folder",
                 path=str(self.folder.path),
             )
-        known = {} if self._restored is None else self._restored["lines"]
-        gone = [name for name, num in known.items() if num and not getattr(self.folder, name).exists()]
+        gone = [name for name, num in (known or {}).items() if num and not getattr(self.folder, name).exists()]
         if gone:
             names = ", ".join(getattr(self.folder, name).name for name in gone)
             self._say(f"no longer there, begun anew after step {self.trained}: {names}")
         dropped = []
-        for name, (kept, length, num) in found.items():
-            kept, length = (0, 0) if new else (kept, length)
-            growing.cut(getattr(self.folder, name), length)
+        for name, one in found.items():
+            path: Path = getattr(self.folder, name)
+            kept, num_bytes = (0, 0) if new else (one.num_kept, one.num_bytes)
+            growing.cut(path, num_bytes)
             self._num_lines[name] = kept
-            if num > kept:
-                dropped.append(f"{num - kept} of {getattr(self.folder, name).name}")
+            if one.num_lines > kept:
+                dropped.append(f"{one.num_lines - kept} of {path.name}")
         if dropped:
             self._say(f"lines after step {self.trained} were dropped, to be written again: {', '.join(dropped)}")
         self._columns = self._read_columns()
-
-    def _found(self, step: int, known: Mapping[str, int] | None) -> dict[str, tuple[int, int, int]]:
-        """Of each file: lines kept, bytes kept, whole lines that are there.
-
-        Raises:
-            StateError: a damaged line, or fewer lines than the checkpoint knows of.
-        """
-        folder, found = self.folder, {}
-        steps = {
-            "history": folder.read_history()["step"].tolist(),
-            "decisions": [one["step"] for one in folder.read_decisions()],
-            "waits": folder.read_waits()["step"].tolist(),
-        }
-        for name, told in steps.items():
-            path: Path = getattr(folder, name)
-            most = None if known is None else known[name]
-            kept = sum(1 for one in told if one <= step) if most is None else most
-            if most is not None and (len(told) < most or (most and told[most - 1] > step)):
-                if path.exists():
-                    raise StateError(
-                        f"the file has {len(told)} lines, and {most} were written up to step {step}, where the run "
-                        "goes on. Bring it back from a copy, or move it away: then it begins anew here",
-                        path=str(path),
-                    )
-                kept = most = 0
-            length = growing.kept_length(read_content(path), told, step, header=name != "decisions", most=most)
-            found[name] = kept, length, len(told)
-        return found
 
     def _read_columns(self) -> list[str]:
         content = read_content(self.folder.history)
@@ -297,7 +324,7 @@ class RunHistory(Progress):
             or not isinstance(state.get("epoch_seconds"), float)
         ):
             raise StateError(f"this is not the state of a RunHistory: {short(dict(state))}")
-        self._found(state["step"], lines)
+        found_lines(self.folder, state["step"], lines)
 
     def restore_saved(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         """Go on from a state."""

@@ -55,13 +55,19 @@ def first_layers(model: Any) -> dict[str, dict[str, Any]]:
         name -> `shape` (None stands for any length) and `first_layers`, names of layers; empty for a model that was
         written as a class, whose branches nobody can see.
     """
-    graph = getattr(model, "_functional", None) or model
-    if not hasattr(graph, "_nodes") or not getattr(graph, "inputs", None):
+    graph = _graph(model)
+    if graph is None:
         return {}
     return {
         str(name): {"shape": list(tensor.shape), "first_layers": _first(tensor, graph)}
         for name, tensor in zip(_input_names(model, graph), graph.inputs, strict=True)
     }
+
+
+def _graph(model: Any) -> Any:
+    """What connects the layers of a functional or sequential model; None for any other."""
+    graph = getattr(model, "_functional", None) or model
+    return graph if hasattr(graph, "_nodes") and getattr(graph, "inputs", None) else None
 
 
 def _input_names(model: Any, graph: Any) -> list[Any]:
@@ -80,8 +86,14 @@ def _first(tensor: Any, graph: Any) -> list[str]:
             if id(node.operation) not in operations or not any(one is given for given in node.input_tensors):
                 continue
             if any(len(variable.shape) >= _LEAST_AXES for variable in getattr(node.operation, "variables", ())):
-                if node.operation.name not in found:
-                    found.append(str(node.operation.name))
+                inside = _graph(node.operation)
+                places = [place for place, given in enumerate(node.input_tensors) if given is one]
+                names = (
+                    [name for place in places for name in _first(inside.inputs[place], inside)]
+                    if inside
+                    else [str(node.operation.name)]
+                )
+                found += [name for name in names if name not in found]
             elif len({id(given) for given in node.input_tensors}) == 1:
                 new = [made for made in node.outputs if id(made) not in seen]
                 seen.update(map(id, new))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ from mtgen.settings import check_flag, check_kind, check_whole_or_none, short
 from mtgen.stores.new_folder import make_folder, replace_file, withdraw
 from mtgen.training.decisions import Decision
 from mtgen.training.record.folder import RunFolder
-from mtgen.training.record.layers import described_variables, first_layers, variable_names
-from mtgen.training.record.snapshots import remove_snapshots_after, snapshot_path, write_snapshot
+from mtgen.training.record.layers import described_variables, first_layers
+from mtgen.training.record.snapshots import read_metadata, remove_snapshots_after, snapshot_path, write_snapshot
 
 _KIND = "Snapshots"
 
@@ -73,7 +74,7 @@ class Snapshots(Progress):
         self._epoch = 0
         self._logs: dict[str, float | None] = {}
         self._logs_step: int | None = None
-        self._architecture = ""
+        self._described: dict[str, Any] = {}
 
     @property
     def trained(self) -> int:
@@ -102,31 +103,52 @@ class Snapshots(Progress):
         if new and self.folder.snapshot_steps() and not self._resume:
             raise PlanError(
                 "the folder has the snapshots of a run, and this one begins at step 0. Continue that one with "
-                "loader.checkpoint(..., also=[snapshots]); let Snapshots(resume=True) remove them; or choose another "
-                "folder",
+                "loader.checkpoint(..., also=[snapshots]), the first of the callbacks; let Snapshots(resume=True) "
+                "remove them; or choose another folder",
                 path=str(self.folder.snapshots),
             )
         removed = remove_snapshots_after(self.folder.snapshots, -1 if new else step)
         if removed:
             self._say(f"snapshots after step {step} were removed, to be made again: {short(removed)}")
         make_folder(self.folder.path, "the folder of the run")
-        self._write_architecture()
+        self._describe()
         self._seen = self.step
         self._began = self._started = True
         self._restored = False
         if not self.folder.snapshot_steps():
             self._save()
 
-    def _write_architecture(self) -> None:
+    def _describe(self) -> None:
+        """Find out what each variable is, and write the architecture.
+
+        A resumed run takes both from the snapshots before, where they fit: Keras numbers what has no name anew in each
+        process, and one array should have one name all along.
+        """
         model = self.model
         if not model.built and self._structure is not None:
             variables.build(model, self._structure.signature(variables.symbolic))
+        shapes = [(list(one.shape), str(one.dtype)) for one in model.variables]
+        for step in reversed(self.folder.snapshot_steps()):
+            with suppress(StateError):
+                before = read_metadata(self.folder.snapshots, step)
+                if [(one.get("shape"), one.get("dtype")) for one in before["arrays"].values()] == shapes:
+                    kept = ("model", "architecture", "inputs", "arrays")
+                    self._described = {name: before[name] for name in kept if name in before}
+                    return
+        self._described = {
+            "model": str(model.name),
+            "architecture": self._write_architecture(model),
+            "inputs": first_layers(model),
+            "arrays": described_variables(model),
+        }
+
+    def _write_architecture(self, model: Any) -> str:
+        """Write `model.json`; what a snapshot says of it."""
         try:
             content = model.to_json(indent=2)
         except Exception as error:  # of the user's own layers, which may raise anything
-            self._architecture = f"not written: {type(error).__name__}: {error}"
             self._say(f"model.json was not written, this model cannot be written as JSON ({short(error)})")
-            return
+            return f"not written: {type(error).__name__}: {error}"
         try:
             replace_file(self.folder.architecture, content.encode())
         except OSError as error:
@@ -134,7 +156,7 @@ class Snapshots(Progress):
                 f"the architecture cannot be written ({error}): check space and rights",
                 path=str(self.folder.architecture),
             ) from error
-        self._architecture = self.folder.architecture.name
+        return self.folder.architecture.name
 
     # --- when ---------------------------------------------------------------------------------------------------------
 
@@ -181,22 +203,20 @@ class Snapshots(Progress):
             return
         model = self.model  # on jax this brings the variables up to date, which costs: only here
         read = variables.read({"model": list(model.variables)})
-        arrays = dict(zip(variable_names(model), read.values(), strict=True))
+        arrays = dict(zip(self._described["arrays"], read.values(), strict=True))
         self._tell(arrays)
-        write_snapshot(self.folder.snapshots, step, arrays, self._metadata(model))
+        write_snapshot(self.folder.snapshots, step, arrays, self._metadata())
         self._prune()
 
-    def _metadata(self, model: Any) -> dict[str, Any]:
+    def _metadata(self) -> dict[str, Any]:
         import keras
 
         return {
-            "model": str(model.name),
-            "architecture": self._architecture,
+            **self._described,
             "epoch": self._epoch,
             "data_epoch": self.step / self._feed.loader.steps_per_epoch,
             "logs_step": self._logs_step,
             "logs": self._logs,
-            "inputs": first_layers(model),
             "versions": {
                 "python": platform.python_version(),
                 "mtgen": __version__,
@@ -204,7 +224,6 @@ class Snapshots(Progress):
                 "keras": keras.__version__,
                 "backend": keras.backend.backend(),
             },
-            "arrays": described_variables(model),
         }
 
     def _tell(self, arrays: Mapping[str, np.ndarray]) -> None:

@@ -203,7 +203,7 @@ def read_snapshot(folder: str | os.PathLike[str], step: int) -> Snapshot:
         raise StateError(
             f"there is no snapshot of step {step}; there are those of steps {short(steps)}", path=str(path)
         )
-    metadata = _metadata(path, step)
+    metadata = read_metadata(path.parent, step)
     content = io.BytesIO(_bytes(path, ARRAYS))
     arrays = {}
     try:
@@ -223,7 +223,14 @@ def read_snapshot(folder: str | os.PathLike[str], step: int) -> Snapshot:
     return Snapshot(step=step, arrays=arrays, metadata=metadata, path=path)
 
 
-def _metadata(path: Path, step: int) -> dict[str, Any]:
+def read_metadata(folder: Path, step: int) -> dict[str, Any]:
+    """What `snapshot.json` of a step's snapshot holds; its arrays are not looked at.
+
+    Raises:
+        StateError: it is damaged or missing.
+        StoreError: it cannot be read.
+    """
+    path = snapshot_path(folder, step)
     content = _bytes(path, METADATA)
     try:
         found = json.loads(content)

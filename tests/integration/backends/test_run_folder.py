@@ -1,8 +1,9 @@
-"""What a run writes into its folder, on the backend that KERAS_BACKEND names: by step, whole, and the same if resumed."""
+"""What a run writes into its folder, on the backend that KERAS_BACKEND names: by step, and the same if resumed."""
 
 import csv
 import json
 import math
+import re
 import shutil
 
 import keras
@@ -114,21 +115,20 @@ def table(path):
     return [[line[place] for place in kept] for line in lines]
 
 
-def without_seconds(metadata):
-    logs = {name: value for name, value in metadata["logs"].items() if name not in SECONDS}
-    return {**metadata, "logs": logs}
+def plain(snapshot):
+    """A snapshot without seconds, and without the numbers that Keras gives in the order in which it makes things."""
+    metadata = json.loads(re.sub(r"(seed_generator)_\d+", r"\1", json.dumps(snapshot.metadata)))
+    metadata["logs"] = {name: value for name, value in metadata["logs"].items() if name not in SECONDS}
+    return snapshot.step, metadata, [(one.dtype, one.tolist()) for one in snapshot.arrays.values()]
 
 
 def contents(folder):
     """All that a run has recorded, but for seconds."""
-    kept = [folder.snapshot(step) for step in folder.snapshot_steps()]
     return {
         "history": table(folder.history),
         "waits": table(folder.waits),
         "decisions": folder.decisions.read_text(),
-        "snapshots": [
-            (one.step, (one.path / "arrays.npz").read_bytes(), without_seconds(one.metadata)) for one in kept
-        ],
+        "snapshots": [plain(folder.snapshot(step)) for step in folder.snapshot_steps()],
         "architecture": json.loads(folder.architecture.read_text())["class_name"],
     }
 
@@ -196,7 +196,7 @@ def test_snapshots_are_the_variables_of_their_steps(whole):
             assert found.arrays[name].dtype == array.dtype
             np.testing.assert_array_equal(found.arrays[name], array)
         assert found.metadata["data_epoch"] == step / STEPS
-        validated = step // 4 * 4 if step != TRAINED else TRAINED
+        validated = step // 4 * 4
         assert found.metadata["logs_step"] == (validated or None)
         assert found.metadata["logs"].get("val_loss") == (
             dict(whole.folder.read_history()[["step", "val_loss"]].to_numpy()).get(validated)
@@ -245,7 +245,7 @@ def test_model_json_is_the_architecture(whole):
 # --- resumed ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("step", [1, 3, 4, 5, 7, 8, 9, 12, 14, 15])
+@pytest.mark.parametrize("step", [1, 4, 5, 9, 14, 15])
 def test_a_resumed_run_leaves_the_same_files(tmp_path, whole, step):
     folder = RunFolder(tmp_path / "copy")
     shutil.copytree(whole.folder.path, folder.path, ignore=shutil.ignore_patterns("checkpoints"))
@@ -254,6 +254,10 @@ def test_a_resumed_run_leaves_the_same_files(tmp_path, whole, step):
         path.write_bytes(path.read_bytes() + b"16,0.")
     again = Run(folder.path, saving=folder.checkpoints).fit()
     assert contents(folder) == contents(whole.folder)
+    # Keras has numbered what has no name anew, and yet each array has one name all along.
+    assert {tuple(folder.snapshot(one).arrays) for one in folder.snapshot_steps()} == {
+        tuple(whole.folder.snapshot(0).arrays)
+    }
     dropped = [line for line in again.said if "to be written again" in line]
     if step < TRAINED:
         assert dropped[0].startswith(f"lines after step {step} were dropped, to be written again: ")
@@ -287,7 +291,7 @@ class Kill(keras.callbacks.Callback):
             raise Killed
 
 
-@pytest.mark.parametrize("step", [2, 4, 7, 11])
+@pytest.mark.parametrize("step", [4, 7])
 def test_a_checkpoint_never_knows_of_a_line_that_is_not_written(tmp_path, whole, step):
     """What is in memory when a process dies is newer than the last checkpoint."""
     folder = RunFolder(tmp_path / "killed")
@@ -329,7 +333,9 @@ def test_files_with_fewer_lines_than_the_checkpoint_knows_are_refused(tmp_path, 
     folder.waits.write_text("".join(lines[:6]))
     run = Run(folder.path, saving=folder.checkpoints)
     first = [value_of(one) for one in run.model.variables]
-    with pytest.raises(StateError, match="the file has 5 lines, and 9 were written up to step 9") as caught:
+    with pytest.raises(
+        StateError, match="the file has 5 lines up to step 9, where the run goes on, and 9 were written"
+    ) as caught:
         run.fit()
     assert "waits.csv" in str(caught.value)
     for value, before in zip(run.model.variables, first, strict=True):
@@ -366,17 +372,18 @@ def test_another_order_of_callbacks_is_refused(tmp_path, whole):
     with pytest.raises(PlanError, match="Snapshots must stand before RuleCallback"):
         run.fit([run.rules, run.snapshots])
     folder = RunFolder(tmp_path / "copy")
-    shutil.copytree(whole.folder.path, folder.path)
-    for place, name in ((1, "Snapshots"), (4, "RunHistory")):
-        run = Run(folder.path, saving=folder.checkpoints)
-        callbacks = [run.callbacks[place], run.callbacks[0]]
-        if name == "RunHistory":
-            callbacks = [run.rules, *callbacks]
-            with pytest.raises(PlanError, match="the checkpoint must stand before"):
-                run.fit(callbacks)
-        else:
-            with pytest.raises(PlanError):
-                run.fit(callbacks)
+    shutil.copytree(whole.folder.checkpoints, folder.checkpoints)
+    run = Run(folder.path, saving=folder.checkpoints)
+    with pytest.raises(PlanError, match="the checkpoint must stand before Snapshots"):
+        run.fit([run.snapshots, run.callbacks[0], run.rules])
+    run = Run(folder.path, saving=folder.checkpoints)
+    with pytest.raises(PlanError, match="the checkpoint must stand before RuleCallback"):
+        run.fit([run.rules, run.history, run.callbacks[0]])
+    x = run.source.keras()
+    history = RunHistory(x, tmp_path / "b")
+    run.model.fit(x, epochs=1, callbacks=[history], verbose=0)
+    with pytest.raises(PlanError, match="the checkpoint must stand before RunHistory"):
+        history.check_saved(history.saved_state(), {})
 
 
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="Keras refuses steps_per_execution on torch")
@@ -397,7 +404,10 @@ def test_only_so_many_are_kept_and_the_best(tmp_path):
 
 def test_without_rules_and_without_numbers_of_steps(tmp_path):
     model, source = functional(), loader()
-    model.compile(keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5)), "mse")
+    model.compile(
+        keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5)),
+        "sparse_categorical_crossentropy",
+    )
     x = source.keras(model)
     history, said = RunHistory(x, tmp_path), []
     snapshots = Snapshots(x, tmp_path, say=said.append)
@@ -436,8 +446,14 @@ def test_columns_that_come_later_are_empty_before(tmp_path):
     assert RunFolder(tmp_path).snapshot(20).metadata["logs"]["worst"] is None
 
 
+class Unwritable(Subclassed):
+    def __init__(self, thing):
+        super().__init__()
+        self.thing = thing
+
+
 def test_a_model_that_cannot_be_written_as_json_is_said(tmp_path):
-    model, source, said = Subclassed(), loader(), []
+    model, source, said = Unwritable(object()), loader(), []
     model.compile("sgd", "sparse_categorical_crossentropy")
     x = source.keras()
     model.fit(x, epochs=1, callbacks=[Snapshots(x, tmp_path, say=said.append)], verbose=0)
@@ -464,5 +480,5 @@ def test_settings_are_checked(tmp_path):
     with pytest.raises(PlanError, match="rules must be a RuleCallback or None"):
         RunHistory(x, tmp_path, "rules")
     for made in (Snapshots, RunHistory):
-        with pytest.raises(ModelError, match="needs what loader.keras\\(\\) returned"):
+        with pytest.raises(ModelError, match=r"needs what loader\.keras\(\) returned"):
             made(3, tmp_path)

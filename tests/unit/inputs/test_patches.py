@@ -18,7 +18,7 @@ from PIL import Image
 import mtgen
 from mtgen.config import OnError
 from mtgen.decode import decode
-from mtgen.errors import AlignmentError, DecodeError, PlanError, StoreError, TableError
+from mtgen.errors import AlignmentError, ChangedError, DecodeError, PlanError, StoreError, TableError
 from mtgen.recipe import named_recipe
 from mtgen.stores import Store, open_store
 from tests.support.points import Always, Uniform, make_photo, telling, window
@@ -240,6 +240,30 @@ def test_what_is_wrong_with_an_array_names_it(tmp_path: Path) -> None:
         pytest.raises(StoreError, match=r"step 0, row 1, path .*scan1.npy"),
     ):
         loader.batch(0)
+
+
+@pytest.mark.parametrize("on_error", ["raise", "refill", "mask"])
+@pytest.mark.parametrize("num_closed", [0, 20])
+def test_a_volume_that_is_replaced_under_a_run_stops_it(tmp_path: Path, on_error: Any, num_closed: int) -> None:
+    """The bug: it was served old while it was among the open ones, and new when it was opened again."""
+    for number in range(2 + num_closed):
+        np.save(tmp_path / f"{number}.npy", CUBE + number)
+    table = pd.DataFrame({"scan": [f"{number}.npy" for number in range(2 + num_closed)]})
+    table["label"] = 0
+    data = dataset(mtgen.Volumes("scan", root=tmp_path), Uniform(3), (4, 3, 8), table)
+    with mtgen.Loader(data, 1, shuffle=False, num_workers=2, on_error=on_error) as loader:
+        for step in range(2 + num_closed):
+            loader.batch(step)
+        np.save(tmp_path / "new.npy", CUBE + 7)
+        os.replace(tmp_path / "new.npy", tmp_path / "1.npy")
+        loader.batch(0)
+        with pytest.raises(ChangedError, match="replaced or written to") as caught:
+            loader.batch(1)
+        assert (caught.value.step, caught.value.row, caught.value.path) == (1, 1, f"{tmp_path}/1.npy")
+    anew = dataset(mtgen.Volumes("scan", root=tmp_path), Uniform(3), (4, 3, 8), table)
+    batch = anew.fetch([1])
+    expected = window(CUBE + 7, batch.places["patch"][0], (4, 3, 8))
+    np.testing.assert_array_equal(batch.inputs["patch"][0], expected)
 
 
 def test_a_refilled_slot_keeps_its_position(tmp_path: Path) -> None:

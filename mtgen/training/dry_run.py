@@ -1,0 +1,85 @@
+"""What a configuration would train: everything is built, nothing is trained, nothing is written."""
+
+from __future__ import annotations
+
+from mtgen.training.ablation import name_of
+from mtgen.training.config.building import dataset_of, splits_of
+from mtgen.training.config.sections import Config
+from mtgen.training.fitting import Training, training_of
+from mtgen.training.models import callbacks_of, described
+from mtgen.training.record.folder import RunFolder
+from mtgen.training.saving import Say, check_run
+
+
+def dry_run(config: Config, *, say: Say = print) -> None:
+    """Build all that a training needs, and say what it would be.
+
+    Reads the table, the stores and some of their rows; writes nothing.
+
+    Args:
+        config: what would be trained.
+        say: where the lines go.
+
+    Raises:
+        MtgenError: whatever training would refuse before its first step.
+    """
+    from mtgen.training.run import described as described_splits
+
+    dataset = dataset_of(config)
+    parts = splits_of(config, dataset, sealed=True)
+    say(described_splits(parts))
+    named = dict(zip(parts.names, parts, strict=True))
+    with training_of(name_of(list(dataset.input_specs)), named, config, say, writes=False) as training:
+        check_run(training.run)
+        training.loaders["train"].check(training.model)
+        training.rules(training.x(), training.scores())
+        own = callbacks_of(config)
+        say(f"model: {described(training.model)}")
+        for line in (*_steps(training), *_rules(training)):
+            say(line)
+        if own:
+            say(f"callbacks: {', '.join(type(one).__name__ for one in own)}")
+        say(_written(training))
+        say("nothing was trained: this was a dry run")
+
+
+def _steps(training: Training) -> list[str]:
+    fit, loader = training.config.fit, training.loaders["train"]
+    rate = (
+        "the optimizer that the model came with"
+        if training.came_compiled
+        else (f"{fit.optimizer}, learning rate {fit.learning_rate:g}, {training.config.schedule}")
+    )
+    return [
+        f"order: {loader.sampler}",
+        f"steps: {loader.steps_per_epoch} of {fit.batch_size} rows per epoch, {fit.epochs} epochs at most, "
+        f"{training.num_steps} steps at most; a validation every {training.steps_between} steps",
+        f"optimizer: {rate}; seed {fit.seed}",
+        f"losses: {', '.join(f'{head.target} {head.loss}' for head in training.heads) or 'those of the model'}",
+    ]
+
+
+def _rules(training: Training) -> list[str]:
+    recipe = training.config.recipe
+    found = [repr(rule) for rule in (training.patience, training.halving) if rule is not None]
+    found += [] if recipe.decay is None else [f"InverseEpochDecay({recipe.decay:g})"]
+    lines = [f"rules: {', '.join(found) or 'none'}"]
+    if recipe.watches:
+        back = "the best parameters come back in the end" if recipe.puts_best_back else "the last parameters stay"
+        lines.append(f"watched: {training.monitor}; {back}")
+    when = {"end": "once in the end", "best": "at each new best and in the end", "never": "never"}
+    lines.append(f"test split: scored {when[recipe.score_test]}")
+    return lines
+
+
+def _written(training: Training) -> str:
+    run = training.run
+    if run.run is None:
+        return "files: none, because no folder is named (--run, or folder in [run])"
+    folder = RunFolder(run.run)
+    wanted = [folder.config, folder.record, folder.splits, folder.history, folder.waits, folder.architecture]
+    wanted += [folder.decisions] if training.config.recipe.any else []
+    wanted += [folder.test_scores] if training.config.recipe.score_test != "never" else []
+    wanted += [folder.snapshots, folder.checkpoints, folder.model]
+    wanted += [folder.tensorboard] if run.tensorboard else []
+    return f"files: in {run.run}: {', '.join(one.name for one in wanted)}, and the order log"

@@ -1,0 +1,57 @@
+"""What a training says as it goes on, without a progress bar; and how many rows it trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mtgen.loader import Loader
+from mtgen.training.heads import Head
+from mtgen.training.saving import Say
+
+LINES = 10
+"""Lines of progress that a run says, about."""
+
+
+def progress_lines(
+    heads: Sequence[Head], *, num_epochs: int, epochs_between: float | None, most_epochs: int, say: Say
+) -> Any:
+    """A callback that says about ten lines per run.
+
+    Args:
+        heads: what is told of the valid split; where a model has other metrics, its loss.
+        num_epochs: epochs of Keras at most.
+        epochs_between: epochs of the loader in one of Keras; None for one.
+        most_epochs: epochs of the loader at most.
+        say: where the lines go.
+    """
+    import keras
+
+    every = max(1, num_epochs // LINES)
+
+    def told(epoch: int, logs: Mapping[str, float]) -> None:
+        if (epoch + 1) % every and epoch + 1 != num_epochs:
+            return
+        if epochs_between is None:
+            where = f"epoch {epoch + 1:{len(str(num_epochs))}d} of {num_epochs}"
+        else:
+            where = f"epoch {(epoch + 1) * epochs_between:.1f} of {most_epochs}"
+        known = [head for head in heads if f"val_{head.log}" in logs]
+        several = len(known) > 1
+        values = [
+            f"valid {f'{head.target} ' if several else ''}{head.word} {logs[f'val_{head.log}']:.4g}" for head in known
+        ]
+        values = values or [f"valid loss {logs['val_loss']:.4g}"]
+        say(f"  {where}: loss {logs['loss']:.4f}, {', '.join(values)}")
+
+    return keras.callbacks.LambdaCallback(on_epoch_end=told)
+
+
+def num_rows(loader: Loader, start: int, stop: int) -> int:
+    """Rows of the steps from `start` to before `stop`."""
+
+    def before(step: int) -> int:
+        epoch, step_in_epoch = divmod(step, loader.steps_per_epoch)
+        return epoch * loader.batching.size + step_in_epoch * loader.batch_size
+
+    return max(0, before(stop) - before(start))
