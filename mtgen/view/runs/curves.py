@@ -145,6 +145,8 @@ def _rate(axes: Any, curves: Curves) -> None:
     if (known > 0).all() and known.max() > 1.01 * known.min():
         axes.set_yscale("log")
         plain_log(axes.yaxis, float(known.min()), float(known.max()))
+    elif (known > 0).all():
+        axes.set_ylim(0, 1.5 * float(known.max()))
     plain(axes, title="learning rate" + (", logarithmic" if axes.get_yscale() == "log" else ""), ylabel="")
 
 

@@ -130,7 +130,7 @@ def mosaic(
     """
     tall, wide = tiles[0].shape[:2]
     zoom = max(1, dots // max(tall, wide))
-    gap = max(1, min(3, zoom * max(tall, wide) // 16))
+    gap = max(1, min(4, zoom * max(tall, wide) // 9))
     down = -(-len(tiles) // columns)
     across = min(columns, len(tiles))
     high, broad = tall * zoom + gap, wide * zoom + gap

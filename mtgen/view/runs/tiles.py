@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,8 +75,10 @@ def draw_filters(states: Mapping[str, Tiles], title: str = "filters") -> Any:
 
 
 def _columns(num: int, tall: int, wide: int) -> int:
-    """Tiles in a row so that the whole is about square."""
-    return max(1, min(num, round(float(np.sqrt(num * tall / wide)))))
+    """Tiles in a row so that the whole is about square, and no place stays empty where that can be."""
+    wanted = max(1, min(num, round(math.sqrt(num * tall / wide))))
+    near = [one for one in range(max(1, wanted - 1), wanted + 4) if one <= num]
+    return min(near, key=lambda one: (-num % one, abs(one - wanted)))
 
 
 def draw_feature_weights(
