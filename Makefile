@@ -36,8 +36,8 @@ $(READY): setup.cfg pyproject.toml scripts/setup_venv.sh
 
 setup: $(READY) ## make .venv with all that is needed; runs again only when setup.cfg changed
 
-train: $(READY) ## train the merged model on data_samples, with the ablation
-	@$(BIN)/python scripts/train_merged.py --ablate $(ARGS)
+train: $(READY) ## train the merged model on data_samples by the recipe in digits.toml, with the ablation
+	@$(BIN)/python scripts/train_merged.py --config data_samples/digits.toml --ablate $(ARGS)
 
 selftest: $(READY) ## prove with pictures and features that carry their row that batches are aligned
 	@$(BIN)/python scripts/selftest.py $(ARGS)

@@ -21,7 +21,7 @@ INTERRUPTED = 130
 """Exit code of a command ended by Ctrl-C, as shells have it: 128 + SIGINT."""
 
 
-NO_OPTIONS = {"key", "path", "option"}
+NO_OPTIONS = {"key", "path", "option", "option_type"}
 """Metadata of fields that is not Typer's; see `mtgen.training.settings`."""
 
 
@@ -72,7 +72,8 @@ def _parameters_of(group: type) -> list[inspect.Parameter]:
     for one in _options(group):
         metadata = {name: value for name, value in one.metadata.items() if name not in NO_OPTIONS}
         metadata = {"show_default": one.default is not None, **metadata}
-        annotation: Any = Annotated[hints[one.name], typer.Option(**metadata)]
+        kind = one.metadata.get("option_type", hints[one.name])
+        annotation: Any = Annotated[kind, typer.Option(**metadata)]
         found.append(
             inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=annotation)
         )

@@ -7,12 +7,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from mtgen.training.settings import Fit, Samples
+from mtgen.cli.train import config_from, given_options
+from mtgen.training.settings import Fit, Rules, Run, Samples
 
 
 def show(
+    context: typer.Context,
     samples: Samples,
     fit: Fit,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file that says what is trained, such as RUN/run.toml of a run.")
+    ] = None,
     step: Annotated[int, typer.Option(min=0, help="Batch number since training began.")] = 0,
     split: Annotated[Literal["train", "valid", "test"], typer.Option(help="Which split.")] = "train",
     slots: Annotated[int, typer.Option(min=1, help="Slots to draw at most.")] = 64,
@@ -20,13 +25,18 @@ def show(
 ) -> None:
     """Draw one step: every picture with its features, target, row and key.
 
-    Takes the options of `mtgen train`; with the same options it shows exactly what was trained at that step.
+    Takes the options of `mtgen train`; with the same options, or the same file, it shows exactly what was trained at
+    that step.
     """
-    from mtgen.training.run import make_loader
-    from mtgen.training.samples import make_dataset, make_splits
+    from mtgen.errors import PlanError
+    from mtgen.training.config.building import make_loader, sampler_of, splits_of
     from mtgen.view.sheet import contact_sheet
 
-    part = make_splits(make_dataset(samples), samples, seed=fit.seed)[split]
-    with make_loader(part, fit, shuffle=split == "train") as loader:
+    made = config_from(samples, fit, Rules(), Run(), config, given_options(context))
+    parts = splits_of(made)
+    if split not in parts.names:
+        raise PlanError(f"there is no split {split!r}; the splits are {', '.join(parts.names)}")
+    law = sampler_of(made, parts["train"])
+    with make_loader(parts[split], made.fit, shuffle=split == "train", law=law) as loader:
         contact_sheet(loader, step, out, split=split, most_slots=slots)
     typer.echo(f"step {step} of the {split} split: {out}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mtgen.cli.backend import choose_backend
+from mtgen.errors import MtgenError
 from mtgen.training.settings import Fit, Rules, Run, Samples
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def train(
     from mtgen.training import run as training
     from mtgen.training.dry_run import dry_run as shown
 
-    made = _config(samples, fit, rules, run, config, _given(context))
+    made = config_from(samples, fit, rules, run, config, given_options(context))
     choose_backend(typer.echo)
     if dry_run:
         shown(made, say=typer.echo)
@@ -58,7 +59,7 @@ def train(
     typer.echo(training.waiting(results))
 
 
-def _given(context: typer.Context) -> dict[str, Any]:
+def given_options(context: typer.Context) -> dict[str, Any]:
     """The options that were really given, by the names of their fields."""
     fields = {one.name for kind in (Samples, Fit, Rules, Run) for one in dataclasses.fields(kind)}
     return {
@@ -68,10 +69,18 @@ def _given(context: typer.Context) -> dict[str, Any]:
     }
 
 
-def _config(samples: Samples, fit: Fit, rules: Rules, run: Run, file: Path | None, given: dict[str, Any]) -> Config:
+def config_from(samples: Samples, fit: Fit, rules: Rules, run: Run, file: Path | None, given: dict[str, Any]) -> Config:
     """What is to be trained: by a file and the options over it, or by the options alone.
 
     A run that is continued without a file is that of its own `run.toml`.
+
+    Args:
+        samples, fit, rules, run: all options, those that were not given by default.
+        file: the TOML file; None for none.
+        given: see `given_options`.
+
+    Raises:
+        PlanError: see `read_config` and `config_over`.
     """
     from mtgen.training.config.options import config_over
     from mtgen.training.config.reading import read_document
@@ -82,9 +91,8 @@ def _config(samples: Samples, fit: Fit, rules: Rules, run: Run, file: Path | Non
         file = RunFolder(run.run).config
     if file is None:
         return config_for(samples, fit, rules, run)
-    from mtgen.errors import MtgenError
-
+    document = read_document(file)
     try:
-        return config_over(read_document(file), Path(os.path.abspath(file)).parent, given)
+        return config_over(document, Path(os.path.abspath(file)).parent, given)
     except MtgenError as error:
         raise error.at(path=str(file)) from error.__cause__

@@ -123,8 +123,11 @@ def ablate_config(config: Config, *, say: Say = print, bar: bool | None = None) 
     for name, names, shifted in trainings:
         run = part_of(config.run, name)
         check_run(run_of(replace(config, run=run)))
-        inputs = {one: config.inputs[one] for one in names}
-        configs.append(replace(config, inputs=inputs, run=run, shifted=shifted))
+        inputs, placement = {one: config.inputs[one] for one in names}, config.fit.placement
+        if not isinstance(placement, str):
+            placement = {one: where for one, where in placement.items() if one in names}
+        fit = replace(config.fit, placement=placement or "stream")
+        configs.append(replace(config, inputs=inputs, fit=fit, run=run, shifted=shifted))
     results = []
     for (name, names, shifted), one in zip(trainings, configs, strict=True):
         say(f"{name}:")

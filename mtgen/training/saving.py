@@ -78,7 +78,8 @@ def run_callbacks(
     """The checkpoint, which is None without a folder, and all callbacks in their order, with it.
 
     What a run writes down stands around the rules: a snapshot of the last parameters comes before they put the best
-    ones back, a line of the history after what they add to the logs.
+    ones back, a line of the history after what they add to the logs. Callbacks of the user come before the rules, which
+    may watch what they add.
 
     Args:
         config: what is trained.
@@ -91,7 +92,7 @@ def run_callbacks(
     """
     kept = [] if rules is None else [rules]
     if run.run is None:
-        return None, [*kept, *own]
+        return None, [*own, *kept]
     from mtgen.training.record.history import RunHistory
     from mtgen.training.record.snapshot_callback import Snapshots
 
@@ -109,12 +110,12 @@ def run_callbacks(
         also=[*kept, history, snapshots, *with_state(own)],
     )
     begins = begins_run(config, run, parts, say)
-    found = [checkpoint, begins, snapshots, *kept, history, parts["train"].order_log(x, run.run)]
+    found = [checkpoint, begins, parts["train"].order_log(x, run.run), snapshots, *own, *kept, history]
     if run.tensorboard:
         from mtgen.training.tensorboard import TensorBoardLog
 
         found.append(TensorBoardLog(x, RunFolder(run.run).tensorboard))
-    return checkpoint, [*found, *own]
+    return checkpoint, found
 
 
 def begins_run(config: Config, run: Run, parts: Mapping[str, Any], say: Say) -> Any:

@@ -1,7 +1,8 @@
 """Settings of a training run, in plain words. Each field is a command-line option too; its metadata is the help.
 
 Metadata that is no option's: `key` is the name in a TOML file where it is another one (None: in no file), `path` marks
-paths, and `option=False` what only a file can say. Nothing heavy is imported here, so that `mtgen --help` is quick.
+paths, `option=False` what only a file can say, and `option_type` is the type where an option can say less. Nothing
+heavy is imported here, so that `mtgen --help` is quick.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from mtgen.config import OnError
+from mtgen.config import OnError, Where
 from mtgen.errors import PlanError
 from mtgen.settings import check_whole, check_whole_or_none
 from mtgen.training.rules import InverseEpochDecay
@@ -97,6 +98,14 @@ class Fit:
     )
     memory: int | None = field(
         default=None, metadata=_help("Most bytes that each split's loader holds; left out: 1 GiB or less.", min=1)
+    )
+    placement: Where | Mapping[str, Where] = field(
+        default="stream",
+        metadata=_help(
+            "Where values are while the model trains: read for each batch, in memory, or on the device; a file may say "
+            "it for each input.",
+            option_type=Where,
+        ),
     )
     on_error: Literal["raise", "refill", "mask"] = field(
         default="raise",

@@ -173,8 +173,22 @@ def test_errors_of_a_file_name_it(folder: Path) -> None:
     assert done.exit_code == 1
     assert done.stderr == (
         "error: [fit] has no key 'epoch'. Did you mean 'epochs'? Known are: epochs, batch_size, seed, workers, memory, "
-        f"on_error, max_errors, learning_rate, schedule, optimizer, optimizer_options [path {path}]\n"
+        f"placement, on_error, max_errors, learning_rate, schedule, optimizer, optimizer_options [path {path}]\n"
     )
+
+
+def test_inputs_are_held_where_the_file_says(folder: Path, tmp_path: Path) -> None:
+    base = FEATURES + '[targets]\nkind = "kind"\n' + SMALL
+    trained("--config", written(folder, base, "streamed.toml"), "--run", tmp_path / "streamed")
+    held = written(folder, base + 'placement = {features = "ram"}\n', "held.toml")
+    trained("--config", held, "--run", tmp_path / "held")
+    same(tmp_path / "streamed", tmp_path / "held")
+    loaders = loaders_of(held)
+    assert loaders["train"].placement.where("features") == "ram"
+    for loader in loaders.values():
+        loader.close()
+    done = command("--config", written(folder, base + 'placement = {image = "ram"}\n', "no_input.toml"), "--dry-run")
+    assert "placement names ['image'], the dataset's inputs are ['features']" in done.stderr
 
 
 # --- targets ----------------------------------------------------------------------------------------------------------
@@ -312,7 +326,7 @@ def test_splits_by_shares_groups_and_columns(folder: Path) -> None:
     table = pd.read_csv(folder / "table.csv").assign(part=["train"] * 100 + ["valid"] * 60)
     table.to_csv(folder / "parts.csv", index=False)
     text = base.replace("table.csv", "parts.csv") + '[split]\nby = "part"\n'
-    with pytest.raises(PlanError, match="must hold train, valid and test, .* it holds train, valid"):
+    with pytest.raises(PlanError, match=r"must hold train, valid and test, .* it holds train, valid"):
         splits_of(written(folder, text, "by.toml"))
     text += '[recipe]\nscore_test = "never"\n' + SMALL.replace("epochs = 4", "epochs = 1")
     said = trained("--config", written(folder, text, "by.toml"))

@@ -1,4 +1,4 @@
-"""Configurations: any valid one survives being written and read; any wrong one is refused by name, and never crashes."""
+"""Configurations: any valid one survives being written and read; any wrong one is refused by name, never a crash."""
 
 from __future__ import annotations
 
@@ -129,6 +129,7 @@ DOCUMENT = table(
         learning_rate=POSITIVE,
         schedule=st.sampled_from(["cosine", "constant"]),
         optimizer=TEXT,
+        placement=st.sampled_from(["stream", "ram", "device"]) | st.dictionaries(NAME, st.just("ram"), max_size=2),
         optimizer_options=st.dictionaries(TEXT, ANY, max_size=2),
     ),
     recipe=st.one_of(

@@ -318,6 +318,7 @@ def make_loader(
         seed=fit.seed,
         num_workers=fit.workers,
         memory="auto" if fit.memory is None else fit.memory,
+        placement=fit.placement if isinstance(fit.placement, str) else dict(fit.placement),
         on_error=replace(fit.error_policy, report=report),
         **order,
     )

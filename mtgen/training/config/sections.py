@@ -38,8 +38,8 @@ class TableSettings:
 class ImagesSettings:
     """`[inputs.NAME]` with a column of picture paths: the arguments of `mtgen.Images`.
 
-    `root` left out: paths are under the folder of the table, or as they are where all are absolute. `root = ""`: as they
-    are, relative ones under the working folder.
+    `root` left out: paths are under the folder of the table, or as they are where all are absolute. `root = ""`: as
+    they are, relative ones under the working folder.
     """
 
     kind: Literal["images"] = "images"

@@ -7,11 +7,11 @@ line per setting. It writes what `tomllib` reads: texts, numbers, truths, dates,
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,7 @@ def literal(value: Any) -> str:
         return repr(float(value)) if value - value == 0 else "nan" if value != value else f"{value:+}"
     if isinstance(value, str):
         return _text(value)
-    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+    if isinstance(value, datetime | date | time):
         return value.isoformat()
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key(str(name))} = {literal(entry)}" for name, entry in value.items()) + "}"
