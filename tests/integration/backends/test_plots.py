@@ -358,13 +358,16 @@ def test_volumes_have_their_pictures(tmp_path):
 def test_a_model_that_lost_its_numbers_has_pictures(tmp_path):
     pytest.importorskip("matplotlib")
     model = merged()
-    model.get_layer("conv").kernel.assign(np.full((3, 3, 3, 7), np.nan))
+    for name in ("conv", "answer"):
+        kernel = model.get_layer(name).kernel
+        kernel.assign(np.full(kernel.shape, np.nan))
     found = whole_story(tmp_path, model, dataset())
     assert {one.kind for one in found.pictures} == {"filters", "maps", "confusion", "inputs", "snapshots"}
     said = {one.kind: one.sentence for one in found.pictures}
     assert said["inputs"] == "The loss is not a finite number, so nothing can be said of inputs."
     assert said["snapshots"] == "No snapshot has a finite loss."
-    assert said["maps"].endswith("Some of their values are not finite.")
+    if keras.backend.backend() != "tensorflow":  # on a CPU its relu of NaN behind a convolution is 0
+        assert said["maps"].endswith("Some of their values are not finite.")
 
 
 def test_a_snapshot_that_is_damaged_leaves_out_what_needs_it(tmp_path):
