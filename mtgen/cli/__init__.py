@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from mtgen import __version__
-from mtgen.cli import audit, bench, card, doctor, info, pack, sample, selftest, show, train, verify
+from mtgen.cli import audit, bench, card, doctor, info, pack, plot, sample, selftest, show, train, verify
 from mtgen.cli.options import expanded, plain_errors
 
 
@@ -48,6 +48,7 @@ def _root(
 
 for _name, _command in (
     ("train", train.train),
+    ("plot", plot.plot),
     ("show", show.show),
     ("selftest", selftest.selftest),
     ("info", info.info),

@@ -75,6 +75,7 @@ def test_help_lists_commands_and_options() -> None:
     commands = run("--help").stdout.partition("Commands:")[2]
     assert re.findall(r"^  (\w+) ", commands, re.MULTILINE) == [
         "train",
+        "plot",
         "show",
         "selftest",
         "info",

@@ -38,7 +38,7 @@ class Snapshots(Progress):
         folder: of the run, a path or a `RunFolder`; made when `fit` begins.
         every_steps: save whenever the number of trained steps passes a multiple of this, >= 1; None for never.
         at_best: a `RuleCallback`: save at each improvement that it sees.
-        keep: how many to keep at most, the newest, and besides them that of the best; >= 1, None for all.
+        keep: how many to keep at most, the newest, and besides them the first and that of the best; >= 1, None for all.
         resume: what a run that begins at step 0 does where there are snapshots already: True removes them, as after a
             kill before the first checkpoint; False refuses.
         say: where lines go: how large a snapshot is, before the first one is written, and what was removed.
@@ -236,17 +236,17 @@ class Snapshots(Progress):
         if self.every_steps is not None:
             steps = (self.params.get("epochs") or 0) * self._feed.num_batches
             num = steps // self.every_steps + 1 + bool(steps % self.every_steps)
-            num = num if self.keep is None else min(num, self.keep)
+            num = num if self.keep is None else min(num, self.keep + 1)
             line += f"; every {self.every_steps} steps at most {num}, {num * each:,} bytes"
         if self._rules is not None:
-            line += "; and one at each improvement" if self.keep is None else "; and that of the best"
+            line += "; and one at each improvement" if self.keep is None else "; and the first and the best"
         self._say(line)
 
     def _prune(self) -> None:
         if self.keep is None:
             return
         try:
-            for step in self.folder.snapshot_steps()[: -self.keep]:
+            for step in self.folder.snapshot_steps()[1 : -self.keep]:  # the first one shows what training changed
                 if step != self._best:
                     withdraw(snapshot_path(self.folder.snapshots, step))
         except OSError as error:

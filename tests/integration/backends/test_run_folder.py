@@ -396,10 +396,10 @@ def test_an_execution_of_several_steps_is_one_line_and_passes_multiples(tmp_path
             np.testing.assert_array_equal(array, run.weights.seen[step][name])
 
 
-def test_only_so_many_are_kept_and_the_best(tmp_path):
+def test_only_so_many_are_kept_and_the_first_and_the_best(tmp_path):
     run = Run(tmp_path, keep=2).fit()
-    assert run.folder.snapshot_steps() == [8, 12, 15]
-    assert "and that of the best" in next(line for line in run.said if line.startswith("snapshots: "))
+    assert run.folder.snapshot_steps() == [0, 8, 12, 15]
+    assert "and the first and the best" in next(line for line in run.said if line.startswith("snapshots: "))
 
 
 def test_without_rules_and_without_numbers_of_steps(tmp_path):
