@@ -20,6 +20,7 @@ import pytest
 from mtgen.order_check import audit_run
 from mtgen.order_reader import Log
 from mtgen.training import RunFolder
+from mtgen.training.event_files import decoded
 from tests.support.killed import Kill, life
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="SIGKILL is POSIX")
@@ -182,3 +183,98 @@ def test_mtgen_train_killed_at_drawn_moments_ends_as_if_it_had_not_been(
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == sorted(path.name for path in command.folder.iterdir())
     assert not [name for name in names if name.startswith(".")]
+
+
+RECIPE = [
+    *("-m", "mtgen", "train", "--config", SCRIPT.parents[2] / "data_samples" / "digits.toml", "--epochs", 12),
+    *(
+        "--batch-size",
+        128,
+        "--learning-rate",
+        0.03,
+        "--patience",
+        14,
+        "--halve-after",
+        1,
+        "--halving-floor",
+        0.1,
+        "--decay",
+        0.1,
+    ),
+    *("--score-test", "best", "--checkpoint-steps", 4, "--snapshot-steps", 10, "--tensorboard"),
+]
+TIMED = {"seconds", "data_wait", "epoch_data_wait", "epoch_seconds"}
+
+
+def untimed(value: object) -> object:
+    """A JSON value without what was measured by a clock."""
+    if isinstance(value, dict):
+        return {name: untimed(one) for name, one in value.items() if name not in TIMED}
+    return [untimed(one) for one in value] if isinstance(value, list) else value
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def left(folder: Path) -> dict[str, object]:
+    """All that a run leaves, file by file, without what was measured by a clock and what tells of its resumes."""
+    found: dict[str, object] = {}
+    for name in files(folder):
+        path = folder / name
+        if name in ("history.csv", "waits.csv"):
+            table = pd.read_csv(path, dtype=str)
+            found[name] = table.drop(columns=[one for one in table if one in {*TIMED, "wait_seconds"}]).to_csv()
+        elif name == "run.json":
+            record = json.loads(path.read_text())
+            found[name] = {key: one for key, one in record.items() if key not in ("began", "resumes")}
+        elif path.name in ("state.json", "snapshot.json"):
+            found[name] = untimed(json.loads(path.read_text()))
+        elif path.suffix == ".npz":
+            with np.load(path) as arrays:
+                found[name] = {key: (arrays[key].dtype, arrays[key].shape, arrays[key].tobytes()) for key in arrays}
+        elif name.startswith("tensorboard/"):
+            found[name] = [(one.step, untimed(one.scalars)) for one in decoded(path.read_bytes())]
+        elif name == "model.keras":
+            found[name] = weights(folder)
+        elif name == "order.jsonl":
+            found[name] = trained(folder)
+        elif path.name != "XXH128SUMS":  # of files that tell times
+            found[name] = path.read_bytes()
+    return found
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> tuple[Whole, list[str]]:
+    folder, cache = tmp_path_factory.mktemp("recipe"), tmp_path_factory.mktemp("jax")
+    ended, num_steps, lines = life([*RECIPE, "--run", folder], None, cache)
+    assert ended
+    decided = [json.loads(line)["what"] for line in (folder / "decisions.jsonl").read_text().splitlines()]
+    assert {"improved", "extended", "halved", "decayed", "stopped", "restored"} == set(decided)
+    assert decided.count("halved") > 1
+    assert 30 < num_steps < 120, "a rule ended the run, and not its epochs"
+    assert len((folder / "test_scores.csv").read_text().splitlines()) > 4
+    return Whole(folder, num_steps, cache), at_mini_batches([lines])
+
+
+def at_mini_batches(lives: list[str]) -> list[str]:
+    """What was said of mini-batches, in all lives of a run, each line once."""
+    return sorted({line for life in lives for line in life.splitlines() if line.startswith("  mini-batch ")})
+
+
+@pytest.mark.parametrize("seed", range(0, NUM_SEEDS, 2))
+def test_the_digits_by_patience_halving_and_decay_killed_at_drawn_moments_end_as_if_they_had_not_been(
+    seed: int, recipe: tuple[Whole, list[str]], tmp_path: Path
+) -> None:
+    """Every file of the run: rules, learning rate, weights, histories, scores of the test split, snapshots, events."""
+    whole, lines = recipe
+    printed = lived([*RECIPE, "--run", tmp_path, "--resume"], seed, whole, speeds=False)
+    found, expected = left(tmp_path), left(whole.folder)
+    assert sorted(found) == sorted(expected)
+    for name in expected:
+        assert found[name] == expected[name], name
+    assert at_mini_batches(printed) == lines
+    audit = audit_run(tmp_path)
+    assert audit.ok, str(audit)
+    resumes = json.loads((tmp_path / "run.json").read_text())["resumes"]
+    assert len(resumes) <= len(printed) - 1

@@ -18,6 +18,9 @@ FACTS = frozenset({"step", "data_epoch", "epoch", "patience", "learning_rate", "
 VALID = "val_"
 """What Keras puts before the names of measures on the valid split."""
 
+TEST = "test_"
+"""What stands before the names of measures on the test split, where it is scored at each new best."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Curves:
@@ -29,6 +32,8 @@ class Curves:
             valid split under `"valid"`, whichever were logged; NaN where one is missing.
         patience: `(n,)` in mini-batches, NaN where not logged; None without a rule.
         learning_rate: `(n,)`; None where not logged.
+        rate_steps: steps after which the learning rate became another one, and what it became, the first at 0: also
+            between validations. None where decisions do not tell all of it, as with a schedule.
         steps_per_epoch: steps in an epoch of the data; None where it is not known.
         monitor: measure whose smallest value is the best one, such as `val_loss`; None where nothing was logged.
         best: place of the best value; None where there is no finite one.
@@ -43,6 +48,7 @@ class Curves:
     measures: Mapping[str, Mapping[str, np.ndarray]]
     patience: np.ndarray | None = None
     learning_rate: np.ndarray | None = None
+    rate_steps: Sequence[tuple[int, float]] | None = None
     steps_per_epoch: float | None = None
     monitor: str | None = None
     best: int | None = None
@@ -114,16 +120,18 @@ def curves_of(
         place = int(np.flatnonzero(steps == improved[-1]["step"])[0])
         told = _monitor_of(history, place, improved[-1]["value"])
         monitor, best = (told, place) if told is not None else (monitor, best)
+    rate = _numbers(history, "learning_rate")
     ended = next((one for one in reversed(decisions) if one["what"] == "stopped"), None)
     return Curves(
         steps=steps,
         measures=measures,
         patience=_numbers(history, "patience"),
-        learning_rate=_numbers(history, "learning_rate"),
+        learning_rate=rate,
+        rate_steps=None if rate is None else _rate_steps(steps, rate, decisions),
         steps_per_epoch=_steps_per_epoch(history, steps),
         monitor=monitor,
         best=best,
-        tests=_tests(tests),
+        tests=_tests(tests) or _logged_tests(history, steps),
         resumed=tuple(int(step) for step in resumed),
         halved=tuple(int(one["step"]) for one in decisions if one["what"] == "halved"),
         stopped=None if ended is None else int(ended["step"]),
@@ -136,11 +144,40 @@ def _measures(history: pd.DataFrame) -> dict[str, dict[str, np.ndarray]]:
     found: dict[str, dict[str, np.ndarray]] = {}
     for column in map(str, history.columns):
         values = _numbers(history, column)
-        if column in FACTS or values is None:
+        if column in FACTS or values is None or _is_test(history, column):
             continue
         name, part = (column.removeprefix(VALID), "valid") if column.startswith(VALID) else (column, "train")
         found.setdefault(name, {})[part] = values
     return dict(sorted(found.items(), key=lambda item: item[0] != "loss"))
+
+
+def _is_test(history: pd.DataFrame, column: str) -> bool:
+    """Whether a column is what another one is, on the test split."""
+    name = column.removeprefix(TEST)
+    return name != column and (name in history or VALID + name in history)
+
+
+def _rate_steps(
+    steps: np.ndarray, logged: np.ndarray, decisions: Sequence[Mapping[str, Any]]
+) -> tuple[tuple[int, float], ...] | None:
+    """The learning rate from step to step by what the rules changed; None where that is not what was logged."""
+    shares = {"halved": 1.0, "decayed": 1.0}
+    changes = [(0, 1.0)]
+    for one in decisions:
+        if one["what"] in shares and one.get("after") is not None:
+            shares[one["what"]] = float(one["after"])
+            changes.append((int(one["step"]), math.prod(shares.values())))
+    # A change after a step holds from the next one on, and what is logged at a validation held until then.
+    places = [max(place for place, (step, _) in enumerate(changes) if not place or step < at) for at in steps]
+    told = np.array([changes[place][1] for place in places])
+    known = np.isfinite(logged)
+    if not known.any():
+        return None
+    first = float(logged[known][0] / told[known][0])
+    if not np.allclose(first * told[known], logged[known], rtol=1e-4, atol=0):
+        return None
+    last = dict(changes)  # two rules may change it after one step
+    return tuple((step, first * share) for step, share in last.items())
 
 
 def _numbers(history: pd.DataFrame, column: str) -> np.ndarray | None:
@@ -195,6 +232,18 @@ def _tests(tests: pd.DataFrame | None) -> dict[int, dict[str, float]]:
         return {}
     names = [one for one in map(str, tests.columns) if one != "step" and pd.api.types.is_numeric_dtype(tests[one])]
     return {
-        int(step): {name.removeprefix("test_"): float(tests[name].iloc[place]) for name in names}
+        int(step): {name.removeprefix(TEST): float(tests[name].iloc[place]) for name in names}
         for place, step in enumerate(tests["step"])
     }
+
+
+def _logged_tests(history: pd.DataFrame, steps: np.ndarray) -> dict[int, dict[str, float]]:
+    """The scores of the test split that a history has, where no file of scores was given."""
+    names = [column for column in map(str, history.columns) if _is_test(history, column)]
+    found: dict[int, dict[str, float]] = {}
+    for place, step in enumerate(steps.tolist()):
+        values = {name.removeprefix(TEST): float(history[name].iloc[place]) for name in names}
+        known = {name: value for name, value in values.items() if math.isfinite(value)}
+        if known:
+            found[step] = known
+    return found

@@ -137,8 +137,13 @@ def _apart(places: np.ndarray, steps: np.ndarray) -> list[int]:
 def _rate(axes: Any, curves: Curves) -> None:
     values = np.asarray(curves.learning_rate)
     steps = np.concatenate([[0], curves.steps])
-    # The rate that is logged is the one of the steps before.
-    axes.step(steps, np.concatenate([values[:1], values]), where="pre", color=VALID, linewidth=1.4, label="rate")
+    if curves.rate_steps is None:
+        # The rate that is logged is the one of the steps before.
+        axes.step(steps, np.concatenate([values[:1], values]), where="pre", color=VALID, linewidth=1.4, label="rate")
+    else:
+        held = [(step, rate) for step, rate in curves.rate_steps if step < steps[-1]]
+        held.append((int(steps[-1]), held[-1][1]))
+        axes.step(*zip(*held, strict=True), where="post", color=VALID, linewidth=1.4, label="rate")
     for place, step in enumerate(curves.halved):
         axes.axvline(step, color=COLOURS[1], linewidth=1.2, label=None if place else "learning rate divided")
     known = values[np.isfinite(values)]

@@ -77,6 +77,32 @@ def test_decisions_say_what_is_watched_where_it_is_best_and_why_it_ended() -> No
     assert (found.why, found.halved, found.resumed) == ("patience has run out", (30,), (10,))
 
 
+def test_scores_of_the_test_split_at_new_bests_are_points_and_no_measures_of_their_own() -> None:
+    """They had a panel of their own, as if they were of the train split."""
+    logged = history(loss=[2, 1], val_loss=[3, 2], test_loss=[4, math.nan], test_time=[1, 2])
+    found = curves_of(logged)
+    assert list(found.measures) == ["loss", "test_time"]
+    assert found.tests == {10: {"loss": 4}}
+    told = curves_of(logged, tests=pd.DataFrame({"step": [20], "why": ["after training"], "loss": [5.0]}))
+    assert told.tests == {20: {"loss": 5}}
+
+
+def change(step: int, what: str, after: float) -> dict[str, object]:
+    return {**decision(step, what), "after": after}
+
+
+def test_changes_of_the_rate_between_validations_are_where_they_were() -> None:
+    decisions = [change(15, "decayed", 0.5), change(20, "halved", 0.5), change(30, "decayed", 0.25)]
+    rates = [0.1, 0.05, 0.025, 0.00625]
+    logged = history(loss=[1.0] * 4, learning_rate=np.float32(rates).tolist())
+    found = curves_of(logged, decisions=[*decisions, change(30, "halved", 0.25)])
+    assert found.rate_steps is not None
+    assert [step for step, _ in found.rate_steps] == [0, 15, 20, 30]
+    # After step 30 both rules changed it, and the last validation logged something else: not told by decisions.
+    assert curves_of(logged, decisions=decisions[:2]).rate_steps is None
+    assert curves_of(history(loss=[1.0], learning_rate=[0.1])).rate_steps == ((0, 0.1),)
+
+
 def test_a_history_without_steps_or_lines_is_refused() -> None:
     with pytest.raises(PlanError, match=r"needs the column step, received \['loss'\]"):
         curves_of(pd.DataFrame({"loss": [1.0]}))
