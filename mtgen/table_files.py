@@ -32,7 +32,11 @@ def read_table(path: str | Path, **options: Any) -> pd.DataFrame:
     check_kind("path", path, str | os.PathLike, "the path of a .csv, .tsv or .parquet file", TableError)
     check_kind("path", os.fspath(path), str, "a path of text", TableError)
     path = Path(path)
-    if "\0" in str(path) or not path.is_file():
+    try:
+        there = "\0" not in str(path) and path.is_file()
+    except OSError as error:  # a name that is too long, a folder that nobody may enter
+        raise TableError(f"the table cannot be read ({error}): check path and rights", path=str(path)) from error
+    if not there:
         raise TableError("there is no such file; a table is a .csv, .tsv or .parquet file", path=str(path))
     name = path.name.lower()
     try:

@@ -70,8 +70,8 @@ def make_folder(folder: Path, what: str) -> None:
     Raises:
         StoreError: it cannot be made.
     """
-    missing = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
+        missing = [one for one in (folder, *folder.parents) if not one.exists()]
         os.makedirs(folder, exist_ok=True)
         for one in missing:
             sync_folder(one.parent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtgen.checkpoint import Checkpoints
-from mtgen.errors import PlanError, StoreError
+from mtgen.errors import PlanError, StateError, StoreError
 from mtgen.loader import Loader
 from mtgen.splits import Splits
+from mtgen.state import differences
 from mtgen.stores.new_folder import make_folder, put_in_place, replace_file
+from mtgen.training.config.reading import read_document
 from mtgen.training.config.sections import Config
 from mtgen.training.config.writing import to_toml
 from mtgen.training.models import with_state
@@ -134,17 +137,43 @@ def begins_run(config: Config, run: Run, parts: Mapping[str, Any], say: Say) -> 
     folder = RunFolder(run.run or "")
 
     def begin(logs: Any = None) -> None:
+        content = to_toml(config, folder.path)
+        if run.resume:
+            check_model(folder, content)
         splits = {name: part.dataset if isinstance(part, Loader) else part for name, part in parts.items()}
         Splits(splits).save(folder.splits)
         record_run(folder, parts, seed=config.fit.seed, resume=run.resume, say=say)
         try:
-            replace_file(folder.config, to_toml(config, folder.path).encode())
+            replace_file(folder.config, content.encode())
         except OSError as error:
             raise StoreError(
                 f"the configuration cannot be written ({error}): check space and rights", path=str(folder.config)
             ) from error
 
     return keras.callbacks.LambdaCallback(on_train_begin=begin)
+
+
+def check_model(folder: RunFolder, content: str) -> None:
+    """Refuse to go on with another model: its variables may fit all the same, as with another dropout.
+
+    Args:
+        folder: of the run.
+        content: of the `run.toml` that is about to stand there.
+
+    Raises:
+        StateError: names what differs; `run.toml` stays as it is.
+        PlanError: the one that is there is damaged.
+    """
+    if not os.path.lexists(folder.config):
+        return
+    before, now = (one.get("model", {}) for one in (read_document(folder.config), tomllib.loads(content)))
+    found = differences("[model]", before, now)
+    if found:
+        raise StateError(
+            f"the run began with another model. Differing: {'; '.join(found)}. Make it as it was, or choose another "
+            "folder for a new run",
+            path=str(folder.config),
+        )
 
 
 @contextmanager

@@ -241,3 +241,8 @@ def test_names_of_inputs_and_targets_may_be_any_text(name):
         loader.restore(state)
     assert batch.inputs[name].ravel().tolist() == [1, 2]
     assert batch.targets[name].tolist() == [1, 2]
+
+
+def test_a_path_that_no_system_takes_is_a_table_error(tmp_path):
+    with pytest.raises(TableError, match="the table cannot be read .*too long"):
+        read_table(tmp_path / ("a" * 5000 + ".csv"))

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from mtgen.dataset import Dataset
-from mtgen.errors import EmptySupportError, PlanError
+from mtgen.errors import EmptySupportError, PlanError, TableError
 from mtgen.inputs.class_weights import ClassWeights
 from mtgen.inputs.classes import ClassNumbers, OneHot
 from mtgen.inputs.columns import BoundColumns, Columns, Target
@@ -87,7 +87,10 @@ def dataset_of(source: Source) -> Dataset:
     """
     config = config_at(source)
     options: dict[str, Any] = {"dtype": dict(config.table.dtype)} if config.table.dtype else {}
-    table = read_table(absolute(config.table.path, config.folder), **options)
+    path = absolute(config.table.path, config.folder)
+    table = read_table(path, **options)
+    if not len(table):
+        raise TableError("the table has no rows: nothing to train on", path=str(path))
     targets, weights = {}, {}
     for name, one in config.targets.items():
         with _named(f"[targets.{name}]"):

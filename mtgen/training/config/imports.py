@@ -53,7 +53,7 @@ def imported(path: str, folder: Path) -> Any:
             ) from error
         except MtgenError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script that exits would end training as if it had succeeded
             raise PlanError(f"the module {module!r} cannot be imported: {type(error).__name__}: {error}") from error
     _check_place(found, module, folder)
     for part in name.split("."):
@@ -132,6 +132,6 @@ def called(function: Any, path: str, *positional: Any, arguments: Mapping[str, A
         return function(*positional, **arguments)
     except MtgenError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a function that exits would end training as if it had succeeded
         given = ", ".join(f"{name}={short(value)}" for name, value in arguments.items())
         raise ModelError(f"{where}: {path}({given}) raised {type(error).__name__}: {error}") from error

@@ -217,6 +217,10 @@ class SamplerSettings:
             raise PlanError("size and counts both say how long an epoch is: give one of them")
 
 
+MOST_WIDTH = 1_000_000
+"""Filters or units of a layer of the merged model at most."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
     """`[model]`: left out, the merged model of `mtgen.training.merged_model`.
@@ -245,6 +249,9 @@ class ModelSettings:
         for name, least in (("filters", 1), ("units", 1)):
             if getattr(self, name) < least:
                 raise PlanError(f"{name} must be an integer >= {least}, received {getattr(self, name)}")
+        for name in ("filters", "units"):
+            if getattr(self, name) > MOST_WIDTH:  # backends end the process where sizes overflow
+                raise PlanError(f"{name} must be at most {MOST_WIDTH:,}, received {getattr(self, name):,}")
         if not 0 <= self.dropout < 1:
             raise PlanError(f"dropout must be a number >= 0 and below 1, received {self.dropout}")
         own = self.function if self.function is not None else self.file

@@ -13,6 +13,10 @@ BINS = 100
 """Bars of a timeline at most."""
 
 
+MOST_SECONDS = 1e9
+"""Of one step: some thirty years."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Waits:
     """Time of training by steps; bin k holds the steps from `edges[k]` to before `edges[k + 1]`.
@@ -57,7 +61,7 @@ def waits_of(waits: pd.DataFrame, num_bins: int = BINS) -> Waits:
         num_bins: bins at most.
 
     Raises:
-        PlanError: a missing column, or no line.
+        PlanError: a missing column, no line, or times that no step takes.
 
     Example:
         >>> found = waits_of(pd.DataFrame({"step": [1, 2], "seconds": [1.0, 3.0], "wait_seconds": [1.0, 0.0]}))
@@ -69,14 +73,21 @@ def waits_of(waits: pd.DataFrame, num_bins: int = BINS) -> Waits:
         raise PlanError(f"times of steps need the columns step, seconds and wait_seconds; {missing} are missing")
     if not len(waits):
         raise PlanError("no step was timed")
+    times = np.nan_to_num(waits[["seconds", "wait_seconds"]].to_numpy(np.float64))
+    wrong = np.flatnonzero(((times < 0) | (times > MOST_SECONDS)).any(axis=1))
+    if len(wrong):
+        told = ", ".join(f"{value:g}" for value in times[wrong[0]])
+        raise PlanError(
+            f"step {int(waits['step'].iloc[wrong[0]])} has the times {told}, expected seconds of 0 to "
+            f"{MOST_SECONDS:,.0f}: bring the file back from a copy, or remove its line"
+        )
     steps = waits["step"].to_numpy(np.int64)
     each = -(-len(waits) // num_bins)
     starts = np.arange(0, len(waits), each)
     edges = np.append(starts, len(waits))
-    seconds, wait = (np.nan_to_num(waits[name].to_numpy(np.float64)) for name in ("seconds", "wait_seconds"))
     return Waits(
         edges=edges,
         steps=np.append(steps[starts] - 1, steps[-1]),
-        seconds=np.add.reduceat(seconds, starts),
-        wait_seconds=np.add.reduceat(wait, starts),
+        seconds=np.add.reduceat(times[:, 0], starts),
+        wait_seconds=np.add.reduceat(times[:, 1], starts),
     )

@@ -236,7 +236,7 @@ def read_metadata(folder: Path, step: int) -> dict[str, Any]:
         found = json.loads(content)
         told = (found["format"], found["step"], type(found["arrays"]))
         version = found["version"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(path, METADATA, f"{type(error).__name__}: {error}") from error
     if told != (FORMAT, step, dict):
         raise _damaged(path, METADATA, f"it says it is {told[0]!r} of step {told[1]!r}")

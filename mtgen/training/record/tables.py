@@ -20,6 +20,9 @@ import pandas as pd
 from mtgen.errors import StateError, StoreError
 from mtgen.settings import short
 
+MOST_STEPS = 2**53
+"""A float64 counts no further, nor does any run."""
+
 _REPAIR = "Bring the file back from a copy, or remove the line"
 
 
@@ -111,7 +114,7 @@ def _fast(content: bytes, num_columns: int) -> np.ndarray | None:
     except ValueError:
         return None
     steps = found[:, 0]
-    fits = found.shape == (num_lines, num_columns) and (steps == np.floor(steps)).all() and (steps >= 0).all()
+    fits = found.shape == (num_lines, num_columns) and (steps == np.floor(steps)).all() and ((steps >= 0) & (steps < MOST_STEPS)).all()
     return found if fits else None
 
 
@@ -134,11 +137,11 @@ def _csv_lines(path: Path, content: bytes) -> Iterator[tuple[int, list[str]]]:
 
 
 def _integer(field: str) -> object:
-    return int(field) if field.isascii() and field.isdigit() else field
+    return int(field) if field.isascii() and field.isdigit() and len(field) < 20 else field
 
 
 def _checked_step(path: Path, line: int, step: object, before: int, rising: bool) -> int:
-    if not isinstance(step, int) or isinstance(step, bool) or step < 0:
+    if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step < MOST_STEPS:
         raise _damaged(path, line, f"step is {short(step)}, expected a number of steps")
     if step < before or (rising and step == before):
         raise _damaged(path, line, f"step {step} comes after step {before}")
@@ -170,7 +173,7 @@ def read_objects(path: Path, keys: Sequence[str]) -> list[dict[str, Any]]:
     for line, text in enumerate(read_content(path).splitlines(), start=1):
         try:
             one = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _damaged(path, line, f"it is no JSON ({error})") from error
         if not isinstance(one, dict) or not {*keys} <= {*one}:
             raise _damaged(path, line, f"expected an object with {', '.join(keys)}, received {short(one)}")
@@ -196,7 +199,7 @@ def read_object(path: Path) -> dict[str, Any]:
         found = json.loads(content)
     except json.JSONDecodeError as error:
         raise _damaged(path, error.lineno, f"it is no JSON ({error})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(path, 1, f"it is no JSON ({error})") from error
     if not isinstance(found, dict):
         raise _damaged(path, 1, f"expected a JSON object, received {short(found)}")

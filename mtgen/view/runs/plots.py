@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def story_of(folder: RunFolder, wanted: Wanted | None = None, data: Opener | Non
     """
     wanted = wanted or Wanted()
     new_figure(1, 1, "a picture of a run")  # without matplotlib nothing else is worth a start
-    if not folder.path.is_dir():
+    if not os.path.isdir(folder.path):  # False too for a name that no system takes
         raise PlanError("there is no such folder of a run", path=str(folder.path))
     pictures: list[Picture] = []
     left: list[LeftOut] = []

@@ -132,6 +132,13 @@ def test_bins_of_waits_hold_every_step_once(times: list[tuple[float, float]], nu
         assert math.isnan(found.share)
 
 
+@pytest.mark.parametrize("seconds", [-5.0, math.inf, 1e308])
+def test_times_that_no_step_takes_are_refused_and_not_drawn(seconds: float) -> None:
+    table = pd.DataFrame({"step": [1, 2], "seconds": [1.0, seconds], "wait_seconds": [0.0, 0.0]})
+    with pytest.raises(PlanError, match="step 2 has the times .*expected seconds of 0 to 1,000,000,000"):
+        waits_of(table)
+
+
 def test_waits_without_a_column_or_a_step_are_refused() -> None:
     with pytest.raises(PlanError, match=r"\['wait_seconds'\] are missing"):
         waits_of(pd.DataFrame({"step": [1], "seconds": [1.0]}))

@@ -11,6 +11,7 @@ import pytest
 
 from mtgen.errors import MtgenError, StateError, StoreError
 from mtgen.training import RunFolder
+from mtgen.training.record.snapshots import write_snapshot
 
 HISTORY = "step,data_epoch,loss,val_loss\n40,0.5,0.25,\n80,1.0,nan,0.1\n"
 DECISION = {
@@ -134,3 +135,31 @@ def test_a_file_that_cannot_be_read_is_another_error(tmp_path: Path) -> None:
             getattr(run, f"read_{name}")()
         assert isinstance(caught.value, MtgenError)
         assert caught.value.path == str(getattr(run, name))
+
+
+DEEP = "[" * 100_000 + "\n"
+"""Python's reader of JSON gives up with a RecursionError, which is no ValueError."""
+
+
+@pytest.mark.parametrize("name", ["record", "decisions"])
+def test_brackets_without_end_are_damage_and_no_recursion_error(tmp_path: Path, name: str) -> None:
+    run = RunFolder(tmp_path)
+    getattr(run, name).write_text(DEEP)
+    with pytest.raises(StateError, match="line 1 is damaged: it is no JSON"):
+        getattr(run, f"read_{name}")()
+
+
+def test_metadata_with_brackets_without_end_are_damage(tmp_path: Path) -> None:
+    path = write_snapshot(tmp_path / "snapshots", 4, {"a": np.ones(2)}, {})
+    (path / "snapshot.json").write_text(DEEP)
+    with pytest.raises(StateError, match="snapshot.json of this snapshot is damaged: RecursionError"):
+        RunFolder(tmp_path).snapshot(4)
+
+
+@pytest.mark.parametrize("step", [2**53, 2**63 - 2, 10**22, int("9" * 400)])
+@pytest.mark.parametrize("gap", ["1.0", ""], ids=["full", "gap"])
+def test_a_step_that_no_run_reaches_is_damage_and_no_overflow(tmp_path: Path, step: int, gap: str) -> None:
+    run = RunFolder(tmp_path)
+    run.history.write_text(f"step,data_epoch,loss\n40,0.5,{gap}\n{step},1.0,0.5\n")
+    with pytest.raises(StateError, match="line 3 is damaged: step is"):
+        run.read_history()
