@@ -1,4 +1,4 @@
-"""`mtgen train` and `mtgen plot` on what no run can be made of: a short error, never a traceback or a silent success."""
+"""`mtgen train` and `mtgen plot` on what no run can be made of: a short error, never a traceback."""
 
 from __future__ import annotations
 
