@@ -89,8 +89,8 @@ def optimizer_of(config: Config, num_steps: int) -> Any:
         options = "".join(f", {name}={value!r}" for name, value in fit.optimizer_options.items())
         raise PlanError(
             f"[fit]: Keras makes no optimizer {fit.optimizer!r} of learning_rate={fit.learning_rate}{options}: "
-            f"{(str(error).splitlines() or [type(error).__name__])[0]:.200}. Known are adam, adamw, sgd, rmsprop, nadam, "
-            "lion and others of keras.optimizers"
+            f"{(str(error).splitlines() or [type(error).__name__])[0]:.200}. Known are adam, adamw, sgd, rmsprop, "
+            "nadam, lion and others of keras.optimizers"
         ) from error
 
 
