@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -98,7 +99,7 @@ def data_of(folder: RunFolder) -> Opener | None:
 
     The test split stays sealed: no picture reads a row of it.
     """
-    if not folder.config.is_file():
+    if not os.path.isfile(folder.config):
         return None
 
     def opened() -> Opened:

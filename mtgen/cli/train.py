@@ -90,7 +90,7 @@ def config_from(samples: Samples, fit: Fit, rules: Rules, run: Run, file: Path |
     from mtgen.training.record.folder import RunFolder
     from mtgen.training.samples import config_for
 
-    if file is None and run.resume and run.run is not None and RunFolder(run.run).config.is_file():
+    if file is None and run.resume and run.run is not None and os.path.isfile(RunFolder(run.run).config):
         file = RunFolder(run.run).config
     if file is None:
         return config_for(samples, fit, rules, run)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtgen.dataset import Dataset
-from mtgen.errors import ModelError, MtgenError, PlanError
+from mtgen.errors import ModelError, PlanError
 from mtgen.settings import short
 from mtgen.training.config.imports import called, imported, searched, seeded
 from mtgen.training.config.paths import absolute
@@ -34,8 +34,7 @@ def model_of(config: Config, train: Dataset, num_steps: int) -> tuple[keras.Mode
         The model, and whether it came compiled, with an optimizer of its own.
 
     Raises:
-        ModelError: a function that raises or gives no model; a file that cannot be loaded; outputs that do not fit; or one too
-            large for memory.
+        ModelError: a function that raises or gives no model; a file that cannot be loaded; outputs that do not fit.
         PlanError: an import path that leads nowhere, an optimizer that Keras does not know.
     """
     model = _model(config, train)
@@ -67,15 +66,7 @@ def _model(config: Config, train: Dataset) -> Any:
             raise ModelError(f"[model]: {settings.function} returned {short(model)}, expected a keras.Model")
         return model
     width = Width(filters=settings.filters, units=settings.units, dropout=settings.dropout)
-    try:
-        return model_for(train, seed=config.fit.seed, width=width, leave_out_unreadable=config.fit.on_error != "raise")
-    except MtgenError:
-        raise
-    except Exception as error:  # backends raise anything where memory runs out
-        raise ModelError(
-            f"the model cannot be built with filters={width.filters}, units={width.units} ({type(error).__name__}: "
-            f"{short(str(error))}): a smaller one may fit into memory"
-        ) from error
+    return model_for(train, seed=config.fit.seed, width=width, leave_out_unreadable=config.fit.on_error != "raise")
 
 
 def optimizer_of(config: Config, num_steps: int) -> Any:
@@ -98,8 +89,8 @@ def optimizer_of(config: Config, num_steps: int) -> Any:
         options = "".join(f", {name}={value!r}" for name, value in fit.optimizer_options.items())
         raise PlanError(
             f"[fit]: Keras makes no optimizer {fit.optimizer!r} of learning_rate={fit.learning_rate}{options}: "
-            f"{(str(error).splitlines() or [type(error).__name__])[0]:.200}. Known are adam, adamw, sgd, rmsprop, nadam, lion and others of "
-            "keras.optimizers"
+            f"{(str(error).splitlines() or [type(error).__name__])[0]:.200}. Known are adam, adamw, sgd, rmsprop, "
+            "nadam, lion and others of keras.optimizers"
         ) from error
 
 
@@ -107,8 +98,8 @@ def _try_out(optimizer: Any) -> None:
     """Let it change one number once: it keeps settings unseen until then, such as text where a number is needed."""
     import keras
 
-    variable = keras.Variable([[1.0]])
-    optimizer.apply([keras.ops.ones_like(variable)], [variable])
+    variable = keras.Variable([[1.0]], name="tried_out")
+    optimizer.apply([keras.ops.ones((1, 1))], [variable])
 
 
 def callbacks_of(config: Config) -> list[Any]:

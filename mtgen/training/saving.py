@@ -46,7 +46,7 @@ def check_run(run: Run) -> None:
     if run.run is None or run.resume:
         return
     steps = Checkpoints(run.run / CHECKPOINTS).steps()
-    if steps or RunFolder(run.run).record.exists():
+    if steps or os.path.exists(RunFolder(run.run).record):
         saved = f"was saved after step {steps[-1]}" if steps else "began, and was not saved yet"
         raise PlanError(
             f"the folder has a run that {saved}. Continue it with --resume, or choose another "

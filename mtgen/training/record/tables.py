@@ -114,7 +114,11 @@ def _fast(content: bytes, num_columns: int) -> np.ndarray | None:
     except ValueError:
         return None
     steps = found[:, 0]
-    fits = found.shape == (num_lines, num_columns) and (steps == np.floor(steps)).all() and ((steps >= 0) & (steps < MOST_STEPS)).all()
+    fits = (
+        found.shape == (num_lines, num_columns)
+        and (steps == np.floor(steps)).all()
+        and ((steps >= 0) & (steps < MOST_STEPS)).all()
+    )
     return found if fits else None
 
 

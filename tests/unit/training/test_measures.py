@@ -135,7 +135,7 @@ def test_bins_of_waits_hold_every_step_once(times: list[tuple[float, float]], nu
 @pytest.mark.parametrize("seconds", [-5.0, math.inf, 1e308])
 def test_times_that_no_step_takes_are_refused_and_not_drawn(seconds: float) -> None:
     table = pd.DataFrame({"step": [1, 2], "seconds": [1.0, seconds], "wait_seconds": [0.0, 0.0]})
-    with pytest.raises(PlanError, match="step 2 has the times .*expected seconds of 0 to 1,000,000,000"):
+    with pytest.raises(PlanError, match=r"step 2 has the times .*expected seconds of 0 to 1,000,000,000"):
         waits_of(table)
 
 

@@ -152,7 +152,7 @@ def test_brackets_without_end_are_damage_and_no_recursion_error(tmp_path: Path, 
 def test_metadata_with_brackets_without_end_are_damage(tmp_path: Path) -> None:
     path = write_snapshot(tmp_path / "snapshots", 4, {"a": np.ones(2)}, {})
     (path / "snapshot.json").write_text(DEEP)
-    with pytest.raises(StateError, match="snapshot.json of this snapshot is damaged: RecursionError"):
+    with pytest.raises(StateError, match=r"snapshot\.json of this snapshot is damaged: RecursionError"):
         RunFolder(tmp_path).snapshot(4)
 
 
