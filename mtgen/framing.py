@@ -12,7 +12,7 @@ from typing import NamedTuple
 from mtgen.recipe import Recipe
 
 NUM_REMEMBERED = 1024
-"""Placements kept: most pictures of a dataset have one of few sizes, and the arithmetic holds the GIL."""
+"""Framings kept: most pictures of a dataset have one of few sizes, and the arithmetic holds the GIL."""
 
 SWAPPED = (5, 6, 7, 8)
 """EXIF orientations that exchange width and height."""

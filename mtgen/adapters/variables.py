@@ -125,10 +125,11 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _names(group: str, variables: list[Any]) -> list[str]:
-    return [f"{group}/{place:04d}/{_printable(variable.path)}" for place, variable in enumerate(variables)]
+    return [f"{group}/{place:04d}/{printable(variable.path)}" for place, variable in enumerate(variables)]
 
 
-def _printable(path: str) -> str:
+def printable(path: str) -> str:
+    """A name in one line: `?` stands for each letter that is not printable."""
     return "".join(letter if letter.isprintable() else "?" for letter in path)
 
 

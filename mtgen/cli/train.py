@@ -75,10 +75,10 @@ def config_from(samples: Samples, fit: Fit, rules: Rules, run: Run, file: Path |
     A run that is continued without a file is that of its own `run.toml`.
 
     Args:
-        samples: all options, those that were not given by default.
-        fit: likewise.
-        rules: likewise.
-        run: likewise.
+        samples: what to train on; like the next three with all options, those that were not given by default.
+        fit: how.
+        rules: the training recipe.
+        run: where it is kept.
         file: the TOML file; None for none.
         given: see `given_options`.
 

@@ -6,8 +6,9 @@ from mtgen.training.ablation import name_of
 from mtgen.training.config.building import dataset_of, splits_of
 from mtgen.training.config.sections import Config
 from mtgen.training.fitting import Training, training_of
-from mtgen.training.models import callbacks_of, described
+from mtgen.training.models import callbacks_of, described_model
 from mtgen.training.record.folder import RunFolder
+from mtgen.training.run import described_splits
 from mtgen.training.saving import Say, check_run
 
 
@@ -23,8 +24,6 @@ def dry_run(config: Config, *, say: Say = print) -> None:
     Raises:
         MtgenError: whatever training would refuse before its first step.
     """
-    from mtgen.training.run import described as described_splits
-
     dataset = dataset_of(config)
     parts = splits_of(config, dataset, sealed=True)
     say(described_splits(parts))
@@ -34,7 +33,7 @@ def dry_run(config: Config, *, say: Say = print) -> None:
         training.loaders["train"].check(training.model)
         training.rules(training.x(), training.scores())
         own = callbacks_of(config)
-        say(f"model: {described(training.model)}")
+        say(f"model: {described_model(training.model)}")
         for line in (*_steps(training), *_rules(training)):
             say(line)
         if own:

@@ -130,7 +130,7 @@ def with_state(callbacks: list[Any]) -> list[Any]:
     return [one for one in callbacks if all(callable(getattr(one, name, None)) for name in names)]
 
 
-def described(model: keras.Model) -> str:
+def described_model(model: keras.Model) -> str:
     """A model in one line: inputs, outputs, parameters."""
 
     def named(tensors: Any, names: list[str] | None = None) -> str:

@@ -72,7 +72,7 @@ def train_config(config: Config, *, say: Say = print, bar: bool | None = None) -
     check_run(run_of(config))
     dataset = dataset_of(config)
     parts = splits_of(config, dataset, sealed=True)
-    say(described(parts))
+    say(described_splits(parts))
     return train_model(name_of(list(dataset.input_specs)), _named(parts), config, say=say, bar=bar)
 
 
@@ -118,7 +118,7 @@ def ablate_config(config: Config, *, say: Say = print, bar: bool | None = None) 
     dataset = dataset_of(config)
     trainings = runs_of(dataset)
     parts = splits_of(config, dataset, sealed=True)
-    say(described(parts))
+    say(described_splits(parts))
     configs = []
     for name, names, shifted in trainings:
         run = part_of(config.run, name)
@@ -140,7 +140,7 @@ def _named(parts: Splits) -> dict[str, Dataset | Sealed]:
     return dict(zip(parts.names, parts, strict=True))
 
 
-def described(parts: Splits) -> str:
+def described_splits(parts: Splits) -> str:
     """The splits in one line: rows, inputs and targets."""
     train = parts["train"]
     counts = ", ".join(f"{len(part)} {name}" for name, part in _named(parts).items())

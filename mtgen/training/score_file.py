@@ -17,7 +17,8 @@ from typing import Any
 
 from mtgen.errors import ModelError, StateError, StoreError
 from mtgen.settings import short
-from mtgen.stores.new_folder import make_folder
+from mtgen.stores.new_folder import NewFile, make_folder
+from mtgen.training.record.tables import whole_lines
 
 FIRST = ["step", "why", "num_rows"]
 
@@ -93,9 +94,8 @@ def decode(content: bytes) -> list[Score]:
     Raises:
         StateError: it is no file of scores.
     """
-    whole = content[: content.rfind(b"\n") + 1]
     try:
-        lines = list(csv.reader(io.StringIO(whole.decode(), newline=""), strict=True))
+        lines = list(csv.reader(io.StringIO(whole_lines(content).decode(), newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise StateError(f"this is no file of scores: {error}") from error
     if not lines:
@@ -190,10 +190,8 @@ def _write(handle: int, content: bytes) -> None:
         return
     if kept < len(before):
         os.ftruncate(handle, kept)
-    written = kept
     try:
-        while written < len(content):
-            written += os.write(handle, content[written:])
+        NewFile(handle).write(content[kept:])
         os.fsync(handle)
     except OSError:
         with suppress(OSError):  # half a line would be damage

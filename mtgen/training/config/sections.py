@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mtgen.errors import PlanError
+from mtgen.settings import check_whole
 from mtgen.training.settings import Fit, Rules, Run
 
 SHARES = {"train": 0.7, "valid": 0.15, "test": 0.15}
@@ -246,11 +247,8 @@ class ModelSettings:
             raise PlanError("function and file both say which model: give one of them")
         if self.arguments and self.function is None:
             raise PlanError("arguments belong to function, which is not given")
-        for name, least in (("filters", 1), ("units", 1)):
-            if getattr(self, name) < least:
-                raise PlanError(f"{name} must be an integer >= {least}, received {getattr(self, name)}")
         for name in ("filters", "units"):
-            if getattr(self, name) > MOST_WIDTH:  # backends end the process where sizes overflow
+            if check_whole(name, getattr(self, name), 1) > MOST_WIDTH:  # backends end the process where sizes overflow
                 raise PlanError(f"{name} must be at most {MOST_WIDTH:,}, received {getattr(self, name):,}")
         if not 0 <= self.dropout < 1:
             raise PlanError(f"dropout must be a number >= 0 and below 1, received {self.dropout}")

@@ -230,7 +230,11 @@ def _changes(values: np.ndarray | None, sign: int) -> np.ndarray:
 def _tests(tests: pd.DataFrame | None) -> dict[int, dict[str, float]]:
     if tests is None or not len(tests):
         return {}
-    names = [one for one in map(str, tests.columns) if one != "step" and pd.api.types.is_numeric_dtype(tests[one])]
+    names = [
+        one
+        for one in map(str, tests.columns)
+        if one not in ("step", "num_rows") and pd.api.types.is_numeric_dtype(tests[one])
+    ]
     return {
         int(step): {name.removeprefix(TEST): float(tests[name].iloc[place]) for name in names}
         for place, step in enumerate(tests["step"])

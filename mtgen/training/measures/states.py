@@ -121,7 +121,8 @@ def rebuilt(folder: RunFolder) -> Rebuilt:
             notes.append(f"The trained model was left out, snapshots stand in for it: {error.message} ({error.path}).")
         else:
             trained = tuple(np.asarray(keras.ops.convert_to_numpy(one.value)) for one in model.variables)
-            config = json.loads(zipfile.ZipFile(folder.model).read("config.json"))
+            with zipfile.ZipFile(folder.model) as archive:
+                config = json.loads(archive.read("config.json"))
     if model is None:
         config = _made(folder.architecture, lambda: dict(json.loads(folder.architecture.read_text(encoding="utf-8"))))
         text = json.dumps({**config, "compile_config": None})

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from mtgen.adapters.keras import Progress
+from mtgen.adapters.variables import printable
 from mtgen.errors import PlanError, StateError, StoreError
 from mtgen.settings import check_flag, check_kind, short
 from mtgen.stores.new_folder import make_folder, replace_file
@@ -234,7 +235,7 @@ class RunHistory(Progress):
         }
         for name, value in logs.items():
             if isinstance(value, int | float | np.number) and name != "data_epoch":
-                numbers[f"log_{name}" if name in _OWN else _printable(name)] = float(value)
+                numbers[f"log_{name}" if name in _OWN else printable(name)] = float(value)
         if "learning_rate" not in numbers:
             numbers |= self._learning_rate()
         return numbers | {"seconds": round(time.perf_counter() - self._epoch_began, 6)}
@@ -331,10 +332,6 @@ class RunHistory(Progress):
         self._restored = state
         self._offset = state["step"] - self.step
         self._epoch_seconds = state["epoch_seconds"]
-
-
-def _printable(name: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
 def _csv(lines: list[list[str]]) -> bytes:

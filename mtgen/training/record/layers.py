@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
+from mtgen.adapters.variables import printable
+
 _LEAST_AXES = 2
 """Axes that a kernel has at least; biases, scales and counters have fewer."""
 
@@ -15,7 +17,7 @@ def variable_names(model: Any) -> list[str]:
     names: list[str] = []
     seen: dict[str, int] = {}
     for variable in model.variables:
-        path = "".join(letter if letter.isprintable() else "?" for letter in variable.path)
+        path = printable(variable.path)
         seen[path] = seen.get(path, 0) + 1
         names.append(path if seen[path] == 1 else f"{path}#{seen[path]}")
     return names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,8 +12,10 @@ from mtgen.sampling.describing.text import number
 from mtgen.training.measures.confusion import Confusion, Scatter
 from mtgen.training.measures.curves import Curves
 from mtgen.training.measures.kernels import Tiles, feature_norms
-from mtgen.training.measures.scores import Permuted
 from mtgen.training.measures.waits import Waits
+
+if TYPE_CHECKING:
+    from mtgen.training.measures.scores import Permuted
 
 SURE = 2.0
 """Standard deviations of the repeats by which a loss must grow to say that an input is used."""

@@ -277,3 +277,9 @@ def test_permutations_are_seeded_and_differ() -> None:
     assert (first == permutation(50, 0, 0)).all()
     assert not (first == permutation(50, 0, 1)).all()
     assert not (first == permutation(50, 1, 0)).all()
+
+
+def test_the_number_of_rows_of_a_score_is_no_measure() -> None:
+    history = pd.DataFrame({"step": [4], "loss": [1.0]})
+    tests = pd.DataFrame({"step": [4], "why": ["after training"], "num_rows": [3.0], "loss": [0.5]})
+    assert curves_of(history, tests=tests).tests == {4: {"loss": 0.5}}

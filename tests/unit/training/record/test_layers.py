@@ -19,8 +19,9 @@ def branches(model: Any) -> dict[str, list[str]]:
 
 
 def test_the_merged_model_begins_with_a_convolution_and_a_dense_layer() -> None:
-    specs = {"image": Spec(shape=(16, 16, 3), dtype="uint8"), "features": Spec(shape=(5,), dtype="float32")}
-    model = merged_model(specs["image"], specs["features"], Output(num_classes=3), seed=0)
+    pictures = {"image": Spec(shape=(16, 16, 3), dtype="uint8")}
+    rows = {"features": Spec(shape=(5,), dtype="float32")}
+    model = merged_model(pictures, rows, Output(num_classes=3), seed=0)
     found = first_layers(model)
     assert found["image"]["shape"] == [None, 16, 16, 3]
     (image,), (features,) = found["image"]["first_layers"], found["features"]["first_layers"]
