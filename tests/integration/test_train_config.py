@@ -173,7 +173,8 @@ def test_errors_of_a_file_name_it(folder: Path) -> None:
     assert done.exit_code == 1
     assert done.stderr == (
         "error: [fit] has no key 'epoch'. Did you mean 'epochs'? Known are: epochs, batch_size, seed, workers, memory, "
-        f"placement, device_reserve, on_error, max_errors, learning_rate, schedule, optimizer, optimizer_options [path {path}]\n"
+        "placement, device_reserve, on_error, max_errors, learning_rate, schedule, optimizer, optimizer_options "
+        f"[path {path}]\n"
     )
 
 
