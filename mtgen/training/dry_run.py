@@ -6,6 +6,7 @@ from mtgen.training.ablation import name_of
 from mtgen.training.config.building import dataset_of, splits_of
 from mtgen.training.config.sections import Config
 from mtgen.training.fitting import Training, training_of
+from mtgen.training.lines import say_budget
 from mtgen.training.models import callbacks_of, described_model
 from mtgen.training.record.folder import RunFolder
 from mtgen.training.run import described_splits
@@ -39,6 +40,7 @@ def dry_run(config: Config, *, say: Say = print) -> None:
         if own:
             say(f"callbacks: {', '.join(type(one).__name__ for one in own)}")
         say(_written(training))
+        say_budget(training.loaders, say)
         say("nothing was trained: this was a dry run")
 
 

@@ -19,7 +19,7 @@ from mtgen.training.config.building import make_loader, sampler_of
 from mtgen.training.config.paths import absolute
 from mtgen.training.config.sections import Config
 from mtgen.training.heads import Head, heads_of
-from mtgen.training.lines import num_rows, progress_lines
+from mtgen.training.lines import num_rows, progress_lines, say_budget
 from mtgen.training.models import callbacks_of, model_of
 from mtgen.training.record.folder import RunFolder
 from mtgen.training.result import Result, Score
@@ -179,14 +179,12 @@ class Training:
     # --- training -----------------------------------------------------------------------------------------------------
 
     def fit(self, bar: bool) -> Result:
-        """Train, save the model, and score it.
-
-        Args:
-            bar: Keras's own progress bar instead of lines.
+        """Train, save the model, and score it; `bar`: Keras's own progress bar instead of lines.
 
         Raises:
             ModelError: the loss is no number after training.
         """
+        say_budget(self.loaders, self.say)
         x = self.x()
         scores = self.scores()
         rules, own = self.rules(x, scores), callbacks_of(self.config)

@@ -55,3 +55,21 @@ def num_rows(loader: Loader, start: int, stop: int) -> int:
         return epoch * loader.batching.size + step_in_epoch * loader.batch_size
 
     return max(0, before(stop) - before(start))
+
+
+def say_budget(loaders: Mapping[str, Loader], say: Say) -> None:
+    """Say where the values of each split are and what they take; nothing where all are streamed.
+
+    Args:
+        loaders: name of a split -> its loader.
+        say: where the lines go.
+
+    Raises:
+        PlanError: more than the device has room for, or a backend that holds nothing there.
+    """
+    for part, loader in loaders.items():
+        plan = loader.placement_plan
+        if plan.ram_bytes or plan.device_bytes:
+            plan.check()
+            for line in str(plan).splitlines():
+                say(f"{part} split, {line}")

@@ -107,6 +107,14 @@ class Fit:
             option_type=Where,
         ),
     )
+    device_reserve: int | None = field(
+        default=None,
+        metadata=_help(
+            "Bytes that must stay free on the device beside what is placed there, for the model; left out: a quarter "
+            "of its memory.",
+            min=0,
+        ),
+    )
     on_error: Literal["raise", "refill", "mask"] = field(
         default="raise",
         metadata=_help("For samples that cannot be read: stop, train another row instead, or give them weight 0."),

@@ -173,7 +173,8 @@ def test_errors_of_a_file_name_it(folder: Path) -> None:
     assert done.exit_code == 1
     assert done.stderr == (
         "error: [fit] has no key 'epoch'. Did you mean 'epochs'? Known are: epochs, batch_size, seed, workers, memory, "
-        f"placement, on_error, max_errors, learning_rate, schedule, optimizer, optimizer_options [path {path}]\n"
+        "placement, device_reserve, on_error, max_errors, learning_rate, schedule, optimizer, optimizer_options "
+        f"[path {path}]\n"
     )
 
 
@@ -192,6 +193,23 @@ def test_inputs_are_held_where_the_file_says(folder: Path, tmp_path: Path) -> No
 
 
 # --- targets ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_budget_of_a_placement_is_said_and_one_that_does_not_fit_is_refused(folder: Path, tmp_path: Path) -> None:
+    base = FEATURES + '[targets]\nkind = "kind"\n' + SMALL
+    path = written(folder, base + 'placement = {features = "device"}\n', "budget.toml")
+    for arguments in (["--dry-run"], ["--run", tmp_path / "held"]):
+        said = trained("--config", path, *arguments)
+        for part in ("train", "valid"):
+            assert re.search(rf"^{part} split, features: on the device, .* bytes, not read yet$", said, re.MULTILINE)
+            assert re.search(rf"^{part} split, .*bytes to upload, .* free, .* in reserve, .* left$", said, re.MULTILINE)
+    trained("--config", path, "--placement", "stream", "--run", tmp_path / "streamed")
+    same(tmp_path / "held", tmp_path / "streamed")
+    for arguments in (["--dry-run"], ["--run", tmp_path / "refused"]):
+        done = command("--config", path, "--device-reserve", 10**15, *arguments)
+        assert done.exit_code == 1
+        assert "1,000,000,000,000,000" in done.stderr
+        assert "reserve" in done.stderr
 
 
 def test_several_targets_are_trained_together_and_each_is_scored(folder: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mtgen.config import Placement
 from mtgen.dataset import Dataset
 from mtgen.errors import EmptySupportError, PlanError, TableError
 from mtgen.inputs.class_weights import ClassWeights
@@ -321,7 +322,7 @@ def make_loader(
         seed=fit.seed,
         num_workers=fit.workers,
         memory="auto" if fit.memory is None else fit.memory,
-        placement=fit.placement if isinstance(fit.placement, str) else dict(fit.placement),
+        placement=Placement(inputs=fit.placement, reserve_bytes=fit.device_reserve),
         on_error=replace(fit.error_policy, report=report),
         **order,
     )
