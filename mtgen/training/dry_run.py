@@ -16,7 +16,7 @@ from mtgen.training.saving import Say, check_run
 def dry_run(config: Config, *, say: Say = print) -> None:
     """Build all that a training needs, and say what it would be.
 
-    Reads the table, the stores and some of their rows; writes nothing.
+    Reads the table, the stores and the first batch of the train split; writes nothing.
 
     Args:
         config: what would be trained.
@@ -32,6 +32,7 @@ def dry_run(config: Config, *, say: Say = print) -> None:
     with training_of(name_of(list(dataset.input_specs)), named, config, say, writes=False) as training:
         check_run(training.run)
         training.loaders["train"].check(training.model)
+        training.loaders["train"].batch(0)  # a wrong root or column of paths is found here
         training.rules(training.x(), training.scores())
         own = callbacks_of(config)
         say(f"model: {described_model(training.model)}")

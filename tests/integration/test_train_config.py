@@ -139,6 +139,18 @@ def test_a_dry_run_builds_everything_and_writes_nothing(folder: Path, tmp_path: 
     assert lines[-1] == "nothing was trained: this was a dry run"
 
 
+def test_a_dry_run_finds_pictures_under_a_wrong_root(folder: Path) -> None:
+    text = '[inputs.image]\ncolumn = "file"\nroot = "elsewhere"\nsize = [6, 6]\n'
+    done = command(
+        "--config",
+        written(folder, f'[table]\npath = "table.csv"\n{text}[targets]\nlabel = "kind"\n', "root.toml"),
+        "--dry-run",
+    )
+    assert done.exit_code == 1
+    assert "is root=" in done.stderr
+    assert "elsewhere" in done.stderr
+
+
 def test_options_and_a_file_make_the_same_run(folder: Path, tmp_path: Path) -> None:
     path = written(folder, FEATURES + '[targets]\nkind = "kind"\n[fit]\nepochs = 9\nbatch_size = 16\n', "same.toml")
     trained("--config", path, "--epochs", 2, "--run", tmp_path / "file")
