@@ -74,7 +74,7 @@ def test_no_row_of_a_test_split_that_is_never_scored_is_read(folder: Path, tmp_p
 
     refused = train(folder, tmp_path / "scored", "--score-test", "end")
     assert refused.exit_code == 1, "what is gone would be missed"
-    for placement in ("stream", "ram", "device"):
+    for placement in ("stream", "device"):
         run = tmp_path / placement
         done = train(folder, run, "--placement", placement)
         assert done.exit_code == 0, done.output
