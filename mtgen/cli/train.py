@@ -44,6 +44,7 @@ def train(
     """
     from mtgen.training import run as training
     from mtgen.training.dry_run import dry_run as shown
+    from mtgen.training.fitting import run_of
 
     made = config_from(samples, fit, rules, run, config, given_options(context))
     choose_backend(typer.echo)
@@ -51,12 +52,28 @@ def train(
         shown(made, say=typer.echo)
         return
     say = typer.echo
-    results = training.ablate_config(made, say=say) if ablate else [training.train_config(made, say=say)]
+    try:
+        results = training.ablate_config(made, say=say) if ablate else [training.train_config(made, say=say)]
+    except KeyboardInterrupt:
+        if not ablate:
+            say(how_to_continue(run_of(made)))
+        raise
     for result in results:
         typer.echo(str(result))
     if ablate:
         typer.echo(training.conclusion(results))
     typer.echo(training.waiting(results))
+
+
+def how_to_continue(run: Run) -> str:
+    """What an interrupted run left, and the way on."""
+    from mtgen.checkpoint import Checkpoints
+    from mtgen.training.record.folder import RunFolder
+
+    steps = [] if run.run is None else Checkpoints(RunFolder(run.run).checkpoints).steps()
+    if steps:
+        return f"saved after step {steps[-1]}: the same command with --resume goes on from there"
+    return "nothing was saved: --run FOLDER keeps a run from its first epoch on, and --checkpoint-steps within epochs"
 
 
 def given_options(context: typer.Context) -> dict[str, Any]:

@@ -140,6 +140,7 @@ def begins_run(config: Config, run: Run, parts: Mapping[str, Any], say: Say) -> 
         content = to_toml(config, folder.path)
         if run.resume:
             check_model(folder, content)
+            say_missing(folder, say)
         splits = {name: part.dataset if isinstance(part, Loader) else part for name, part in parts.items()}
         Splits(splits).save(folder.splits)
         record_run(folder, parts, seed=config.fit.seed, resume=run.resume, say=say)
@@ -151,6 +152,13 @@ def begins_run(config: Config, run: Run, parts: Mapping[str, Any], say: Say) -> 
             ) from error
 
     return keras.callbacks.LambdaCallback(on_train_begin=begin)
+
+
+def say_missing(folder: RunFolder, say: Say) -> None:
+    """Say which files of a run that is continued are gone: what they fixed cannot be compared, and they begin anew."""
+    files = [one.name for one in (folder.config, folder.splits, folder.record) if not os.path.lexists(one)]
+    if files and Checkpoints(folder.checkpoints).steps():
+        say(f"{', '.join(files)} of the run that goes on are gone: written anew, compared with nothing")
 
 
 def check_model(folder: RunFolder, content: str) -> None:

@@ -568,6 +568,8 @@ def test_a_run_that_was_interrupted_and_resumed_is_the_same_run(
     folder = tmp_path / "run"
     done = command("--config", path, "--run", folder)
     assert done.exit_code == 130, done.output
+    assert ("saved after step 4: the same command with --resume" in done.output) == (step == 5)
+    assert ("nothing was saved" in done.output) == (step == 1)
     # Without a file, a run goes on as its own run.toml says; the callback would stop it again where nothing was saved.
     text = (folder / "run.toml").read_text().replace(f"step = {step}}}", "step = -1}")
     (folder / "run.toml").write_text(text)
@@ -597,6 +599,11 @@ def test_a_finished_run_that_is_resumed_looks_at_the_test_split_no_more(whole: P
     assert "Training took" in said
     assert (folder / "test_scores.csv").read_bytes() == before
     same(whole, folder)
+    assert " gone" not in said
+    for name in ("splits.csv", "run.json"):
+        (folder / name).unlink()
+    said = trained("--config", whole / "run.toml", "--run", folder, "--resume")
+    assert "splits.csv, run.json of the run that goes on are gone: written anew, compared with nothing" in said
 
 
 def test_a_folder_with_a_run_is_refused_without_resume(whole: Path) -> None:
