@@ -76,6 +76,16 @@ def decoded(content: bytes) -> Iterator[Event]:
         place = end
 
 
+def num_damaged(content: bytes) -> int:
+    """Bytes of a file behind its last whole record; a kill leaves less than a record there.
+
+    Example:
+        >>> record = encoded(Event(wall_time=0.0)); num_damaged(record), num_damaged(record + record[:5])
+        (0, 5)
+    """
+    return len(content) - sum(len(encoded(event)) for event in decoded(content))
+
+
 def until(content: bytes, step: int) -> bytes:
     """The records of a file up to a step, as they are."""
     return b"".join(encoded(event) for event in decoded(content) if event.step <= step)

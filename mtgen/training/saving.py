@@ -117,7 +117,7 @@ def run_callbacks(
     if run.tensorboard:
         from mtgen.training.tensorboard import TensorBoardLog
 
-        found.append(TensorBoardLog(x, RunFolder(run.run).tensorboard))
+        found.append(TensorBoardLog(x, RunFolder(run.run).tensorboard, say))
     return checkpoint, found
 
 

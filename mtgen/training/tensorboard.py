@@ -6,7 +6,7 @@ Keras's own callback needs TensorFlow, whatever backend trains, and begins a new
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from mtgen.adapters.keras import Progress
 from mtgen.errors import StoreError
 from mtgen.stores.new_folder import make_folder, replace_file
-from mtgen.training.event_files import VERSION, Event, encoded, until
+from mtgen.training.event_files import VERSION, Event, encoded, num_damaged, until
 from mtgen.training.record import growing
 
 FILE = "events.out.tfevents.mtgen"
@@ -32,11 +32,12 @@ class TensorBoardLog(Progress):
     Args:
         x: what `loader.keras()` returned, given to `fit` too.
         folder: where the files are; made when `fit` begins.
+        say: where a line goes about what cannot be read in them.
     """
 
-    def __init__(self, x: Any, folder: Path) -> None:
+    def __init__(self, x: Any, folder: Path, say: Callable[[str], None] = print) -> None:
         super().__init__(x)
-        self._folder = folder
+        self._folder, self._say = folder, say
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Drop what was written for steps that are yet to be trained.
@@ -51,6 +52,9 @@ class TensorBoardLog(Progress):
             try:
                 before = path.read_bytes() if path.exists() else b""
                 kept = until(before, self.step) or encoded(Event(wall_time=time.time(), version=VERSION))
+                damaged = num_damaged(before)
+                if damaged:
+                    self._say(f"{damaged:,} bytes of {path} are cut off or damaged, and were dropped")
                 if kept != before:
                     replace_file(path, kept)
             except OSError as error:

@@ -602,8 +602,12 @@ def test_a_finished_run_that_is_resumed_looks_at_the_test_split_no_more(whole: P
     assert " gone" not in said
     for name in ("splits.csv", "run.json"):
         (folder / name).unlink()
+    with (folder / "tensorboard" / "train" / FILE).open("ab") as file:
+        file.write(b"torn")
     said = trained("--config", whole / "run.toml", "--run", folder, "--resume")
     assert "splits.csv, run.json of the run that goes on are gone: written anew, compared with nothing" in said
+    assert "4 bytes of " in said
+    assert f"{FILE} are cut off or damaged, and were dropped" in said
 
 
 def test_a_folder_with_a_run_is_refused_without_resume(whole: Path) -> None:

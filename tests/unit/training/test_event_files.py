@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtgen.training.event_files import VERSION, Event, decoded, encoded, until
+from mtgen.training.event_files import VERSION, Event, decoded, encoded, num_damaged, until
 
 EVENT = st.builds(
     Event,
@@ -34,6 +34,8 @@ def test_a_file_that_was_cut_off_or_damaged_is_read_up_to_there(events: list[Eve
     whole = next(number for number in range(len(records)) if place < sum(map(len, records[: number + 1])))
     expected = repr(events[:whole])
     assert repr(list(decoded(bytes(content[:place])))) == expected
+    assert num_damaged(bytes(content)) == 0
+    assert num_damaged(bytes(content[:place])) == place - sum(map(len, records[:whole]))
     content[place] ^= 1 << data.draw(st.integers(0, 7))
     assert repr(list(decoded(bytes(content)))) == expected
 
