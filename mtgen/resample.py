@@ -133,23 +133,47 @@ def _sampled(
     used: np.ndarray, scale: tuple[float, float], size: tuple[int, int], slot: np.ndarray | None
 ) -> np.ndarray:
     """Bilinear samples at `((x + 0.5) / scale - 0.5)`, edges repeated; `scale` is exact where sizes are rounded."""
-    resize = functools.partial(cv2().resize, dsize=None, interpolation=cv2().INTER_LINEAR)
     width, height = size
     # A part of a pixel at the end, left by a scaled decode, may make a sample or two too many. Python's round is
     # OpenCV's: half to even.
     made = round(used.shape[1] * scale[0]), round(used.shape[0] * scale[1])
     if made[0] * made[1] <= MOST_PIXELS:
         fits = slot if made == size else None
-        return _put(resize(used, dst=fits, fx=scale[0], fy=scale[1])[:height, :width], slot)
+        return _put(_linear(used, *scale, fits)[:height, :width], slot)
     wide = np.empty((used.shape[0], width, *used.shape[2:]), used.dtype)
     step = max(1, MOST_PIXELS // made[0])
     for row in range(0, len(used), step):
-        wide[row : row + step] = resize(used[row : row + step], fx=scale[0], fy=1)[:, :width]
+        wide[row : row + step] = _linear(used[row : row + step], scale[0], 1)[:, :width]
     result = np.empty((height, *wide.shape[1:]), used.dtype) if slot is None else slot
     step = max(1, MOST_PIXELS // made[1])
     for column in range(0, width, step):
-        result[:, column : column + step] = resize(wide[:, column : column + step], fx=1, fy=scale[1])[:height]
+        result[:, column : column + step] = _linear(wide[:, column : column + step], 1, scale[1])[:height]
     return result
+
+
+def _linear(picture: np.ndarray, across: float, down: float, slot: np.ndarray | None = None) -> np.ndarray:
+    """Bilinear samples at two scales. OpenCV copies where its rounded size is that of the picture; this does not."""
+    num_rows, num_columns = picture.shape[:2]
+    same = round(num_columns * across) == num_columns and round(num_rows * down) == num_rows
+    if not same or (across, down) == (1, 1):
+        found = cv2().resize(picture, dsize=None, dst=slot, fx=across, fy=down, interpolation=cv2().INTER_LINEAR)
+        return np.asarray(found)
+    # Scales so near to 1 come of a scaled decode, whose last pixel is a part of one.
+    values = picture.astype(np.float32)
+    for axis, scale in ((0, down), (1, across)):
+        if scale != 1:
+            values = _between(values, axis, scale)
+    return np.rint(values).astype(picture.dtype)
+
+
+def _between(values: np.ndarray, axis: int, scale: float) -> np.ndarray:
+    """As many bilinear samples along an axis as it has values, edges repeated; float32."""
+    last = values.shape[axis] - 1
+    middles = (np.arange(last + 1) + 0.5) / scale - 0.5
+    low = np.floor(middles).astype(np.int64)
+    share = (middles - low).astype(np.float32).reshape([-1 if one == axis else 1 for one in range(values.ndim)])
+    before, after = (values.take(np.clip(places, 0, last), axis) for places in (low, low + 1))
+    return np.asarray(before + (after - before) * share)
 
 
 def _turned(small: np.ndarray, framing: StoredFraming, slot: np.ndarray | None) -> np.ndarray:

@@ -63,7 +63,7 @@ def plot(
     written = write_story(story, folder.plots if out is None else out)
     if as_json:
         typer.echo(json.dumps({**story.as_json(), "files": [str(path) for path in written]}, indent=2, allow_nan=False))
-        return
+        raise typer.Exit(0 if story.pictures else 1)
     for picture, path in zip(story.pictures, written, strict=False):
         typer.echo(f"{path}: {picture.sentence}")
     for why, kinds in story.missing().items():
@@ -71,6 +71,9 @@ def plot(
     for note in story.notes:
         typer.echo(note)
     typer.echo(f"all of it: {written[-1]}")
+    if not story.pictures:
+        typer.echo(f"error: there is nothing to draw; is this the folder of a run? [path {folder.path}]", err=True)
+        raise typer.Exit(1)
 
 
 def numbers(option: str, text: str | None) -> tuple[int, ...]:

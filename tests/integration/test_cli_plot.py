@@ -152,3 +152,11 @@ def test_curves_need_no_backend(run: RunFolder, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0].startswith(f"{tmp_path / 'curves.png'}: The best val_loss is ")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.png", "report.html", "waits.png"]
+
+
+def test_a_folder_that_is_no_runs_is_an_error(tmp_path: Path) -> None:
+    result = plot(tmp_path, "--only", "curves,waits")
+    assert result.exit_code == 1
+    assert "There is no validation in history.csv yet." in result.output
+    assert "there is nothing to draw; is this the folder of a run?" in result.output
+    assert plot(tmp_path, "--only", "curves,waits", "--json").exit_code == 1

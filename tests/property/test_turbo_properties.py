@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL.JpegImagePlugin import JpegImageFile
 
@@ -88,6 +88,14 @@ def axis_samples(length: int, shrink: int, num_decoded: int, size: int, antialia
     return weights
 
 
+NEAR_ONE = {"size": (4, 7), "target": (1, 1), "fit": "stretch", "turn": 1, "scaled": 1, "channels": ()}
+PHOTOGRAPH = {**NEAR_ONE, "size": (199, 151), "target": (19, 25)}
+"""A bug: OpenCV copies where the rounded size is that of the picture, whatever scale was asked for."""
+
+
+@example(**NEAR_ONE, dtype="uint8", filter="samples", most=1, with_slot=False)
+@example(**NEAR_ONE, dtype="uint16", filter="samples", most=98_303, with_slot=True)
+@example(**PHOTOGRAPH, dtype="uint8", filter="samples", most=98_303, with_slot=True)
 @settings(max_examples=300, deadline=None)
 @given(
     size=st.tuples(sides, sides),
