@@ -134,6 +134,7 @@ class Held:
         self._find_device = find_device
         self._device: Device | None = None
         self._where = placed_fields(placement, dataset.fields)
+        self._in_memory = "ram" in self._where.values()
         self._turns = ProcessTurns("read the values that are held", blocks.prefetch.stall_seconds)
         self._num_blocks = 0
         self._kept: dict[int, _Kept] = {}
@@ -153,6 +154,8 @@ class Held:
             MtgenError: the values cannot be read; nothing is kept of an input then.
             StallError: another thread reads, and does not come forward.
         """
+        if not self._in_memory:  # the usual case, and asked with every batch
+            return self._dataset.fields
         fields = list(self._dataset.fields)
         for number, kept in self._ready("ram").items():
             fields[number] = replace(fields[number], bound=BoundHeld(kept.places, kept.bad, kept.values))

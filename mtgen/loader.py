@@ -249,11 +249,11 @@ class Loader(Doors):
         return self._stream(self.forecast, by_place)
 
     def _stream(self, ahead: Forecast, by_place: bool = False) -> Stream:
-        fields = self._held.fields_by_place if by_place else self._held.fields
-        plan = self._plan.over(fields)
-        make_window = partial(plan.make_window, self._recorder, self._quarantine, self._room, self._processes)
+        # The plan is shared by all streams: it keeps the rows of the steps to come, also for one `batch` after another.
+        fields, plan = self._held.fields_by_place if by_place else self._held.fields, self._plan
+        make_window = partial(plan.make_window, fields, self._recorder, self._quarantine, self._room, self._processes)
         caches = dict(zip(self._staged, self._caches, strict=True))
-        make_stager = partial(plan.make_stager, self._recorder, caches)
+        make_stager = partial(plan.make_stager, fields, self._recorder, caches)
         return Stream(make_window, make_stager, self._pool, ahead, self._ration, self.prefetch.stall_seconds, fields)
 
     def batch(self, step: int) -> Batch:

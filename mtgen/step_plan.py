@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -32,6 +31,9 @@ from mtgen.sampling.order import OrderLaw
 from mtgen.sampling.refill import replacements
 from mtgen.settings import check_whole
 
+FieldsOf = Callable[[], Sequence[Field]]
+"""Gives the dataset's fields, with what is held in place of what is read."""
+
 RUN_ROWS = 8_192
 """Rows that are looked up together while steps are asked for in turn: 64 of a large permutation cost 7 microseconds
 each, so many 0.15 (NumPy's calls; the arithmetic is the rest)."""
@@ -53,14 +55,7 @@ class StepPlan:
         self._run: tuple[int, list[np.ndarray]] = (0, [])
         self._last = -1
         check_points(plan.sampler, dataset)
-        self._fields: Callable[[], Sequence[Field]] | None = None
         plan.order(0)  # so that a sampler that cannot follow its settings is refused here
-
-    def over(self, fields: Callable[[], Sequence[Field]]) -> StepPlan:
-        """The same rows, with other fields, asked for with each window; for streams, it cannot be pickled."""
-        other = copy.copy(self)
-        other._fields = fields
-        return other
 
     def place(self, step: int) -> tuple[int, int]:
         """Epoch, and step in that epoch.
@@ -147,6 +142,7 @@ class StepPlan:
 
     def make_window(
         self,
+        fields_of: FieldsOf,
         recorder: Recorder,
         quarantine: Quarantine,
         room: Room | None,
@@ -154,8 +150,8 @@ class StepPlan:
         steps: Sequence[int],
         stager: Stager | None = None,
     ) -> tuple[list[Pending], list[Job]]:
-        """Pending batches of the steps, and the jobs that fill them."""
-        pendings, fields = [], self.dataset.fields if self._fields is None else self._fields()
+        """Pending batches of the steps, and the jobs that fill them; `fields_of` is asked for what they are made of."""
+        pendings, fields = [], fields_of()
         for step in steps:
             epoch, step_in_epoch = self.place(step)
             num_slots = self.plan.batching.num_slots(step_in_epoch)
@@ -176,17 +172,23 @@ class StepPlan:
         return pendings, window_jobs(pendings, recorder, self.on_error, room, decoder, stager)
 
     def make_stager(
-        self, recorder: Recorder, caches: Mapping[int, ChunkCache], start: int, window: Callable[[], int]
+        self,
+        fields_of: FieldsOf,
+        recorder: Recorder,
+        caches: Mapping[int, ChunkCache],
+        start: int,
+        window: Callable[[], int],
     ) -> Stager | None:
         """What gathers rows out of chunks ahead of the batches, for a stream that goes on at step `start`, if any.
 
         Args:
+            fields_of: gives the fields that batches are made of.
             recorder: counts.
             caches: of each field that may come out of chunks, by its number.
             start: first step.
             window: most steps in a window.
         """
-        fields = self.dataset.fields if self._fields is None else self._fields()
+        fields = fields_of()
         numbers = [number for number, one in enumerate(fields) if staged(one)]
         if not numbers:
             return None
