@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import inspect
 import itertools
 import json
 import os
@@ -117,10 +118,11 @@ class Phase:
         if phase == "plan":
             # Of the loader only its number: what stays patched would keep the loader, and its open files.
             make_window, planned = StepPlan.make_window, PLANNED if one.num_workers else 0
+            bind = inspect.signature(make_window).bind  # by name: arguments that come or go elsewhere move no step
             StepPlan.make_window = (  # type: ignore[method-assign]
-                lambda plan, recorder, quarantine, room, decoder, steps, *more: (
-                    self._hold(steps[0] > planned),
-                    make_window(plan, recorder, quarantine, room, decoder, steps, *more),
+                lambda *arguments: (
+                    self._hold(bind(*arguments).arguments["steps"][0] > planned),
+                    make_window(*arguments),
                 )[1]
             )
         elif phase == "read":

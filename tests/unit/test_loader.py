@@ -6,6 +6,7 @@ import weakref
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import mtgen
@@ -114,6 +115,35 @@ def test_an_unknown_input_is_refused_where_it_was_delivered_as_memory_nobody_fil
     table = make_dataset(9).table
     with pytest.raises(mtgen.errors.TableError, match="which no loader knows how to read"):
         mtgen.Dataset(table, inputs={"x": _Foreign()})
+
+
+class _Counted(Sequential):
+    """Counts how often positions are looked up."""
+
+    def __init__(self, looked_up: list[int]) -> None:
+        self.looked_up = looked_up
+
+    def order(self, num_rows: int, *, seed: int, epoch: int) -> Any:
+        order, looked_up = super().order(num_rows, seed=seed, epoch=epoch), self.looked_up
+
+        class Order:
+            def at(self, positions: np.ndarray) -> np.ndarray:
+                looked_up.append(len(positions))
+                return order.at(positions)
+
+        return Order()
+
+
+@pytest.mark.parametrize("placement", ["stream", "ram"])
+def test_batches_asked_for_in_turn_looked_up_each_row_alone(placement: Any) -> None:
+    table = pd.DataFrame({"a": np.arange(400)})
+    data = mtgen.Dataset(table, inputs={"a": mtgen.Rows(np.arange(400.0)[:, None])})
+    looked_up: list[int] = []
+    loader = mtgen.Loader(data, 4, sampler=_Counted(looked_up), num_workers=0, placement=placement)
+    looked_up.clear()
+    for step in range(100):
+        assert loader.batch(step).rows.tolist() == list(range(4 * step, 4 * step + 4))
+    assert len(looked_up) < 5
 
 
 def test_numpy_integers_are_steps_and_seeds() -> None:
