@@ -67,7 +67,7 @@ class StoredFraming(NamedTuple):
     """What to cut out of a picture as it is stored, what to make of it, and how to turn that upright.
 
     Attributes:
-        shrink: 1, 2, 4 or 8: the decoder delivers 1/shrink of the full size, rounded up.
+        shrink: see `Framing`.
         left, top: corner of the used part in the picture as decoded: the nearest whole pixel.
         width, height: of the used part, in pixels of the full size.
         size: (width, height) that it becomes, as stored.
@@ -86,15 +86,9 @@ class StoredFraming(NamedTuple):
 
 
 def frame_stored(size: tuple[int, int], recipe: Recipe, *, turn: int = 1, may_shrink: bool = False) -> StoredFraming:
-    """The same framing as `frame`, for those who resize before they turn.
+    """The same framing as `frame`, of the same arguments, for those who resize before they turn.
 
     Pure. Any thread.
-
-    Args:
-        size: (width, height) of the full picture as stored.
-        recipe: for its size, fit and scaled_decode.
-        turn: EXIF orientation that will be undone, 1 to 8.
-        may_shrink: whether the decoder can deliver a smaller picture at once.
 
     Example:
         >>> stored = frame_stored((4000, 3001), Recipe(size=(300, 200), fit="crop"), turn=6)
