@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mtgen.errors import PlanError
-from mtgen.training.settings import Inputs, Samples
+from mtgen.training.settings import Fit, Inputs, Samples
 
 if TYPE_CHECKING:
     from mtgen.dataset import Dataset
@@ -72,20 +72,15 @@ def card(
 
 
 def _data(inputs: Inputs, target: str | None, split_by: str | None, split: bool, seed: int) -> Dataset | Splits:
-    from mtgen.dataset import Dataset
-    from mtgen.table_files import read_table
-    from mtgen.training.samples import make_dataset, make_inputs, make_splits, resolved
+    from mtgen.training.config.building import dataset_of, splits_of
+    from mtgen.training.samples import config_for
 
     if target is None and inputs.table is None:
         target = "target"
-    if target is None:
-        if split:
-            raise PlanError("--split divides as mtgen train does, by the column to predict: name it, --target")
-        settings = resolved(inputs)
-        dataset = Dataset(read_table(str(settings.table)), inputs=make_inputs(settings))
-    else:
-        samples = Samples(**vars(inputs), target=target)
-        dataset = make_dataset(samples)
-        if split:
-            return make_splits(dataset, samples, seed=seed)
+    if target is None and split:
+        raise PlanError("--split divides as mtgen train does, by the column to predict: name it, --target")
+    config = config_for(Samples(**vars(inputs), target=target or "target"), Fit(seed=seed))
+    dataset = dataset_of(config, targets=target is not None)
+    if split:
+        return splits_of(config, dataset)
     return dataset if split_by is None else dataset.split(by=split_by)

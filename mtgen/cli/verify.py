@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mtgen.errors import PlanError
-from mtgen.training.settings import Inputs
+from mtgen.training.settings import Inputs, Samples
 
 
 def verify(
@@ -32,9 +32,8 @@ def verify(
     With --make --manifest FILE: write that manifest.
     Exit code 1 when something is wrong.
     """
-    from mtgen.dataset import Dataset
-    from mtgen.table_files import read_table
-    from mtgen.training.samples import make_inputs, resolved
+    from mtgen.training.config.building import dataset_of
+    from mtgen.training.samples import config_for
     from mtgen.verify import make_manifest
     from mtgen.verify import verify as look
 
@@ -44,8 +43,7 @@ def verify(
         raise PlanError("--make reads every file to write a manifest, --quick reads none: give one of them")
     if inputs.table is not None and inputs.size is None:
         inputs = replace(inputs, size=(32, 32))  # pictures are decoded to be looked at, not to be kept
-    settings = resolved(inputs)
-    dataset = Dataset(read_table(str(settings.table)), inputs=make_inputs(settings, verify="off"))
+    dataset = dataset_of(config_for(Samples(**vars(inputs), verify="off")), targets=False)
     if make and inputs.manifest is not None:
         made = make_manifest(dataset, inputs.manifest, num_workers=workers, progress=True)
         typer.echo(f"{inputs.manifest}: {len(made):,} files, {int(made.sizes.sum()):,} bytes, digest {made.digest()}")

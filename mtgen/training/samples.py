@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from mtgen.dataset import Dataset
 from mtgen.errors import PlanError, TableError
-from mtgen.inputs.columns import Columns
-from mtgen.inputs.images import Images
-from mtgen.inputs.rows import Rows
-from mtgen.promises import Verify
 from mtgen.splits import Splits
 from mtgen.training.config.building import dataset_of, splits_of
 from mtgen.training.config.options import config_of_options
 from mtgen.training.config.sections import SHARES, Config
 from mtgen.training.settings import Fit, Inputs, Rules, Run, Samples
 
-__all__ = ["SHARES", "config_for", "digits_folder", "make_dataset", "make_inputs", "make_splits", "resolved"]
+__all__ = ["SHARES", "config_for", "digits_folder", "make_dataset", "make_splits", "resolved"]
 
 
 def digits_folder() -> Path:
@@ -95,33 +91,6 @@ def make_dataset(samples: Samples) -> Dataset:
         TableError, StoreError, AlignmentError: see `Dataset`.
     """
     return dataset_of(config_for(samples))
-
-
-def make_inputs(
-    settings: Inputs, verify: Verify | None = None, cache: Path | None = None
-) -> dict[str, Images | Rows | Columns]:
-    """The inputs `image` and `features`, whichever are asked for, of resolved settings.
-
-    Args:
-        settings: where they are.
-        verify: how they are compared with the manifest of the settings; "off" makes no use of it.
-        cache: folder of decoded pictures.
-    """
-    promised: dict[str, Any] = {"manifest": settings.manifest, "verify": verify}
-    inputs: dict[str, Images | Rows | Columns] = {}
-    if settings.image_column is not None:
-        inputs["image"] = Images(
-            settings.image_column,
-            root=settings.image_root,
-            size=settings.size,
-            color=settings.color or "rgb",
-            recipe=settings.recipe,
-            cache=cache,
-            **promised,
-        )
-    if settings.features is not None:
-        inputs["features"] = Rows(settings.features, index=settings.index, key=settings.compared_key, **promised)
-    return inputs
 
 
 def make_splits(dataset: Dataset, samples: Samples, *, seed: int) -> Splits:

@@ -59,11 +59,6 @@ class Inputs:
         default=None, metadata=_help("Manifest that says what each file must be; made by mtgen verify --make.")
     )
 
-    @property
-    def compared_key(self) -> str | Literal[False] | None:
-        """What `Rows` takes as `key`."""
-        return self.key if self.keys else False
-
 
 @dataclass(frozen=True, kw_only=True)
 class Samples(Inputs):

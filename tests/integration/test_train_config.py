@@ -287,6 +287,17 @@ def test_the_parts_work_alone_as_well(folder: Path) -> None:
     assert {"kind_accuracy", "price_mae", "val_kind_accuracy", "val_price_mae"} <= set(history)
 
 
+def test_inputs_alone_ask_nothing_of_targets(tmp_path: Path) -> None:
+    """What looks at files alone takes a table without the column to predict too."""
+    np.save(tmp_path / "features.npy", np.ones((2, 3), "float32"))
+    pd.DataFrame({"code": [1, 0]}).to_csv(tmp_path / "table.csv", index=False)
+    path = written(tmp_path, FEATURES + 'index = "code"\n[targets]\nkind = "kind"\n')
+    data = dataset_of(path, targets=False)
+    assert ([one.role for one in data.fields], len(data)) == (["input"], 2)
+    with pytest.raises(MtgenError, match="kind"):
+        dataset_of(path)
+
+
 # --- stores, splits, samplers -----------------------------------------------------------------------------------------
 
 

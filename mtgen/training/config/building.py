@@ -70,13 +70,14 @@ def _named(where: str) -> Iterator[None]:
         raise type(error)(f"{where}: {error.message}", row=error.row, path=error.path) from error
 
 
-def dataset_of(source: Source) -> Dataset:
+def dataset_of(source: Source, *, targets: bool = True) -> Dataset:
     """The dataset of a configuration: its table, inputs, targets and weights; all rows.
 
     Opens the table and the stores, no picture. A file and its `run.toml` in a run's folder give the same dataset.
 
     Args:
         source: the configuration, or the path of its file.
+        targets: False leaves targets and weights out, for what looks at inputs alone.
 
     Raises:
         PlanError: settings that do not fit together.
@@ -90,19 +91,19 @@ def dataset_of(source: Source) -> Dataset:
     options: dict[str, Any] = {"dtype": dict(config.table.dtype)} if config.table.dtype else {}
     path = absolute(config.table.path, config.folder)
     table = read_table(path, **options)
-    if not len(table):
+    if targets and not len(table):
         raise TableError("the table has no rows: nothing to train on", path=str(path))
-    targets, weights = {}, {}
-    for name, one in config.targets.items():
+    predicted, weights = {}, {}
+    for name, one in config.targets.items() if targets else ():
         with _named(f"[targets.{name}]"):
-            table, targets[name] = _target(table, one)
+            table, predicted[name] = _target(table, one)
             if (weight := _weight(one)) is not None:
                 weights[name] = weight
     inputs = {}
     for name, entry in config.inputs.items():
         with _named(f"[inputs.{name}]"):
-            inputs[name] = make_input(_rooted(entry, config, table), config.folder)
-    made = Dataset(table, inputs=inputs, targets=targets, weight=weights or None)
+            inputs[name] = _input(_rooted(entry, config, table), config.folder)
+    made = Dataset(table, inputs=inputs, targets=predicted, weight=weights or None)
     return with_inputs(made, inputs, shifted=True) if config.shifted else made
 
 
@@ -116,16 +117,8 @@ def _rooted(settings: InputSettings, config: Config, table: pd.DataFrame) -> Inp
     return replace(settings, root=os.path.dirname(config.table.path) or ".")
 
 
-def make_input(settings: InputSettings, folder: Path) -> Images | Rows | Columns:
-    """One input, not bound to a table yet.
-
-    Args:
-        settings: of it.
-        folder: that relative paths are under.
-
-    Raises:
-        PlanError: settings that the input refuses.
-    """
+def _input(settings: InputSettings, folder: Path) -> Images | Rows | Columns:
+    """One input, not bound to a table yet; relative paths are under the folder."""
     if isinstance(settings, ColumnsSettings):
         return Columns(list(settings.columns), dtype=settings.dtype)
     given: dict[str, Any] = {}
