@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mtgen.cli.backend import choose_backend
-from mtgen.dataset import Dataset
+from mtgen.cli.config_file import DataFile, config_beside, given_options
 from mtgen.errors import ModelError, PlanError
 from mtgen.training.settings import Fit, Samples
+
+if TYPE_CHECKING:
+    from mtgen.dataset import Dataset
+    from mtgen.training.config.sections import Config
 
 MERGED = "merged"
 
 
 def doctor(
+    context: typer.Context,
     samples: Samples,
     fit: Fit,
+    config: DataFile = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -31,28 +37,29 @@ def doctor(
 ) -> None:
     """Say whether data is the bottleneck, and what to change.
 
-    Takes the options of mtgen train and measures its loader on your own data: cost per stage, and what another recipe,
-    packed features, cached pictures, more workers or a larger batch would give. With --model also the model's steps,
-    with one batch over and over and with the loader. Changes nothing; temporary copies are removed.
+    Takes the options of mtgen train, or its file, and measures its loader on your own data: cost per stage, and what
+    another recipe, packed features, cached pictures, more workers or a larger batch would give. With --model also the
+    model's steps, with one batch over and over and with the loader. Changes nothing; temporary copies are removed.
     """
     from mtgen.doctor import examine
-    from mtgen.training.run import make_loader
-    from mtgen.training.samples import make_dataset, make_splits
+    from mtgen.training.config.building import make_loader, sampler_of, splits_of
+    from mtgen.training.samples import config_for
 
     def say(text: str) -> None:
         typer.echo(text, err=True)
 
-    part = make_splits(make_dataset(samples), samples, seed=fit.seed)["train"]
+    made = config_for(samples, fit) if config is None else config_beside(config, given_options(context, Samples, Fit))
+    part = splits_of(made)["train"]
     if model is not None:
         choose_backend(say)
-    with make_loader(part, fit, shuffle=True) as loader:
-        report = examine(loader, _model(model, part, fit), seconds=seconds, say=say)
+    with make_loader(part, made.fit, shuffle=True, law=sampler_of(made, part)) as loader:
+        report = examine(loader, _model(model, part, made), seconds=seconds, say=say)
     typer.echo(str(report))
     if json_file is not None:
         _write(json_file, report.as_json())
 
 
-def _model(name: str | None, dataset: Dataset, fit: Fit) -> Any:
+def _model(name: str | None, dataset: Dataset, config: Config) -> Any:
     """The model that was asked for, compiled; None for none.
 
     Raises:
@@ -72,8 +79,11 @@ def _model(name: str | None, dataset: Dataset, fit: Fit) -> Any:
                 path=name,
             ) from error
     from mtgen.training.heads import compile_for, model_for
+    from mtgen.training.merged import Width
 
-    made = model_for(dataset, seed=fit.seed, leave_out_unreadable=fit.on_error != "raise")
+    fit, size = config.fit, config.model
+    width = Width(filters=size.filters, units=size.units, dropout=size.dropout)
+    made = model_for(dataset, seed=fit.seed, width=width, leave_out_unreadable=fit.on_error != "raise")
     return compile_for(made, dataset, keras.optimizers.Adam(fit.learning_rate), masked=fit.on_error == "mask")
 
 

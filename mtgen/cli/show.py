@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mtgen.cli.train import config_from, given_options
+from mtgen.cli.config_file import RunFile, config_from, given_options
 from mtgen.training.settings import Fit, Rules, Run, Samples
 
 
@@ -15,9 +15,7 @@ def show(
     context: typer.Context,
     samples: Samples,
     fit: Fit,
-    config: Annotated[
-        Path | None, typer.Option(help="TOML file that says what is trained, such as RUN/run.toml of a run.")
-    ] = None,
+    config: RunFile = None,
     step: Annotated[int, typer.Option(min=0, help="Batch number since training began.")] = 0,
     split: Annotated[Literal["train", "valid", "test"], typer.Option(help="Which split.")] = "train",
     slots: Annotated[int, typer.Option(min=1, help="Slots to draw at most.")] = 64,
@@ -32,7 +30,7 @@ def show(
     from mtgen.training.config.building import make_loader, sampler_of, splits_of
     from mtgen.view.sheet import contact_sheet
 
-    made = config_from(samples, fit, Rules(), Run(), config, given_options(context))
+    made = config_from(samples, fit, Rules(), Run(), config, given_options(context, Samples, Fit))
     parts = splits_of(made)
     if split not in parts.names:
         raise PlanError(f"there is no split {split!r}; the splits are {', '.join(parts.names)}")

@@ -35,6 +35,8 @@ _INPUT = {
 }
 """Option -> the input it is about, and its key there."""
 
+_DATA = {one.name for one in dataclasses.fields(Samples)}
+
 _PATHS = {"table", "image_root", "cache", "features", "manifest", "run"}
 
 
@@ -84,6 +86,32 @@ def config_over(document: Mapping[str, Any], folder: Path, given: Mapping[str, A
     config = config_of(_with(copy.deepcopy(dict(document)), moved), folder)
     if "resume" in given:
         config = dataclasses.replace(config, run=dataclasses.replace(config.run, resume=given["resume"]))
+    return config
+
+
+def config_beside(document: Mapping[str, Any], folder: Path, given: Mapping[str, Any]) -> Config:
+    """The configuration of a document that alone says what the data are: what is looked at is what is trained on.
+
+    Args:
+        document: as `read_document` gives it.
+        folder: that its relative paths are under.
+        given: the options that were given, as for `config_over`; those of `[fit]` stand over the document.
+
+    Raises:
+        PlanError: an option that says what the data are or how they are split; or see `config_over`.
+    """
+    said = [_option(f"no_{name}" if value is False else name) for name, value in given.items() if name in _DATA]
+    if said:
+        raise PlanError(
+            f"{', '.join(said)} beside --config: the file says what the data are and how they are split. Leave out one "
+            "or the other, or say it in the file"
+        )
+    config = config_over(document, folder, given)
+    if "seed" in given and config.split.by is None and config.split.seed is None:
+        raise PlanError(
+            "--seed beside --config: the file says no seed in [split], so another seed would be another split. Leave "
+            "it out, or say seed in [split] of the file"
+        )
     return config
 
 
