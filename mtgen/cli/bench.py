@@ -8,12 +8,19 @@ from typing import Annotated
 import typer
 
 from mtgen.bench.settings import SUITES, Places, Settings
+from mtgen.cli.options import say_aside
+
+SuiteNames = Annotated[list[str] | None, typer.Argument(help=f"Any of {', '.join(SUITES)}; left out: all.")]
+
+Results = Annotated[list[Path], typer.Argument(help="Files that mtgen bench run --json wrote.")]
+
+Chart = Annotated[Path | None, typer.Option(help="Draw a chart here, .png or .svg.", show_default=False)]
 
 
 def run(
     settings: Settings,
     places: Places,
-    suites: Annotated[list[str] | None, typer.Argument(help=f"Any of {', '.join(SUITES)}; left out: all.")] = None,
+    suites: SuiteNames = None,
     only: Annotated[
         list[str] | None, typer.Option(help="Only contenders whose name contains this; may be given several times.")
     ] = None,
@@ -21,7 +28,7 @@ def run(
         list[str] | None, typer.Option(help="Only this class, such as antialiased; may be given several times.")
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the result here.", show_default=False)] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw a chart here, .png or .svg.", show_default=False)] = None,
+    plot: Chart = None,
 ) -> None:
     """Measure. What is not installed is reported; pip install mtgen[bench] brings what can be had."""
     import json as texts
@@ -39,7 +46,7 @@ def run(
         places,
         only=only or (),
         groups=group or (),
-        say=lambda text: typer.echo(text, err=True),
+        say=say_aside,
     )
     if json is not None:
         _write(json, texts.dumps(result, indent=1) + "\n")
@@ -50,8 +57,8 @@ def run(
 
 
 def show(
-    results: Annotated[list[Path], typer.Argument(help="Files that mtgen bench run --json wrote.")],
-    plot: Annotated[Path | None, typer.Option(help="Draw a chart here, .png or .svg.", show_default=False)] = None,
+    results: Results,
+    plot: Chart = None,
 ) -> None:
     """Print the tables of results again, or draw them."""
     from mtgen.bench.chart import draw
@@ -67,7 +74,7 @@ def show(
 
 
 def docs(
-    results: Annotated[list[Path], typer.Argument(help="Files that mtgen bench run --json wrote.")],
+    results: Results,
     page: Annotated[Path, typer.Option(help="The page to fill.")] = Path("docs/benchmarks.md"),
 ) -> None:
     """Write the tables of results into the page, between its markers; the rest of the page stays."""
@@ -86,7 +93,7 @@ def docs(
 
 
 def contenders(
-    suites: Annotated[list[str] | None, typer.Argument(help=f"Any of {', '.join(SUITES)}; left out: all.")] = None,
+    suites: SuiteNames = None,
 ) -> None:
     """List who takes part in which suite, and who is not installed."""
     from mtgen.bench.runner import missing_packages

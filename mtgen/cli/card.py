@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mtgen.cli.config_file import DataFile, config_beside, config_to_look_at, given_options
+from mtgen.cli.options import ReadingThreads, refuse_existing
 from mtgen.errors import PlanError
 from mtgen.training.settings import Inputs, Samples
 
@@ -42,7 +42,7 @@ def card(
     seed: Annotated[
         int, typer.Option(min=0, help="Decides the sample, the permutations, and --split without --config.")
     ] = 0,
-    workers: Annotated[int | None, typer.Option(min=0, help="Threads that read; left out: one per core.")] = None,
+    workers: ReadingThreads = None,
 ) -> None:
     """Describe a dataset and look for what is wrong with it.
 
@@ -52,10 +52,7 @@ def card(
     """
     from mtgen.card import make_card
 
-    if os.path.lexists(out):
-        raise PlanError(
-            "it exists already, nothing is overwritten: remove it or name another folder (--out)", path=str(out)
-        )
+    refuse_existing(out, "name another folder (--out)")
     if split and split_by is not None:
         raise PlanError("--split makes splits, --split-by takes those of a column: give one of them")
     data: Dataset | Splits

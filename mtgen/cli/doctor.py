@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mtgen.cli.backend import choose_backend
 from mtgen.cli.config_file import DataFile, config_beside, given_options
-from mtgen.errors import ModelError, PlanError
+from mtgen.cli.options import JsonFile, say_aside, write_json
+from mtgen.errors import ModelError
 from mtgen.training.settings import Fit, Samples
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def doctor(
         ),
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="What all measurements may take together.")] = 40.0,
-    json_file: Annotated[Path | None, typer.Option("--json", help="JSON file for all figures.", metavar="FILE")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Say whether data is the bottleneck, and what to change.
 
@@ -45,18 +44,15 @@ def doctor(
     from mtgen.training.config.building import make_loader, sampler_of, splits_of
     from mtgen.training.samples import config_for
 
-    def say(text: str) -> None:
-        typer.echo(text, err=True)
-
     made = config_for(samples, fit) if config is None else config_beside(config, given_options(context, Samples, Fit))
     part = splits_of(made)["train"]
     if model is not None:
-        choose_backend(say)
+        choose_backend(say_aside)
     with make_loader(part, made.fit, shuffle=True, law=sampler_of(made, part)) as loader:
-        report = examine(loader, _model(model, part, made), seconds=seconds, say=say)
+        report = examine(loader, _model(model, part, made), seconds=seconds, say=say_aside)
     typer.echo(str(report))
     if json_file is not None:
-        _write(json_file, report.as_json())
+        write_json(json_file, report.as_json())
 
 
 def _model(name: str | None, dataset: Dataset, config: Config) -> Any:
@@ -85,12 +81,3 @@ def _model(name: str | None, dataset: Dataset, config: Config) -> Any:
     width = Width(filters=size.filters, units=size.units, dropout=size.dropout)
     made = model_for(dataset, seed=fit.seed, width=width, leave_out_unreadable=fit.on_error != "raise")
     return compile_for(made, dataset, keras.optimizers.Adam(fit.learning_rate), masked=fit.on_error == "mask")
-
-
-def _write(path: Path, values: dict[str, Any]) -> None:
-    from mtgen.stores.new_folder import replace_file
-
-    try:
-        replace_file(path, (json.dumps(values, indent=2, allow_nan=False) + "\n").encode())
-    except OSError as error:
-        raise PlanError(f"the figures cannot be written ({error}): check space and rights", path=str(path)) from error

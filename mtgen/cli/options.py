@@ -1,4 +1,4 @@
-"""What commands share: options out of settings, errors as plain text.
+"""What commands share: options out of settings, options of several commands, files they write, errors as plain text.
 
 Each field of a settings dataclass is one option, its metadata the help. So a setting has one name, one default and one
 explanation, whether it is used from Python or from a shell.
@@ -9,17 +9,23 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import json
+import os
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from mtgen.errors import MtgenError
+from mtgen.errors import MtgenError, PlanError
 
 INTERRUPTED = 130
 """Exit code of a command ended by Ctrl-C, as shells have it: 128 + SIGINT."""
 
+ReadingThreads = Annotated[int | None, typer.Option(min=0, help="Threads that read; left out: one per core.")]
+
+JsonFile = Annotated[Path | None, typer.Option("--json", help="JSON file for all figures.", metavar="FILE")]
 
 NO_OPTIONS = {"key", "path", "option", "option_type"}
 """Metadata of fields that is not Typer's; see `mtgen.training.settings`."""
@@ -95,3 +101,36 @@ def plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             raise typer.Exit(INTERRUPTED) from stop
 
     return run
+
+
+def say_aside(text: str) -> None:
+    """A line of progress, on standard error: what a command found stands alone on standard output."""
+    typer.echo(text, err=True)
+
+
+def refuse_existing(out: Path, other: str = "choose another path") -> None:
+    """Refuse a path that is taken, also by a broken link.
+
+    Args:
+        out: what is to be made.
+        other: the way on, where it shall stay.
+
+    Raises:
+        PlanError: something is there.
+    """
+    if os.path.lexists(out):
+        raise PlanError(f"it exists already, nothing is overwritten: remove it or {other}", path=str(out))
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write all figures of a command, whole or not at all; an older file is replaced.
+
+    Raises:
+        PlanError: it cannot be written.
+    """
+    from mtgen.stores.new_folder import replace_file
+
+    try:
+        replace_file(path, (json.dumps(values, indent=2, allow_nan=False) + "\n").encode())
+    except OSError as error:
+        raise PlanError(f"the figures cannot be written ({error}): check space and rights", path=str(path)) from error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mtgen.cli.backend import choose_backend
 from mtgen.errors import PlanError
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ def plot(
 
     Writes PNG files, and report.html with all of them, which needs no network. What cannot be drawn, and why, is said.
     """
-    from mtgen.cli.backend import choose_backend
     from mtgen.training.record.folder import RunFolder
     from mtgen.view.runs.plots import FROM_FILES, story_of, write_story
     from mtgen.view.runs.story import Wanted

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from mtgen.cli.options import JsonFile, refuse_existing, write_json
 from mtgen.errors import EmptySupportError, PlanError
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def sample(
         Path | None, typer.Option(help="New file for the rows drawn, in order: .csv, .parquet or .npy.", metavar="FILE")
     ] = None,
     plot: Annotated[Path | None, typer.Option(help="PNG file for a picture of the counts.", metavar="FILE")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="JSON file for all figures.", metavar="FILE")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Show which rows an epoch takes: classes before, expected and drawn.
 
@@ -128,7 +128,7 @@ def sample(
 
         typer.echo(f"picture: {save_figure(draw_epoch(found), plot)}")
     if json_file is not None:
-        _write_json(json_file, found.as_json())
+        write_json(json_file, found.as_json())
 
 
 def law_of(table: pd.DataFrame, law: Law) -> RowSampler:
@@ -257,12 +257,7 @@ def _check_targets(out: Path | None, plot: Path | None) -> None:
         return
     if out.suffix.lower() not in ENDINGS:
         raise PlanError(f"--out must end in {', '.join(ENDINGS)}, received {str(out)!r}")
-    _refuse_existing(out)
-
-
-def _refuse_existing(out: Path) -> None:
-    if out.exists() or out.is_symlink():
-        raise PlanError("it exists already, nothing is overwritten: remove it or choose another path", path=str(out))
+    refuse_existing(out)
 
 
 def _write_rows(out: Path, table: pd.DataFrame, rows: np.ndarray) -> None:
@@ -271,7 +266,7 @@ def _write_rows(out: Path, table: pd.DataFrame, rows: np.ndarray) -> None:
     try:
         publish_file(out, _content(out.suffix.lower(), table, rows))
     except FileExistsError:
-        _refuse_existing(out)
+        refuse_existing(out)
         raise
     except OSError as error:
         raise PlanError(f"the rows cannot be written ({error}): check space and rights", path=str(out)) from error
@@ -299,12 +294,3 @@ def _content(ending: str, table: pd.DataFrame, rows: np.ndarray) -> bytes:
     except ImportError as error:
         raise PlanError("Parquet needs pyarrow: pip install 'mtgen[parquet]'") from error
     return buffer.getvalue()
-
-
-def _write_json(path: Path, values: Mapping[str, Any]) -> None:
-    from mtgen.stores.new_folder import replace_file
-
-    try:
-        replace_file(path, (json.dumps(values, indent=2, allow_nan=False) + "\n").encode())
-    except OSError as error:
-        raise PlanError(f"the figures cannot be written ({error}): check space and rights", path=str(path)) from error

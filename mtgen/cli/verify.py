@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mtgen.cli.config_file import DataFile, config_beside, config_to_look_at, given_options
+from mtgen.cli.options import ReadingThreads
 from mtgen.errors import PlanError
 from mtgen.training.settings import Inputs
 
@@ -29,7 +30,7 @@ def verify(
     report: Annotated[Path, typer.Option(help="CSV file for all that is wrong: row, path, error.")] = Path(
         "verify.csv"
     ),
-    workers: Annotated[int | None, typer.Option(min=0, help="Threads that read; left out: one per core.")] = None,
+    workers: ReadingThreads = None,
 ) -> None:
     """Check every picture and every chunk of the features before training.
 

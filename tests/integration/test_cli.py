@@ -122,6 +122,31 @@ def test_errors_are_plain_text_with_an_exit_code(arguments: list[str], code: int
     assert result.stdout == ""
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+@pytest.mark.parametrize(
+    ("arguments", "name", "advice"),
+    [
+        (["card"], "card", "name another folder (--out)"),
+        (["sample", str(ROOT / "data_samples" / "digits" / "table.csv")], "rows.csv", "choose another path"),
+    ],
+    ids=["card", "sample"],
+)
+def test_what_stands_in_the_way_stays_even_a_broken_link(
+    arguments: list[str], name: str, advice: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).symlink_to(tmp_path / "gone")
+    result = run(*arguments, "--out", tmp_path / name)
+    assert result.exit_code == 1
+    assert f"it exists already, nothing is overwritten: remove it or {advice}" in result.stderr
+    assert os.readlink(tmp_path / name) == str(tmp_path / "gone")
+
+
+def test_figures_that_cannot_be_written_are_an_error_in_words(digits: Path, tmp_path: Path) -> None:
+    result = run("sample", digits / "table.csv", "--json", tmp_path / "nowhere" / "at.json")
+    assert result.exit_code == 1
+    assert "error: the figures cannot be written" in result.stderr
+
+
 def test_main_exits_with_the_code_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["info", "nowhere"])
