@@ -193,13 +193,17 @@ class Processes:
             except Exception as error:
                 tasks[-1].error = named(error, None, DecodeError)
         for field, some in asked.items():
-            work = _Work(self, field, note, counted=counted, identify=identify)
-            for start in range(0, len(some), self._num_slots):
-                work.do(some[start : start + self._num_slots])
+            staff = self.staff()
+            try:
+                work = _Work(self, staff, field, note, counted=counted, identify=identify)
+                for start in range(0, len(some), self._num_slots):
+                    work.do(some[start : start + self._num_slots])
+            finally:
+                staff.leaves()
         return tasks
 
     def staff(self) -> Staff:
-        """The processes of this process of the user's; started where there are none.
+        """The processes of this process of the user's, started where there are none; they stay until the caller `leaves`.
 
         Raises:
             StallError: no thread can be started to look after them.
@@ -210,7 +214,7 @@ class Processes:
             if parents is not None:
                 parents.forget()
         with self._turn:
-            if self._staff is None or not self._staff.stays():
+            while self._staff is None or not self._staff.stays():
                 self._staff = Staff(
                     self._setup, *self._counts, self._thread_bytes, weakref.ref(self), self._terms.patience
                 )
@@ -238,10 +242,11 @@ class _Ended(NamedTuple):
 class _Work:
     """Pictures of one field, done by whatever it takes. One thread."""
 
-    def __init__(self, processes: Processes, field: int, note: Note, *, counted: bool, identify: bool) -> None:
-        self._processes, self._field, self._note = processes, field, note
+    def __init__(
+        self, processes: Processes, staff: Staff, field: int, note: Note, *, counted: bool, identify: bool
+    ) -> None:
+        self._processes, self._staff, self._field, self._note = processes, staff, field, note
         self._counted, self._identify = counted, identify
-        self._staff = processes.staff()
         self._num_tries = 0
 
     def do(self, tasks: Sequence[_Task]) -> None:

@@ -103,6 +103,7 @@ class Staff:
         # Turn by turn, so that work spreads over the processes before it fills one.
         self._free = deque(sorted(lines, key=lambda line: line[1]))
         self._changed = Latch()
+        self._num_users = 0
         self._used = time.monotonic()
         self._start_keeper()
 
@@ -197,7 +198,6 @@ class Staff:
         with self._turn:
             lines = self._all.get(loan.process, set())
             lines.discard(loan.number)
-            self._used = time.monotonic()
             done = loan.process.gone and not lines
         if loan.place == ALONE:
             loan.process.kill()
@@ -255,15 +255,22 @@ class Staff:
             raise StallError("the loader was closed while this batch was in work; ask for it again")
 
     def stays(self) -> bool:
-        """Whether it was not told to end; if so, it will not retire before it is used."""
+        """Whether it was not told to end; if so, it will not retire before the caller `leaves`."""
         with self._turn:
-            self._used = time.monotonic()
+            self._num_users += not self.stopped
             return not self.stopped
+
+    def leaves(self) -> None:
+        """Somebody for whom it stayed has no more work."""
+        with self._turn:
+            self._num_users -= 1
+            self._used = time.monotonic()
 
     def retires(self) -> bool:
         """Stop where nobody had work for a long time; whether that is so."""
         with self._turn:
-            if not any(self._all.values()) and time.monotonic() - self._used > IDLE_SECONDS:
+            # Users are counted, not lines that are lent: it takes time to start the process that a line leads to.
+            if not self._num_users and time.monotonic() - self._used > IDLE_SECONDS:
                 self.stopped = True
             return self.stopped
 

@@ -528,6 +528,20 @@ def test_idle_processes_end_and_come_again(good: mtgen.Dataset, monkeypatch: pyt
         assert content(loader.batch(0)) == expected
 
 
+def test_processes_that_are_wanted_right_now_do_not_end_as_idle(
+    good: mtgen.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # They did while the first of them was being started: "the loader was closed".
+    monkeypatch.setattr(staffs, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(staffs, "POLL_SECONDS", 0.001)
+    with make_loader(good, num_workers=1) as loader:
+        expected = content(loader.batch(0))
+    with make_loader(good, num_processes=1, num_workers=1, prefetch=Prefetch(depth=0)) as loader:
+        for _ in range(4):
+            assert content(loader.batch(0)) == expected
+        assert all_gone(pids_of(loader))
+
+
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning", "ignore:.*os.fork.*:RuntimeWarning")
 def test_a_forked_child_has_processes_of_its_own(good: mtgen.Dataset) -> None:
     expected = [content(batch) for batch in make_loader(good, num_workers=0).epoch(0)]
