@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from mtgen.adapters.variables import printable
-from mtgen.errors import PlanError, StateError, StoreError
-from mtgen.stores.new_folder import make_folder, replace_file
+from mtgen.errors import PlanError, StateError
+from mtgen.stores.new_folder import make_folder, save_file
 from mtgen.training.decisions import Decision
 from mtgen.training.record import growing
 from mtgen.training.record.folder import WAITS_COLUMNS, RunFolder
@@ -235,13 +235,8 @@ class RunHistory(Recorder):
         lines = list(csv.reader(io.StringIO(read_content(self.folder.history).decode(), newline="")))
         columns = self._columns + new
         padded = [columns, *([*line, *[""] * len(new)] for line in lines[1:])]
-        try:
-            replace_file(self.folder.history, _csv(padded))
-        except OSError as error:
-            raise StoreError(
-                f"a file of the run cannot be written ({error}): make room, and resume at the last checkpoint",
-                path=str(self.folder.history),
-            ) from error
+        remedy = "make room, and resume at the last checkpoint"
+        save_file(self.folder.history, _csv(padded), "a file of the run", remedy=remedy)
         self._columns = columns
 
     def _write_waits(self, *, flush: bool = False) -> None:

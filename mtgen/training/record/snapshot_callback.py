@@ -15,7 +15,7 @@ from mtgen.adapters import variables
 from mtgen.adapters.fit_state import is_due
 from mtgen.errors import PlanError, StateError, StoreError
 from mtgen.settings import check_whole_or_none, short
-from mtgen.stores.new_folder import make_folder, replace_file, withdraw
+from mtgen.stores.new_folder import make_folder, save_file, withdraw
 from mtgen.training.decisions import Decision
 from mtgen.training.record.folder import RunFolder
 from mtgen.training.record.layers import described_variables, first_layers
@@ -121,13 +121,7 @@ class Snapshots(Recorder):
         except Exception as error:  # of the user's own layers, which may raise anything
             self._say(f"model.json was not written, this model cannot be written as JSON ({short(error)})")
             return f"not written: {type(error).__name__}: {error}"
-        try:
-            replace_file(self.folder.architecture, content.encode())
-        except OSError as error:
-            raise StoreError(
-                f"the architecture cannot be written ({error}): check space and rights",
-                path=str(self.folder.architecture),
-            ) from error
+        save_file(self.folder.architecture, content.encode(), "the architecture")
         return self.folder.architecture.name
 
     # --- when ---------------------------------------------------------------------------------------------------------
