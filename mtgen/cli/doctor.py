@@ -78,6 +78,9 @@ def _model(name: str | None, dataset: Dataset, fit: Fit) -> Any:
 
 
 def _write(path: Path, values: dict[str, Any]) -> None:
-    from mtgen.stores.new_folder import save_file
+    from mtgen.stores.new_folder import replace_file
 
-    save_file(path, (json.dumps(values, indent=2, allow_nan=False) + "\n").encode(), "the figures", PlanError)
+    try:
+        replace_file(path, (json.dumps(values, indent=2, allow_nan=False) + "\n").encode())
+    except OSError as error:
+        raise PlanError(f"the figures cannot be written ({error}): check space and rights", path=str(path)) from error
