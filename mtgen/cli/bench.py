@@ -115,10 +115,6 @@ def _check_target(path: Path) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    from mtgen.errors import StoreError
-    from mtgen.stores.new_folder import replace_file
+    from mtgen.stores.new_folder import save_file
 
-    try:
-        replace_file(path, text.encode())
-    except OSError as error:
-        raise StoreError(f"it cannot be written ({error}): check space and rights", path=str(path)) from error
+    save_file(path, text.encode(), "it")

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from mtgen.errors import StoreError
+from mtgen.errors import MtgenError, StoreError
 
 PARTIAL = ".partial"
 """End of the names of temporary folders; a writer that died leaves them, nobody else ever reads them."""
@@ -228,6 +228,32 @@ def replace_file(target: Path, content: bytes) -> None:
         put_in_place(new, target)
     finally:
         new.unlink(missing_ok=True)
+
+
+def save_file(
+    target: Path,
+    content: bytes,
+    what: str,
+    error: type[MtgenError] = StoreError,
+    *,
+    remedy: str = "check space and rights",
+) -> None:
+    """`replace_file` for a file that somebody knows by name.
+
+    Args:
+        target: where.
+        content: of the file.
+        what: what the file is, for the message.
+        error: the class of error.
+        remedy: what to do about it, for the message.
+
+    Raises:
+        MtgenError: of the given class: writing failed; the old file is as it was, and nothing else is left.
+    """
+    try:
+        replace_file(target, content)
+    except OSError as failure:
+        raise error(f"{what} cannot be written ({failure}): {remedy}", path=str(target)) from failure
 
 
 def put_in_place(new: Path, target: Path) -> None:

@@ -17,7 +17,7 @@ from mtgen.errors import PlanError, StateError, StoreError
 from mtgen.loader import Loader
 from mtgen.splits import Splits
 from mtgen.state import differences
-from mtgen.stores.new_folder import make_folder, put_in_place, replace_file
+from mtgen.stores.new_folder import make_folder, put_in_place, save_file
 from mtgen.training.config.reading import read_document
 from mtgen.training.config.sections import Config
 from mtgen.training.config.writing import to_toml
@@ -144,12 +144,7 @@ def begins_run(config: Config, run: Run, parts: Mapping[str, Any], say: Say) -> 
         splits = {name: part.dataset if isinstance(part, Loader) else part for name, part in parts.items()}
         Splits(splits).save(folder.splits)
         record_run(folder, parts, seed=config.fit.seed, resume=run.resume, say=say)
-        try:
-            replace_file(folder.config, content.encode())
-        except OSError as error:
-            raise StoreError(
-                f"the configuration cannot be written ({error}): check space and rights", path=str(folder.config)
-            ) from error
+        save_file(folder.config, content.encode(), "the configuration")
 
     return keras.callbacks.LambdaCallback(on_train_begin=begin)
 

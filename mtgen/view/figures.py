@@ -51,14 +51,11 @@ def save_figure(figure: Any, path: str | os.PathLike[str]) -> Path:
     Raises:
         PlanError: the path does not end in .png, or cannot be written.
     """
-    from mtgen.stores.new_folder import replace_file
+    from mtgen.stores.new_folder import save_file
 
     target = Path(path)
     check_png(target)
-    try:
-        replace_file(target, png_of(figure))
-    except OSError as error:
-        raise PlanError(f"the figure cannot be written ({error}): check space and rights", path=str(target)) from error
+    save_file(target, png_of(figure), "the figure", PlanError)
     return target
 
 

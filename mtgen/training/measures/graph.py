@@ -1,14 +1,14 @@
-"""Which layer of a model an input meets first, found in the model's graph."""
+"""Which layer of a model an input meets first, and its kernel."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mtgen.errors import ModelError
+from mtgen.training.record import layers
 
 _KERNELS = ("_kernel", "kernel", "depthwise_kernel")
 """Where layers of Keras keep the variable; `kernel` may be a sum with what was added to it later."""
@@ -68,10 +68,7 @@ def first_layers(model: Any) -> dict[str, FirstLayer | None]:
     Raises:
         ModelError: a model that does not say how its layers are joined.
     """
-    return {
-        name: None if (layer := _first(tensor)) is None else _described(name, tensor, layer)
-        for name, tensor in inputs_of(model).items()
-    }
+    return {name: _first(name, tensor, model) for name, tensor in inputs_of(model).items()}
 
 
 def inputs_of(model: Any) -> dict[str, Any]:
@@ -80,84 +77,26 @@ def inputs_of(model: Any) -> dict[str, Any]:
     Raises:
         ModelError: a model that has none, such as a subclass of `keras.Model` with a `call` of its own.
     """
-    import keras
-
-    tensors = None
-    if isinstance(model, keras.Model):
-        try:
-            tensors = model.inputs
-        except (AttributeError, ValueError):
-            tensors = None
-    if not tensors:
+    found = layers.inputs_of(model)
+    if not found:
         raise ModelError(
             f"model {getattr(model, 'name', model)!r} does not say how its layers are joined: pictures of layers need "
             "a functional or a sequential model"
         )
-    return {str(tensor.name): tensor for tensor in tensors}
+    return found
 
 
 def convolutions_behind(model: Any, name: str) -> list[Any]:
     """Convolutions that the input `name` reaches before it meets another input's branch, in the graph's order."""
-    return [one for one in _walk(inputs_of(model)[name]) if _is_convolution(one)]
+    return [one for one in layers.branch(model, inputs_of(model)[name]) if _is_convolution(one)]
 
 
-def _described(name: str, tensor: Any, layer: Any) -> FirstLayer:
+def _first(name: str, tensor: Any, model: Any) -> FirstLayer | None:
+    layer = next((one for one in layers.first_behind(model, tensor) if _kernel_of(one) is not None), None)
+    if layer is None:
+        return None
     data_format = getattr(layer, "data_format", None) or "channels_last"
     return FirstLayer(input=name, shape=tuple(tensor.shape)[1:], layer=layer, data_format=str(data_format))
-
-
-def _first(tensor: Any) -> Any | None:
-    return next((one for one in _walk(tensor) if _kernel_of(one) is not None), None)
-
-
-def _walk(tensor: Any) -> Iterator[Any]:
-    """Operations that take the tensor, and those that take their results, breadth first, each once."""
-    waiting, seen = [tensor], set()
-    while waiting:
-        current = waiting.pop(0)
-        for operation in _consumers(current):
-            if id(operation) in seen:
-                continue
-            seen.add(id(operation))
-            inner = _inner_input(operation, current)
-            if inner is not None:
-                yield from _walk(inner)
-            else:
-                yield operation
-            if _joins(operation):
-                continue  # behind it, it is no branch of this input alone
-            for node in operation._inbound_nodes:
-                if any(one is current for one in node.input_tensors):
-                    waiting += node.output_tensors
-
-
-def _consumers(tensor: Any) -> list[Any]:
-    """Operations that take a symbolic tensor; Keras keeps them as nodes of the operation that made it."""
-    history = tensor._keras_history
-    nodes = getattr(history.operation, "_outbound_nodes", [])
-    return [node.operation for node in nodes if any(one is tensor for one in node.input_tensors)]
-
-
-def _joins(operation: Any) -> bool:
-    nodes = operation._inbound_nodes
-    return any(len({id(one) for one in node.input_tensors}) > 1 for node in nodes)
-
-
-def _inner_input(operation: Any, tensor: Any) -> Any | None:
-    """The input of a model that is used as a layer, which gets the tensor; None for plain layers."""
-    import keras
-
-    if not isinstance(operation, keras.Model):
-        return None
-    try:
-        inner = list(inputs_of(operation).values())
-    except ModelError:
-        return None
-    for node in operation._inbound_nodes:
-        for place, one in enumerate(node.input_tensors):
-            if one is tensor and place < len(inner):
-                return inner[place]
-    return None
 
 
 def _kernel_of(operation: Any) -> Any:

@@ -20,20 +20,18 @@ from typing import Any
 
 import numpy as np
 
-from mtgen.adapters.keras import Progress
 from mtgen.adapters.variables import printable
-from mtgen.errors import PlanError, StateError, StoreError
-from mtgen.settings import check_flag, check_kind, short
-from mtgen.stores.new_folder import make_folder, replace_file
+from mtgen.errors import PlanError, StateError
+from mtgen.stores.new_folder import make_folder, save_file
 from mtgen.training.decisions import Decision
 from mtgen.training.record import growing
 from mtgen.training.record.folder import WAITS_COLUMNS, RunFolder
+from mtgen.training.record.recorder import Recorder
 from mtgen.training.record.tables import read_content
 
 MOST_BUFFERED = 4096
 """Lines of steps that are held before they are written: some 200 kB."""
 
-_KIND = "RunHistory"
 _FILES = ("history", "decisions", "waits")
 _OWN = ("step", "data_epoch", "seconds")
 """Columns that this callback fills in; a number of the logs with such a name is written with `log_` before it."""
@@ -91,7 +89,7 @@ def found_lines(folder: RunFolder, step: int, known: Mapping[str, int] | None) -
     return found
 
 
-class RunHistory(Progress):
+class RunHistory(Recorder):
     """Writes `history.csv`, `decisions.jsonl` and `waits.csv` into the folder of a run.
 
     Keras calls it, in the thread of `fit`. Give it to `fit` after the rules, and to the checkpoint:
@@ -111,6 +109,8 @@ class RunHistory(Progress):
         ModelError: `x` is something else.
     """
 
+    _kind, _named = "RunHistory", "a RunHistory"
+
     def __init__(
         self,
         x: Any,
@@ -120,16 +120,9 @@ class RunHistory(Progress):
         resume: bool = False,
         say: Callable[[str], None] = print,
     ) -> None:
-        super().__init__(x)
-        if rules is not None:
-            check_kind("rules", getattr(rules, "listen", None), Callable, "a RuleCallback or None")
-            rules.listen(self.add)
-        self.folder = RunFolder(folder)
-        self._rules, self._say = rules, say
-        self._resume = check_flag("resume", resume)
-        self._began = self._started = self._in_epoch = False
-        self._restored: Mapping[str, Any] | None = None
-        self._offset = 0
+        super().__init__(x, folder, resume=resume, say=say)
+        self._listen("rules", rules, self.add)
+        self._in_epoch = False
         self._columns: list[str] = []
         self._num_lines = dict.fromkeys(_FILES, 0)
         self._waits: list[tuple[int, float, float]] = []
@@ -137,47 +130,20 @@ class RunHistory(Progress):
         self._epoch_seconds = 0.0
         self._epoch_began = self._last = self._last_wait = 0.0
 
-    @property
-    def trained(self) -> int:
-        """Steps trained so far; not the loader's own number where a run went on with another number of shards."""
-        return self.step + self._offset
-
     # --- begin --------------------------------------------------------------------------------------------------------
 
-    def set_model(self, model: Any) -> None:
-        """A `fit` begins."""
-        super().set_model(model)
-        self._began = False
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Drop the lines of steps that this run has yet to train.
-
-        Raises:
-            PlanError: the folder has the lines of a run, and this one begins; or the rules come after this callback.
-            StateError: a damaged line; says file and line.
-            StoreError: the folder or a file cannot be written.
-        """
-        super().on_train_begin(logs)
+    def _begin(self) -> None:
+        """Drop the lines of steps that this run has yet to train."""
         if self._rules is not None and not getattr(self._rules, "began", True):
             raise PlanError("RuleCallback must stand before RunHistory in the list of callbacks")
         make_folder(self.folder.path, "the folder of the run")
         if self._started:
             self._write_buffers()
-        self._begin()
-        self._began = self._started = True
-        self._restored = None
-
-    def _begin(self) -> None:
         known = None if self._restored is None else self._restored["lines"]
         found = found_lines(self.folder, self.trained, known)
-        new = not self._started and self._restored is None and not self.trained
+        new = self._is_new
         if new and not self._resume and any(one.num_lines for one in found.values()):
-            raise PlanError(
-                "the folder has the history of a run, and this one begins at step 0. Continue that one with "
-                "loader.checkpoint(..., also=[history]), the first of the callbacks; let RunHistory(resume=True) drop "
-                "the lines; or choose another folder",
-                path=str(self.folder.path),
-            )
+            raise self._another_run("history", "drop the lines", self.folder.path)
         gone = [name for name, num in (known or {}).items() if num and not getattr(self.folder, name).exists()]
         if gone:
             names = ", ".join(getattr(self.folder, name).name for name in gone)
@@ -269,13 +235,8 @@ class RunHistory(Progress):
         lines = list(csv.reader(io.StringIO(read_content(self.folder.history).decode(), newline="")))
         columns = self._columns + new
         padded = [columns, *([*line, *[""] * len(new)] for line in lines[1:])]
-        try:
-            replace_file(self.folder.history, _csv(padded))
-        except OSError as error:
-            raise StoreError(
-                f"a file of the run cannot be written ({error}): make room, and resume at the last checkpoint",
-                path=str(self.folder.history),
-            ) from error
+        remedy = "make room, and resume at the last checkpoint"
+        save_file(self.folder.history, _csv(padded), "a file of the run", remedy=remedy)
         self._columns = columns
 
     def _write_waits(self, *, flush: bool = False) -> None:
@@ -300,11 +261,14 @@ class RunHistory(Progress):
         """How many lines there are, once they are all on disk; see `mtgen.adapters.also.Stateful`."""
         self._write_buffers(flush=True)
         seconds = time.perf_counter() - self._epoch_began if self._in_epoch else 0.0
-        return {"kind": _KIND, "step": self.trained, "lines": dict(self._num_lines), "epoch_seconds": seconds}
+        return {**super().saved_state(), "lines": dict(self._num_lines), "epoch_seconds": seconds}
 
-    def saved_arrays(self) -> Mapping[str, np.ndarray]:
-        """None."""
-        return {}
+    def _fits(self, state: Mapping[str, Any]) -> bool:
+        lines = state.get("lines")
+        if not isinstance(lines, Mapping) or set(lines) != set(_FILES):
+            return False
+        counts = [state.get("step"), *lines.values()]
+        return all(type(one) is int and one >= 0 for one in counts) and isinstance(state.get("epoch_seconds"), float)
 
     def check_saved(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         """Refuse a state that the files do not fit.
@@ -313,24 +277,12 @@ class RunHistory(Progress):
             StateError: no state of a RunHistory, or files that are damaged or hold fewer lines.
             PlanError: the checkpoint stands after this callback.
         """
-        if self._began:
-            raise PlanError("the checkpoint must stand before RunHistory in the list of callbacks: make it the first")
-        lines = state.get("lines")
-        counts = [state.get("step"), *(lines.values() if isinstance(lines, Mapping) else [None])]
-        if (
-            state.get("kind") != _KIND
-            or not isinstance(lines, Mapping)
-            or set(lines) != set(_FILES)
-            or not all(type(one) is int and one >= 0 for one in counts)
-            or not isinstance(state.get("epoch_seconds"), float)
-        ):
-            raise StateError(f"this is not the state of a RunHistory: {short(dict(state))}")
-        found_lines(self.folder, state["step"], lines)
+        super().check_saved(state, arrays)
+        found_lines(self.folder, state["step"], state["lines"])
 
     def restore_saved(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         """Go on from a state."""
-        self._restored = state
-        self._offset = state["step"] - self.step
+        super().restore_saved(state, arrays)
         self._epoch_seconds = state["epoch_seconds"]
 
 

@@ -1,15 +1,20 @@
-"""What a Keras model's variables belong to, as JSON: so that its filters can be drawn without Keras."""
+"""What a Keras model's variables belong to, as JSON, so that its filters can be drawn without Keras; and its branches.
+
+The walk along a branch is the only one: `mtgen.training.measures.graph` draws what it finds.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from mtgen.adapters.variables import printable
 
 _LEAST_AXES = 2
 """Axes that a kernel has at least; biases, scales and counters have fewer."""
+_ELEMENTWISE = ("gamma", "beta", "alpha", "mean", "variance")
+"""Variables of Keras's LayerNormalization, PReLU and Normalization: of any axes, and each value has its own."""
 
 
 def variable_names(model: Any) -> list[str]:
@@ -50,54 +55,81 @@ def _layers(layer: Any) -> Iterator[Any]:
 def first_layers(model: Any) -> dict[str, dict[str, Any]]:
     """Of each input of a functional or sequential model: its shape, and the first layers with a kernel on the way.
 
-    A branch may have several first layers, where it parts before them; and none, where it goes straight into what joins
-    the branches: the kernel behind that is no filter of this input.
-
     Returns:
         name -> `shape` (None stands for any length) and `first_layers`, names of layers; empty for a model that was
         written as a class, whose branches nobody can see.
     """
-    graph = _graph(model)
-    if graph is None:
-        return {}
     return {
-        str(name): {"shape": list(tensor.shape), "first_layers": _first(tensor, graph)}
-        for name, tensor in zip(_input_names(model, graph), graph.inputs, strict=True)
+        name: {
+            "shape": list(tensor.shape),
+            "first_layers": list(dict.fromkeys(str(one.name) for one in first_behind(model, tensor))),
+        }
+        for name, tensor in inputs_of(model).items()
     }
+
+
+def inputs_of(model: Any) -> dict[str, Any]:
+    """Symbolic inputs of a functional or sequential model by name, in its order; none of any other."""
+    graph = _graph(model)
+    return {} if graph is None else {str(tensor.name): tensor for tensor in graph.inputs}
+
+
+def first_behind(model: Any, tensor: Any) -> list[Any]:
+    """The first layers with a kernel, or with whatever else has two axes or more, behind an input of a model.
+
+    There may be several, where the branch parts before them; and none, where it goes straight into what joins the
+    branches: the kernel behind that is no filter of this input.
+    """
+    return [one for one in branch(model, tensor, _has_kernel) if _has_kernel(one)]
+
+
+def branch(model: Any, tensor: Any, ends: Callable[[Any], bool] = lambda operation: False) -> list[Any]:
+    """Layers and other operations behind an input of a model, breadth first, as far as they depend on it alone.
+
+    What joins the branch with another one, or with another part of itself, is the last. Of a model that is a layer
+    there are the layers inside; of one that was written as a class, itself.
+
+    Args:
+        model: a functional or sequential model.
+        tensor: one of `inputs_of`.
+        ends: whether to look no further behind an operation.
+    """
+    return list(dict.fromkeys(_walk(tensor, _graph(model), ends)))
 
 
 def _graph(model: Any) -> Any:
     """What connects the layers of a functional or sequential model; None for any other."""
     graph = getattr(model, "_functional", None) or model
-    return graph if hasattr(graph, "_nodes") and getattr(graph, "inputs", None) else None
+    return graph if hasattr(graph, "_nodes_by_depth") and getattr(graph, "inputs", None) else None
 
 
-def _input_names(model: Any, graph: Any) -> list[Any]:
-    names = list(getattr(graph, "input_names", None) or [])
-    return names if len(names) == len(graph.inputs) else [tensor.name for tensor in graph.inputs]
+def _has_kernel(operation: Any) -> bool:
+    variables = getattr(operation, "variables", ())
+    return any(len(one.shape) >= _LEAST_AXES and one.name not in _ELEMENTWISE for one in variables)
 
 
-def _first(tensor: Any, graph: Any) -> list[str]:
-    """Layers with a kernel that the tensor reaches through layers without one and of one input."""
-    operations = {id(one) for one in graph.operations}
-    found: list[str] = []
+def _walk(tensor: Any, graph: Any, ends: Callable[[Any], bool]) -> Generator[Any, None, set[int]]:
+    """Yields operations, maybe again; returns the ids of all tensors reached."""
+    nodes = {id(node) for same_depth in graph._nodes_by_depth.values() for node in same_depth}
     waiting, seen = deque([tensor]), {id(tensor)}
     while waiting:
         one = waiting.popleft()
-        for node in one._keras_history.operation._outbound_nodes:
-            if id(node.operation) not in operations or not any(one is given for given in node.input_tensors):
+        for node in one._keras_history.operation._outbound_nodes:  # of all models that were made of it
+            places = [place for place, given in enumerate(node.input_tensors) if given is one]
+            if id(node) not in nodes or not places:
                 continue
-            if any(len(variable.shape) >= _LEAST_AXES for variable in getattr(node.operation, "variables", ())):
-                inside = _graph(node.operation)
-                places = [place for place, given in enumerate(node.input_tensors) if given is one]
-                names = (
-                    [name for place in places for name in _first(inside.inputs[place], inside)]
-                    if inside
-                    else [str(node.operation.name)]
-                )
-                found += [name for name in names if name not in found]
-            elif len({id(given) for given in node.input_tensors}) == 1:
-                new = [made for made in node.outputs if id(made) not in seen]
+            inside = _graph(node.operation)
+            made = node.outputs
+            if inside is None:
+                yield node.operation
+                made = [] if ends(node.operation) else made
+            else:
+                reached: set[int] = set()
+                for place in (place for place in places if place < len(inside.inputs)):  # what follows are masks
+                    reached |= yield from _walk(inside.inputs[place], inside, ends)
+                made = [outer for outer, inner in zip(made, inside.outputs, strict=True) if id(inner) in reached]
+            if len(places) == len(node.input_tensors):  # else behind it, it is no branch of this input alone
+                new = [other for other in made if id(other) not in seen]
                 seen.update(map(id, new))
                 waiting.extend(new)
-    return found
+    return seen

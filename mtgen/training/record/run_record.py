@@ -12,11 +12,11 @@ from typing import Any
 
 from mtgen import __version__
 from mtgen.checkpoint import Checkpoints
-from mtgen.errors import PlanError, StateError, StoreError
+from mtgen.errors import PlanError, StateError
 from mtgen.loader import Loader
 from mtgen.settings import check_flag, check_kind, check_whole_or_none
 from mtgen.state import differences, without_lone_files
-from mtgen.stores.new_folder import make_folder, replace_file
+from mtgen.stores.new_folder import make_folder, save_file
 from mtgen.training.record.folder import RunFolder
 
 VERSION = 1
@@ -70,12 +70,7 @@ def record_run(
         )
     content = _resumed(run, before, now, say) if before else _begun(now)
     make_folder(run.path, "the folder of the run")
-    try:
-        replace_file(run.record, (json.dumps(content, indent=2) + "\n").encode())
-    except OSError as error:
-        raise StoreError(
-            f"the record of the run cannot be written ({error}): check space and rights", path=str(run.record)
-        ) from error
+    save_file(run.record, (json.dumps(content, indent=2) + "\n").encode(), "the record of the run")
     return content
 
 

@@ -13,19 +13,17 @@ import numpy as np
 from mtgen import __version__
 from mtgen.adapters import variables
 from mtgen.adapters.fit_state import is_due
-from mtgen.adapters.keras import Progress
 from mtgen.errors import PlanError, StateError, StoreError
-from mtgen.settings import check_flag, check_kind, check_whole_or_none, short
-from mtgen.stores.new_folder import make_folder, replace_file, withdraw
+from mtgen.settings import check_whole_or_none, short
+from mtgen.stores.new_folder import make_folder, save_file, withdraw
 from mtgen.training.decisions import Decision
 from mtgen.training.record.folder import RunFolder
 from mtgen.training.record.layers import described_variables, first_layers
+from mtgen.training.record.recorder import Recorder
 from mtgen.training.record.snapshots import read_metadata, remove_snapshots_after, snapshot_path, write_snapshot
 
-_KIND = "Snapshots"
 
-
-class Snapshots(Progress):
+class Snapshots(Recorder):
     """Saves the model's variables as arrays, by step: before training, every so many steps, at the best, at the end.
 
     Keras calls it, in the thread of `fit`. Give it to `fit` before the rules, because they put the best variables back
@@ -48,6 +46,8 @@ class Snapshots(Progress):
         ModelError: `x` is something else.
     """
 
+    _kind = _named = "Snapshots"
+
     def __init__(
         self,
         x: Any,
@@ -59,62 +59,34 @@ class Snapshots(Progress):
         resume: bool = False,
         say: Callable[[str], None] = print,
     ) -> None:
-        super().__init__(x)
-        self.folder = RunFolder(folder)
+        super().__init__(x, folder, resume=resume, say=say)
         self.every_steps = check_whole_or_none("every_steps", every_steps, 1)
         self.keep = check_whole_or_none("keep", keep, 1)
-        self._resume, self._rules, self._say = check_flag("resume", resume), at_best, say
-        if at_best is not None:
-            check_kind("at_best", getattr(at_best, "listen", None), Callable, "a RuleCallback or None")
-            at_best.listen(self._decided)
-        self._began = self._started = self._forecast = False
-        self._restored = False
-        self._offset = self._seen = 0
+        self._listen("at_best", at_best, self._decided)
+        self._forecast = False
+        self._seen = 0
         self._best: int | None = None
         self._epoch = 0
         self._logs: dict[str, float | None] = {}
         self._logs_step: int | None = None
         self._described: dict[str, Any] = {}
 
-    @property
-    def trained(self) -> int:
-        """Steps trained so far; not the loader's own number where a run went on with another number of shards."""
-        return self.step + self._offset
-
     # --- begin --------------------------------------------------------------------------------------------------------
 
-    def set_model(self, model: Any) -> None:
-        """A `fit` begins."""
-        super().set_model(model)
-        self._began = False
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Remove the snapshots of steps that this run has yet to train, and save what it begins with.
-
-        Raises:
-            PlanError: the folder has the snapshots of a run, and this one begins; or the rules come before this one.
-            StoreError: the folder cannot be written.
-        """
-        super().on_train_begin(logs)
+    def _begin(self) -> None:
+        """Remove the snapshots of steps that this run has yet to train, and save what it begins with."""
         if getattr(self._rules, "began", False):
             raise PlanError("Snapshots must stand before RuleCallback in the list of callbacks")
         step = self.trained
-        new = not self._started and not self._restored and not step
+        new = self._is_new
         if new and self.folder.snapshot_steps() and not self._resume:
-            raise PlanError(
-                "the folder has the snapshots of a run, and this one begins at step 0. Continue that one with "
-                "loader.checkpoint(..., also=[snapshots]), the first of the callbacks; let Snapshots(resume=True) "
-                "remove them; or choose another folder",
-                path=str(self.folder.snapshots),
-            )
+            raise self._another_run("snapshots", "remove them", self.folder.snapshots)
         removed = remove_snapshots_after(self.folder.snapshots, -1 if new else step)
         if removed:
             self._say(f"snapshots after step {step} were removed, to be made again: {short(removed)}")
         make_folder(self.folder.path, "the folder of the run")
         self._describe()
         self._seen = self.step
-        self._began = self._started = True
-        self._restored = False
         if not self.folder.snapshot_steps():
             self._save()
 
@@ -149,13 +121,7 @@ class Snapshots(Progress):
         except Exception as error:  # of the user's own layers, which may raise anything
             self._say(f"model.json was not written, this model cannot be written as JSON ({short(error)})")
             return f"not written: {type(error).__name__}: {error}"
-        try:
-            replace_file(self.folder.architecture, content.encode())
-        except OSError as error:
-            raise StoreError(
-                f"the architecture cannot be written ({error}): check space and rights",
-                path=str(self.folder.architecture),
-            ) from error
+        save_file(self.folder.architecture, content.encode(), "the architecture")
         return self.folder.architecture.name
 
     # --- when ---------------------------------------------------------------------------------------------------------
@@ -259,39 +225,18 @@ class Snapshots(Progress):
 
     def saved_state(self) -> dict[str, Any]:
         """Where it stands, as JSON; see `mtgen.adapters.also.Stateful`."""
-        return {
-            "kind": _KIND,
-            "step": self.trained,
-            "best": self._best,
-            "logs": self._logs,
-            "logs_step": self._logs_step,
-        }
+        return {**super().saved_state(), "best": self._best, "logs": self._logs, "logs_step": self._logs_step}
 
-    def saved_arrays(self) -> Mapping[str, np.ndarray]:
-        """None."""
-        return {}
-
-    def check_saved(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-        """Refuse a state that was saved by something else.
-
-        Raises:
-            StateError: no state of Snapshots.
-            PlanError: the checkpoint stands after this callback.
-        """
-        if self._began:
-            raise PlanError("the checkpoint must stand before Snapshots in the list of callbacks: make it the first")
-        if (
-            state.get("kind") != _KIND
-            or set(state) != set(self.saved_state())
-            or type(state["step"]) is not int
-            or not isinstance(state["best"], int | None)
-            or not isinstance(state["logs_step"], int | None)
-            or not isinstance(state["logs"], Mapping)
-        ):
-            raise StateError(f"this is not the state of Snapshots: {short(dict(state))}")
+    def _fits(self, state: Mapping[str, Any]) -> bool:
+        return (
+            set(state) == set(self.saved_state())
+            and type(state["step"]) is int
+            and isinstance(state["best"], int | None)
+            and isinstance(state["logs_step"], int | None)
+            and isinstance(state["logs"], Mapping)
+        )
 
     def restore_saved(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         """Go on from a state."""
-        self._offset = state["step"] - self.step
+        super().restore_saved(state, arrays)
         self._best, self._logs, self._logs_step = state["best"], dict(state["logs"]), state["logs_step"]
-        self._restored = True

@@ -278,16 +278,13 @@ def write_story(story: Story, out: Path) -> list[Path]:
         PlanError: a file cannot be written.
         StoreError: the folder cannot be made.
     """
-    from mtgen.stores.new_folder import make_folder, replace_file
+    from mtgen.stores.new_folder import make_folder, save_file
     from mtgen.view.runs.page import page_of
 
     make_folder(out, "the folder of pictures")
     written = []
     files = {f"{one.name}.png": one.png for one in story.pictures}
     for name, content in {**files, "report.html": page_of(story).encode()}.items():
-        try:
-            replace_file(out / name, content)
-        except OSError as error:
-            raise PlanError(f"it cannot be written ({error}): check space and rights", path=str(out / name)) from error
+        save_file(out / name, content, "it", PlanError)
         written.append(out / name)
     return written
