@@ -193,17 +193,16 @@ class Processes:
             except Exception as error:
                 tasks[-1].error = named(error, None, DecodeError)
         for field, some in asked.items():
-            staff = self.staff()
+            work = _Work(self, field, note, counted=counted, identify=identify)
             try:
-                work = _Work(self, staff, field, note, counted=counted, identify=identify)
                 for start in range(0, len(some), self._num_slots):
                     work.do(some[start : start + self._num_slots])
             finally:
-                staff.leaves()
+                work.leave()
         return tasks
 
     def staff(self) -> Staff:
-        """The processes of this process of the user's, started where there are none; they stay until the caller `leaves`.
+        """The processes of this process of the user's, started where there are none; they stay until `leaves`.
 
         Raises:
             StallError: no thread can be started to look after them.
@@ -242,12 +241,12 @@ class _Ended(NamedTuple):
 class _Work:
     """Pictures of one field, done by whatever it takes. One thread."""
 
-    def __init__(
-        self, processes: Processes, staff: Staff, field: int, note: Note, *, counted: bool, identify: bool
-    ) -> None:
-        self._processes, self._staff, self._field, self._note = processes, staff, field, note
+    def __init__(self, processes: Processes, field: int, note: Note, *, counted: bool, identify: bool) -> None:
+        self._processes, self._field, self._note = processes, field, note
         self._counted, self._identify = counted, identify
+        self._staff = processes.staff()
         self._num_tries = 0
+        self.leave = self._staff.leaves
 
     def do(self, tasks: Sequence[_Task]) -> None:
         """Fill the slots, or say why not."""

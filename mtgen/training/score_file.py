@@ -18,7 +18,7 @@ from typing import Any
 from mtgen.errors import ModelError, StateError, StoreError
 from mtgen.settings import short
 from mtgen.stores.new_folder import NewFile, make_folder
-from mtgen.training.record.tables import whole_lines
+from mtgen.training.record.tables import REMEDY, whole_lines
 
 FIRST = ["step", "why", "num_rows"]
 
@@ -65,7 +65,7 @@ class Score:
                 values={str(name): float(value) for name, value in content["values"].items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise StateError(f"this is no score of a test split: {short(content)}") from error
+            raise StateError(f"this is no score of a test split: {short(content)}. {REMEDY}") from error
 
 
 def encode(scores: Sequence[Score]) -> bytes:
@@ -97,16 +97,18 @@ def decode(content: bytes) -> list[Score]:
     try:
         lines = list(csv.reader(io.StringIO(whole_lines(content).decode(), newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise StateError(f"this is no file of scores: {error}") from error
+        raise StateError(f"this is no file of scores: {error}. {REMEDY}") from error
     if not lines:
         return []
     header, *records = lines
     if header[: len(FIRST)] != FIRST:
-        raise StateError(f"a file of scores begins with {','.join(FIRST)}, this one with {short(header)}")
+        raise StateError(f"a file of scores begins with {','.join(FIRST)}, this one with {short(header)}. {REMEDY}")
     scores = []
     for number, line in enumerate(records, start=1):
         if len(line) != len(header):
-            raise StateError(f"score {number} has {len(line)} fields, the header {len(header)}: {short(line)}")
+            raise StateError(
+                f"score {number} has {len(line)} fields, the header {len(header)}: {short(line)}. {REMEDY}"
+            )
         named = dict(zip(header, line, strict=True))
         values = {name: named[name] for name in header[len(FIRST) :]}
         scores.append(Score.of({**{name: named[name] for name in FIRST}, "values": values}))

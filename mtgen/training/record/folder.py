@@ -13,6 +13,7 @@ import pandas as pd
 
 from mtgen.training.record import snapshots, tables
 from mtgen.training.record.snapshots import Snapshot
+from mtgen.training.score_file import FIRST, ScoreFile
 
 CONFIG, RECORD, SPLITS = "run.toml", "run.json", "splits.csv"
 HISTORY, DECISIONS, WAITS, TEST_SCORES = "history.csv", "decisions.jsonl", "waits.csv", "test_scores.csv"
@@ -22,8 +23,6 @@ CHECKPOINTS, BAD_ROWS, TENSORBOARD, PLOTS = "checkpoints", "bad_rows.csv", "tens
 HISTORY_COLUMNS = ("step", "data_epoch")
 """Columns that `history.csv` has at least."""
 WAITS_COLUMNS = ("step", "seconds", "wait_seconds")
-TEST_SCORES_COLUMNS = ("step", "why")
-"""Columns that `test_scores.csv` has at least; `why` is text."""
 DECISION_KEYS = ("step", "iteration", "rule", "what", "value", "before", "after", "text")
 
 
@@ -161,13 +160,15 @@ class RunFolder:
         return tables.read_table(self.waits, WAITS_COLUMNS)
 
     def read_test_scores(self) -> pd.DataFrame:
-        """One line per scoring: `step` (int64), `why` (text), and each metric (float64).
+        """One line per scoring: `step` and `num_rows` (int64), `why` (text), and each metric (float64).
 
         Raises:
-            StateError: a damaged line, with its number.
+            StateError: it is no file of scores.
             StoreError: it cannot be read.
         """
-        return tables.read_table(self.test_scores, TEST_SCORES_COLUMNS, text=("why",), rising=False)
+        found = ScoreFile(self.test_scores).read()
+        lines = [{"step": one.step, "why": one.why, "num_rows": one.num_rows, **one.values} for one in found]
+        return pd.DataFrame(lines, columns=None if lines else FIRST).astype({"step": "int64", "num_rows": "int64"})
 
     def snapshot_steps(self) -> list[int]:
         """Steps of the snapshots that are there, ascending.

@@ -23,7 +23,7 @@ from mtgen.settings import short
 MOST_STEPS = 2**53
 """A float64 counts no further, nor does any run."""
 
-_REPAIR = "Bring the file back from a copy, or remove the line"
+REMEDY = "Bring the file back from a copy, or remove the line"
 
 
 def whole_lines(content: bytes) -> bytes:
@@ -51,20 +51,18 @@ def read_content(path: Path) -> bytes:
 
 
 def _damaged(path: Path, line: int, why: str) -> StateError:
-    return StateError(f"line {line} is damaged: {why}. {_REPAIR}", path=str(path))
+    return StateError(f"line {line} is damaged: {why}. {REMEDY}", path=str(path))
 
 
-def read_table(path: Path, columns: Sequence[str], *, text: Sequence[str] = (), rising: bool = True) -> pd.DataFrame:
+def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """A CSV file whose first column is `step`, as a frame.
 
     Args:
         path: the file.
         columns: of the frame where there is no such file, and those that the file must have at least.
-        text: columns that hold text; all others hold numbers, or nothing, which is NaN.
-        rising: each line has a step above that of the line before; False where it may be the same.
 
     Returns:
-        One line per line of the file: `step` int64, text as object, all others float64.
+        One line per line of the file: `step` int64, all others float64, NaN where the line has nothing.
 
     Raises:
         StateError: a damaged line, with its 1-based number.
@@ -72,24 +70,24 @@ def read_table(path: Path, columns: Sequence[str], *, text: Sequence[str] = (), 
     """
     content = read_content(path)
     if not content:
-        return _frame({name: [] for name in columns}, text)
+        return _frame({name: [] for name in columns})
     names = _header(path, content, columns)
-    found = _fast(content, len(names)) if not text else None
+    found = _fast(content, len(names))
     if found is not None and (np.diff(found[:, 0]) > 0).all():
-        return _frame(dict(zip(names, found.T, strict=True)), text)
+        return _frame(dict(zip(names, found.T, strict=True)))
     values: dict[str, list[Any]] = {name: [] for name in names}
     before = -1
     for line, fields in _csv_lines(path, content):
         if len(fields) != len(names):
             raise _damaged(path, line, f"it has {len(fields)} fields, and the first line names {len(names)}")
-        before = _checked_step(path, line, _integer(fields[0]), before, rising)
+        before = _checked_step(path, line, _integer(fields[0]), before, rising=True)
         for name, field in zip(names, fields, strict=True):
-            values[name].append(field if name in text else _number(path, line, name, field))
-    return _frame(values, text)
+            values[name].append(_number(path, line, name, field))
+    return _frame(values)
 
 
-def _frame(values: dict[str, Any], text: Sequence[str]) -> pd.DataFrame:
-    kinds = {name: "int64" if name == "step" else "object" if name in text else "float64" for name in values}
+def _frame(values: dict[str, Any]) -> pd.DataFrame:
+    kinds = {name: "int64" if name == "step" else "float64" for name in values}
     return pd.DataFrame({name: pd.Series(one, dtype=kinds[name]) for name, one in values.items()})
 
 

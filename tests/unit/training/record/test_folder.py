@@ -12,6 +12,7 @@ import pytest
 from mtgen.errors import MtgenError, StateError, StoreError
 from mtgen.training import RunFolder
 from mtgen.training.record.snapshots import write_snapshot
+from mtgen.training.score_file import Score, ScoreFile
 
 HISTORY = "step,data_epoch,loss,val_loss\n40,0.5,0.25,\n80,1.0,nan,0.1\n"
 DECISION = {
@@ -64,12 +65,23 @@ def test_numbers_come_back_and_gaps_are_nan(tmp_path: Path) -> None:
     assert frame[["loss", "val_loss"]].isna().to_numpy().tolist() == [[False, True], [True, False]]
     run.waits.write_text("step,seconds,wait_seconds\n1,0.5,0.1\n2,inf,0\n")
     assert run.read_waits().to_numpy().tolist() == [[1, 0.5, 0.1], [2, math.inf, 0]]
-    run.test_scores.write_text('step,why,accuracy\n4,"a, b",0.5\n4,end,0.75\n')
-    assert run.read_test_scores().to_dict("list") == {"step": [4, 4], "why": ["a, b", "end"], "accuracy": [0.5, 0.75]}
+    run.test_scores.write_text('step,why,num_rows,accuracy\n4,"a, b",9,0.5\n4,end,9,0.75\n')
+    assert run.read_test_scores().to_dict("list") == {
+        "step": [4, 4], "why": ["a, b", "end"], "num_rows": [9, 9], "accuracy": [0.5, 0.75],
+    }  # fmt: skip
     run.decisions.write_text(json.dumps(DECISION) + "\n")
     assert run.read_decisions() == [DECISION]
     run.record.write_text('{"a": 1}')
     assert run.read_record() == {"a": 1}
+
+
+def test_looks_at_the_test_split_may_go_back_in_steps(tmp_path: Path) -> None:
+    # Another model may be scored into the same file; the reader of runs called that damage, its writer did not.
+    scores = [Score(step=step, why="by hand", num_rows=9, values={"loss": step / 2}) for step in (8, 4)]
+    ScoreFile(tmp_path / "test_scores.csv").write(scores)
+    frame = RunFolder(tmp_path).read_test_scores()
+    assert frame.to_dict("list") == {"step": [8, 4], "why": 2 * ["by hand"], "num_rows": [9, 9], "loss": [4.0, 2.0]}
+    assert frame["step"].dtype == frame["num_rows"].dtype == np.int64
 
 
 @pytest.mark.parametrize("cut", range(1, len("80,1.0,nan,0.1\n")))
@@ -107,7 +119,7 @@ WAITS = "step,seconds,wait_seconds\n"
         ("waits", WAITS + "-1,0,0\n", "line 2 is damaged: step is '-1'"),
         ("waits", WAITS.encode() + b"1,0,0\n2,\xff,0\n", "line 3 is damaged: it is no text"),
         ("history", HISTORY + '120,1,"0.5\n', "line 4 is damaged"),
-        ("test_scores", "step,why,a\n4,x,1\n3,x,1\n", "line 3 is damaged: step 3 comes after step 4"),
+        ("test_scores", "step,why,num_rows,a\n4,x,9,1\n3,x,9\n", "score 2 has 3 fields, the header 4"),
         ("decisions", json.dumps(DECISION) + "\n{\n", "line 2 is damaged: it is no JSON"),
         ("decisions", "[]\n", "line 1 is damaged: expected an object with step, iteration, rule, what"),
         ("decisions", json.dumps(DECISION | {"step": True}) + "\n", "line 1 is damaged: step is True"),
