@@ -31,7 +31,8 @@ from mtgen.metrics import Recorder, Stats
 from mtgen.placements import held_bytes
 from mtgen.plan import Batching, Plan, Shard
 from mtgen.prefetch import Ration, Stream
-from mtgen.processes.pool import Processes, check_num_processes, shared_bytes
+from mtgen.processes.pool import Processes, shared_bytes
+from mtgen.processes.staff import check_num_processes
 from mtgen.quarantine import Quarantine
 from mtgen.room import Room
 from mtgen.sampling.order import OrderLaw

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import weakref
 from collections.abc import Iterable, MutableMapping, Sequence
 from itertools import count
@@ -19,7 +18,7 @@ import numpy as np
 
 from mtgen.cache.layout import Identity
 from mtgen.config import MOST_RETRIES, OnError
-from mtgen.errors import DecodeError, MtgenError, PlanError, StallError, named
+from mtgen.errors import DecodeError, MtgenError, StallError, named
 from mtgen.inputs.images import BoundImages
 from mtgen.metrics import Recorder
 from mtgen.processes.asking import HangsError, Terms, ask, delivered, was_begun
@@ -28,7 +27,6 @@ from mtgen.processes.process import GoneError
 from mtgen.processes.protocol import Asked, Kind, ProtocolError, Request, frame
 from mtgen.processes.staff import Loan, Staff, layouts
 from mtgen.room import Room
-from mtgen.settings import check_whole
 from mtgen.waits import LOCK_SECONDS, Note, Turns
 
 MOST_ENDS = 2
@@ -42,38 +40,6 @@ STOP_SECONDS = 4.0
 
 ALLOWANCE_PART = 2
 """One part in so many of the room for pictures is handed out in advance, so that small ones need not ask."""
-
-
-def check_num_processes(num_processes: object, num_pictures: int, num_workers: int) -> int:
-    """A number of processes that can work.
-
-    Args:
-        num_processes: what the user said.
-        num_pictures: inputs of the dataset that are pictures.
-        num_workers: threads.
-
-    Raises:
-        PlanError: no integer >= 0, nothing to decode, fewer threads than processes, or no way to start one here.
-    """
-    number = check_whole("num_processes", num_processes, 0)
-    if not number:
-        return 0
-    if not num_pictures:
-        raise PlanError(
-            f"num_processes={number}, but the dataset has no pictures (patches are cut by threads), and processes do "
-            "nothing else: leave it out"
-        )
-    if num_workers < number:
-        raise PlanError(
-            f"num_processes={number} with num_workers={num_workers}: each process is asked by a thread at least; give "
-            f"num_workers={number} or more, or leave it out"
-        )
-    if os.name != "posix" or not sys.executable or getattr(sys, "frozen", False):
-        raise PlanError(
-            f"num_processes={number} needs a system like Linux or macOS and a Python interpreter to start; this is "
-            f"{sys.platform} with sys.executable={sys.executable!r}: leave it out, threads do the same"
-        )
-    return number
 
 
 class _Task:
@@ -198,7 +164,7 @@ class Processes:
                 for start in range(0, len(some), self._num_slots):
                     work.do(some[start : start + self._num_slots])
             finally:
-                work.leave()
+                work._staff.leaves()
         return tasks
 
     def staff(self) -> Staff:
@@ -246,7 +212,6 @@ class _Work:
         self._counted, self._identify = counted, identify
         self._staff = processes.staff()
         self._num_tries = 0
-        self.leave = self._staff.leaves
 
     def do(self, tasks: Sequence[_Task]) -> None:
         """Fill the slots, or say why not."""

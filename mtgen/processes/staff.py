@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
@@ -17,9 +18,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
 
-from mtgen.errors import StallError
+from mtgen.errors import PlanError, StallError
 from mtgen.processes.memory import Layout
 from mtgen.processes.process import START_SECONDS, KilledError, Line, Process, reap
+from mtgen.settings import check_whole
 from mtgen.waits import POLL_SECONDS, Latch, Note, Turns
 
 MOST_STARTS = 3
@@ -47,6 +49,38 @@ class Loan:
     def line(self) -> Line:
         """The line."""
         return self.process.lines[self.number]
+
+
+def check_num_processes(num_processes: object, num_pictures: int, num_workers: int) -> int:
+    """A number of processes that can work.
+
+    Args:
+        num_processes: what the user said.
+        num_pictures: inputs of the dataset that are pictures.
+        num_workers: threads.
+
+    Raises:
+        PlanError: no integer >= 0, nothing to decode, fewer threads than processes, or no way to start one here.
+    """
+    number = check_whole("num_processes", num_processes, 0)
+    if not number:
+        return 0
+    if not num_pictures:
+        raise PlanError(
+            f"num_processes={number}, but the dataset has no pictures (patches are cut by threads), and processes do "
+            "nothing else: leave it out"
+        )
+    if num_workers < number:
+        raise PlanError(
+            f"num_processes={number} with num_workers={num_workers}: each process is asked by a thread at least; give "
+            f"num_workers={number} or more, or leave it out"
+        )
+    if os.name != "posix" or not sys.executable or getattr(sys, "frozen", False):
+        raise PlanError(
+            f"num_processes={number} needs a system like Linux or macOS and a Python interpreter to start; this is "
+            f"{sys.platform} with sys.executable={sys.executable!r}: leave it out, threads do the same"
+        )
+    return number
 
 
 def layouts(num_processes: int, num_lines: int, thread_bytes: int) -> list[Layout]:
