@@ -22,7 +22,7 @@ from mtgen.training.heads import Head, heads_of
 from mtgen.training.lines import num_rows, progress_lines, say_budget
 from mtgen.training.models import callbacks_of, model_of
 from mtgen.training.record.folder import RunFolder
-from mtgen.training.result import Result, Score
+from mtgen.training.result import Result, TargetScore
 from mtgen.training.rules import HalvingRule, InverseEpochDecay, PatienceRule
 from mtgen.training.saving import Say, bad_rows_report, run_callbacks, save_model, saved_on_sigterm
 from mtgen.training.settings import Run
@@ -263,19 +263,15 @@ class Training:
         )
         test = None if scores is None else self._tested(scores, stop)
         self._say_bad_rows(scores)
-        found = self._scores(valid, test)
         return Result(
             name=self.name,
-            metric=found[0].metric,
-            test=found[0].test,
-            valid=found[0].valid,
+            scores=self._scores(valid, test),
             num_rows=num_rows(self.loaders["train"], start, stop),
             num_test_rows=len(self.loaders["valid"].dataset if test is None or self.test is None else self.test),
             seconds=seconds,
             stats=self.loaders["train"].stats(),
             history=history,
             model=self.model,
-            more=tuple(found) if len(found) > 1 else (),
             num_steps=stop,
         )
 
@@ -292,21 +288,21 @@ class Training:
         found: dict[str, float] = scores.score(self.model, step=step, why=IN_THE_END)
         return found
 
-    def _scores(self, valid: Mapping[str, float], test: Mapping[str, float] | None) -> list[Score]:
+    def _scores(self, valid: Mapping[str, float], test: Mapping[str, float] | None) -> tuple[TargetScore, ...]:
         """By target; of a model that came compiled by whatever it measures, in the order of the logs."""
         if self.heads and all(head.log in valid for head in self.heads):
             named = [(head.target, head.word, head.log) for head in self.heads]
         else:
             named = [("", name.replace("_", " "), name) for name in sorted(valid, key=lambda name: name == "loss")][:1]
-        return [
-            Score(
+        return tuple(
+            TargetScore(
                 target=target,
                 metric=word,
                 test=None if test is None else float(test[log]),
                 valid=float(valid[log]),
             )
             for target, word, log in named
-        ]
+        )
 
     def lines(self) -> Any:
         """A callback that says about ten lines per run."""
