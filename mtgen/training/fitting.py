@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from mtgen.dataset import Dataset
-from mtgen.errors import ModelError, StateError
+from mtgen.errors import ModelError, OtherRunError, StateError
 from mtgen.loader import Loader
 from mtgen.sealed import Sealed, check_opened
 from mtgen.training.config.building import make_loader, sampler_of
@@ -203,8 +203,8 @@ class Training:
                     shuffle=False,
                     callbacks=callbacks,
                 ).history
-        except StateError as error:
-            raise self._explained(error) from error
+        except OtherRunError as error:
+            raise explained(error) from error
         finally:
             if checkpoint is not None:
                 checkpoint.checkpoints.close()  # also where a callback after it refused to begin
@@ -223,16 +223,6 @@ class Training:
         """What Keras trains on."""
         return self.loaders["train"].keras(
             self.model, steps_per_epoch=None if self.patience is None else self.steps_between
-        )
-
-    def _explained(self, error: StateError) -> StateError:
-        """The learning rate of a cosine falls to 0 with the last epoch, so more epochs are another run."""
-        if "decay_steps" not in error.message:
-            return error
-        return StateError(
-            f"{error.message}. The learning rate of mtgen train falls over all epochs: give the --epochs, "
-            "--batch-size and --learning-rate that the run began with, or begin one with --schedule constant",
-            path=error.path,
         )
 
     def _has_best(self) -> bool:
@@ -325,6 +315,25 @@ class Training:
             where = "" if self.run.run is None else f"; {bad_rows_report(self.run)} lists them"
             said = ", ".join(f"{number} of {part}" for part, number in counts.items() if number)
             self.say(f"rows that could not be read: {said}; they got {what}{where}")
+
+
+def explained(error: OtherRunError) -> OtherRunError:
+    """The error of a run that goes on, with why it differs where that can be told.
+
+    The learning rate of a cosine falls to 0 with the last epoch, so more epochs are another run.
+
+    Example:
+        >>> explained(OtherRunError("Differing", settings=("config.learning_rate",))).message
+        'Differing'
+    """
+    if not any(name.rpartition(".")[2] == "decay_steps" for name in error.settings):
+        return error
+    return OtherRunError(
+        f"{error.message}. The learning rate of mtgen train falls over all epochs: give the --epochs, "
+        "--batch-size and --learning-rate that the run began with, or begin one with --schedule constant",
+        error.settings,
+        path=error.path,
+    )
 
 
 def training_of(
