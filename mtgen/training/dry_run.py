@@ -5,9 +5,10 @@ from __future__ import annotations
 from mtgen.training.ablation import name_of
 from mtgen.training.config.building import dataset_of, splits_of
 from mtgen.training.config.sections import Config
-from mtgen.training.fitting import Training, training_of
+from mtgen.training.fitting import Training
 from mtgen.training.lines import say_budget
 from mtgen.training.models import callbacks_of, described_model
+from mtgen.training.preparing import training_of
 from mtgen.training.record.folder import RunFolder
 from mtgen.training.run import described_splits
 from mtgen.training.saving import Say, check_run
@@ -55,7 +56,7 @@ def _steps(training: Training) -> list[str]:
     return [
         f"order: {loader.sampler}",
         f"steps: {loader.steps_per_epoch} of {fit.batch_size} rows per epoch, {fit.epochs} epochs at most, "
-        f"{training.num_steps} steps at most; a validation every {training.steps_between} steps",
+        f"{training.plan.num_steps} steps at most; a validation every {training.plan.steps_between} steps",
         f"optimizer: {rate}; seed {fit.seed}",
         f"losses: {', '.join(f'{head.target} {head.loss}' for head in training.heads) or 'those of the model'}",
     ]

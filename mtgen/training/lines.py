@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mtgen.loader import Loader
@@ -73,3 +74,19 @@ def say_budget(loaders: Mapping[str, Loader], say: Say) -> None:
             plan.check()
             for line in str(plan).splitlines():
                 say(f"{part} split, {line}")
+
+
+def say_bad_rows(counts: Mapping[str, int], on_error: str, report: Path | None, say: Say) -> None:
+    """Say what was refilled or masked; nothing where nothing was.
+
+    Args:
+        counts: name of a split -> its rows that could not be read.
+        on_error: what was done about them, `refill` or `mask`.
+        report: the file that lists them; None for none.
+        say: where the line goes.
+    """
+    if any(counts.values()):
+        what = "another row in their place" if on_error == "refill" else "no weight"
+        where = "" if report is None else f"; {report} lists them"
+        said = ", ".join(f"{number} of {part}" for part, number in counts.items() if number)
+        say(f"rows that could not be read: {said}; they got {what}{where}")

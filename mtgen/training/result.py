@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mtgen.metrics import Stats
+from mtgen.training.heads import Head
 
 if TYPE_CHECKING:
     import keras
@@ -103,6 +104,28 @@ class Result:
             f"{_shown(one.metric, one.value)}"
             for one in self.scores
         )
+
+
+def target_scores(
+    heads: Sequence[Head], valid: Mapping[str, float], test: Mapping[str, float] | None
+) -> tuple[TargetScore, ...]:
+    """The scores by target; of a model that came compiled by whatever it measures, in the order of the logs. Pure.
+
+    Args:
+        heads: what each target is scored by; empty for a model that came compiled otherwise.
+        valid: name in the logs -> value on the valid split.
+        test: the same on the test split; None where it was not scored.
+    """
+    if heads and all(head.log in valid for head in heads):
+        named = [(head.target, head.word, head.log) for head in heads]
+    else:
+        named = [("", name.replace("_", " "), name) for name in sorted(valid, key=lambda name: name == "loss")][:1]
+    return tuple(
+        TargetScore(
+            target=target, metric=word, test=None if test is None else float(test[log]), valid=float(valid[log])
+        )
+        for target, word, log in named
+    )
 
 
 def _shown(metric: str, value: float) -> str:
