@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mtgen.adapters import variables
+from mtgen.adapters.fit_logs import Expected, expected_logs
 from mtgen.adapters.keras import Progress
 from mtgen.adapters.learning_rate import ScaledRate
 from mtgen.errors import PlanError, StateError
@@ -86,6 +87,8 @@ class RuleCallback(Progress):
         self._lines: list[str] = []
         self._listeners: list[Callable[[Decision], None]] = []
         self._began = False
+        self._expected: Expected | None = None
+        self._named = False
 
     @property
     def monitor(self) -> str:
@@ -146,7 +149,8 @@ class RuleCallback(Progress):
         if self._rate is not None:
             self._rate.begin(self._base)
             self._base = self._rate.base
-        self._applied = None
+        self._applied = self._expected = None
+        self._named = not self.rules.watches
         model = self._model
         self._kept_epoch = model._initial_epoch
         if self.stopped:
@@ -156,9 +160,16 @@ class RuleCallback(Progress):
     # --- steps and validations ----------------------------------------------------------------------------------------
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Say what was decided, now that the progress bar has ended its line."""
+        """Say what was decided, now that the progress bar has ended its line.
+
+        Raises:
+            PlanError: in the first epoch: what is watched cannot be in its logs.
+        """
         self._flush()
         super().on_epoch_begin(epoch, logs)
+        if self._expected is None and self.rules.watches:
+            self._expected = expected_logs(self, epoch)
+            self._monitor.check_begin(self._expected)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Set the learning rate of this step, where it changes."""
@@ -174,8 +185,15 @@ class RuleCallback(Progress):
             self._applied = wanted
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Count the step, and stop where patience has run out between two validations."""
+        """Count the step, and stop where patience has run out between two validations.
+
+        Raises:
+            PlanError: after the first step: what is watched is none of the metrics that it told.
+        """
         super().on_train_batch_end(batch, logs)
+        if not self._named and self._expected is not None:
+            self._named = True
+            self._monitor.check_names(logs or {}, self._expected)
         self._tell(self.rules.trained(self.iteration, step=self.step))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

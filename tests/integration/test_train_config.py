@@ -167,16 +167,20 @@ def test_options_and_a_file_make_the_same_run(folder: Path, tmp_path: Path) -> N
         (["--patience", "0"], "Invalid value for '--patience'"),
         (["--resume"], "--resume without --run: name the folder of the run, there or as folder in [run]"),
         (["--optimizer", "adamant"], "Keras makes no optimizer 'adamant'"),
-        (["--monitor", "val_bogus", "--halve-after", "2"], "monitor='val_bogus' is not in the logs"),
+        (
+            ["--monitor", "1 - val_acuracy", "--halve-after", "2"],
+            "monitor='1 - val_acuracy' is not in the logs, which have ['accuracy', 'loss', 'val_accuracy',",
+        ),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_options_that_do_not_fit_the_file_are_refused(folder: Path, arguments: list[str], says: str) -> None:
     path = written(folder, FEATURES + '[targets]\nkind = "kind"\n' + SMALL, "refused.toml")
-    done = command("--config", path, *arguments)
-    assert done.exit_code
-    assert says in done.stderr
-    assert "Traceback" not in done.output
+    for dry in ([], ["--dry-run"]):
+        done = command("--config", path, *arguments, *dry)
+        assert done.exit_code
+        assert says in done.stderr
+        assert "Traceback" not in done.output
 
 
 def test_errors_of_a_file_name_it(folder: Path) -> None:
@@ -387,6 +391,19 @@ def compiled(dataset):
     return model
 
 
+class OwnTest(keras.Model):
+    def test_step(self, *arguments):
+        answer = super().test_step(*arguments)
+        logs, *state = answer if isinstance(answer, tuple) else (answer,)
+        logs = {**logs, "twice": 2 * logs["loss"]}
+        return (logs, *state) if state else logs
+
+
+def own_test(dataset):
+    inner = plain(dataset)
+    return OwnTest(inner.inputs, inner.outputs)
+
+
 def nothing(dataset):
     return 3
 
@@ -454,6 +471,23 @@ def test_a_model_that_comes_compiled_keeps_its_optimizer_and_metrics(code: Path)
     said = trained("--config", written(code, text, "compiled.toml"), "--halve-after", 1)
     assert "the model came compiled: its own optimizer and loss are used" in said
     assert re.search(r"features alone test sparse categorical accuracy: ", said)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "section", "is_known"),
+    [
+        ("val_twice", "", True),
+        ("val_bogus", "", False),
+        ("val_bogus", 'callbacks = [{callback = "own_code:Counter", arguments = {start = 7}}]\n', True),
+        ("bogus", "", True),  # what an own step of training tells is known only then
+    ],
+)
+def test_a_dry_run_knows_what_can_be_watched(code: Path, monitor: str, section: str, is_known: bool) -> None:
+    text = section + FEATURES + '[targets]\nkind = "kind"\n[model]\nfunction = "own_code:own_test"\n'
+    path = written(code, text, "watched.toml")
+    done = command("--config", path, "--monitor", monitor, "--patience", 8, "--dry-run")
+    assert done.exit_code == (0 if is_known else 1)
+    assert ("'val_accuracy', 'val_loss', 'val_twice']" in done.stderr) is not is_known
 
 
 def test_a_model_from_a_file_goes_on_from_there(code: Path, tmp_path: Path) -> None:
