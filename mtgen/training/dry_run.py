@@ -85,8 +85,8 @@ def _steps(training: Training) -> list[str]:
     )
     return [
         f"order: {loader.sampler}",
-        f"steps: {loader.steps_per_epoch} of {fit.batch_size} rows per epoch, {fit.epochs} epochs at most, "
-        f"{training.plan.num_steps} steps at most; a validation every {training.plan.steps_between} steps",
+        f"steps: {loader.steps_per_epoch} of {fit.batch_size} rows per epoch, {training.plan.end}; "
+        f"a validation every {training.plan.steps_between} steps",
         f"optimizer: {rate}; seed {fit.seed}",
         f"losses: {', '.join(f'{head.target} {head.loss}' for head in training.heads) or 'those of the model'}",
     ]

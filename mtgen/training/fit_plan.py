@@ -27,6 +27,8 @@ class FitPlan:
         >>> plan = FitPlan(recipe=Rules(patience=62), epochs=3, steps_per_epoch=100)
         >>> plan.steps_between, plan.num_epochs, plan.num_steps
         (31, 10, 310)
+        >>> plan.end
+        '3 epochs at most and up to the validation that ends them, 310 steps (3.1 epochs) at most'
     """
 
     recipe: Rules
@@ -74,8 +76,37 @@ class FitPlan:
 
     @property
     def num_steps(self) -> int:
-        """Steps at most."""
+        """Steps at most: up to the validation that ends the last epoch, which may come after it.
+
+        Validations keep their distance, so that every step that is trained is validated too, and a run that is
+        continued with more epochs is the same as one that had them from the beginning.
+        """
         return self.steps_between * self.num_epochs
+
+    @property
+    def most_epochs(self) -> float:
+        """Epochs of the loader at most."""
+        return self.num_steps / self.steps_per_epoch
+
+    @property
+    def has_whole_epochs(self) -> bool:
+        """Whether an epoch of Keras is one of the loader."""
+        return self.steps_between == self.steps_per_epoch
+
+    @property
+    def passes_epochs(self) -> bool:
+        """Whether the validation that ends the last epoch comes after it."""
+        return self.num_steps > self.epochs * self.steps_per_epoch
+
+    @property
+    def end(self) -> str:
+        """The longest that it takes, in words."""
+        if not self.passes_epochs:
+            return f"{self.epochs} epochs at most, {self.num_steps} steps at most"
+        return (
+            f"{self.epochs} epochs at most and up to the validation that ends them, {self.num_steps} steps "
+            f"({self.most_epochs:.1f} epochs) at most"
+        )
 
 
 def monitor_of(recipe: Rules, heads: Sequence[Head], *, came_compiled: bool) -> str:

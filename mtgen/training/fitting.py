@@ -38,6 +38,7 @@ class Training:
     Args:
         name: of the result.
         config: what to train.
+        plan: how long.
         loaders: of train and valid.
         test: the test split; None where there is none.
         report: CSV file for rows that cannot be read; None for none.
@@ -48,6 +49,7 @@ class Training:
 
     name: str
     config: Config
+    plan: FitPlan
     loaders: Mapping[str, Loader]
     test: Dataset | Sealed | None
     report: Path | None
@@ -63,14 +65,6 @@ class Training:
             loader.close()
 
     # --- what follows from the settings -------------------------------------------------------------------------------
-
-    @cached_property
-    def plan(self) -> FitPlan:
-        """Steps, validations and epochs."""
-        config = self.config
-        return FitPlan(
-            recipe=config.recipe, epochs=config.fit.epochs, steps_per_epoch=self.loaders["train"].steps_per_epoch
-        )
 
     @cached_property
     def run(self) -> Run:
@@ -146,6 +140,8 @@ class Training:
             ModelError: the loss is no number after training.
         """
         say_budget(self.loaders, self.say)
+        if self.plan.passes_epochs:
+            self.say(f"{self.plan.end}: there is a validation every {self.plan.steps_between} steps")
         x = self.x()
         scores = self.scores()
         rules, own = self.rules(x, scores), callbacks_of(self.config)
@@ -232,15 +228,7 @@ class Training:
 
     def lines(self) -> Any:
         """A callback that says about ten lines per run."""
-        return progress_lines(
-            self.heads,
-            num_epochs=self.plan.num_epochs,
-            epochs_between=None
-            if self.plan.steps_between == self.plan.steps_per_epoch
-            else self.plan.steps_between / self.plan.steps_per_epoch,
-            most_epochs=self.config.fit.epochs,
-            say=self.say,
-        )
+        return progress_lines(self.heads, self.plan, self.say)
 
     def _say_bad_rows(self, scores: Any) -> None:
         counts = {part: len(loader.quarantine()) for part, loader in self.loaders.items()}

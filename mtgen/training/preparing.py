@@ -10,6 +10,7 @@ from mtgen.loader import Loader
 from mtgen.sealed import Sealed, check_opened
 from mtgen.training.config.building import make_loader, sampler_of
 from mtgen.training.config.sections import Config
+from mtgen.training.fit_plan import FitPlan
 from mtgen.training.fitting import Training
 from mtgen.training.models import model_of
 from mtgen.training.saving import Say, bad_rows_report, run_of
@@ -37,7 +38,8 @@ def training_of(
     try:
         loaders["train"] = make_loader(train, config.fit, shuffle=True, report=report, law=law)
         loaders["valid"] = make_loader(valid, config.fit, shuffle=False, report=report)
-        model, came_compiled = model_of(config, train, config.fit.epochs * loaders["train"].steps_per_epoch)
+        plan = FitPlan(recipe=config.recipe, epochs=config.fit.epochs, steps_per_epoch=loaders["train"].steps_per_epoch)
+        model, came_compiled = model_of(config, train, plan.num_steps)
     except BaseException:
         for loader in loaders.values():
             loader.close()
@@ -45,6 +47,7 @@ def training_of(
     return Training(
         name=name,
         config=config,
+        plan=plan,
         loaders=loaders,
         test=parts.get("test"),
         report=report,

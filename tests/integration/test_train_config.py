@@ -139,6 +139,36 @@ def test_a_dry_run_builds_everything_and_writes_nothing(folder: Path, tmp_path: 
     assert lines[-1] == "nothing was trained: this was a dry run"
 
 
+def test_epochs_that_end_between_two_validations_are_told_as_they_are(folder: Path, tmp_path: Path) -> None:
+    text = FEATURES + '[targets]\nkind = "kind"\n' + SMALL + "[recipe]\npatience = 6\npatience_increase = 1000\n"
+    path = written(folder, text, "between.toml")
+    end = "4 epochs at most and up to the validation that ends them, 30 steps (4.3 epochs) at most"
+    assert f"steps: 7 of 16 rows per epoch, {end}; a validation every 3 steps" in trained("--config", path, "--dry-run")
+    said = trained("--config", path, "--run", tmp_path / "whole")
+    assert f"{end}: there is a validation every 3 steps" in said.splitlines()
+    told = re.findall(r"^  epoch (\S+) of (\S+): ", said, re.MULTILINE)
+    assert told[0] == ("0.4", "4.3")
+    assert told[-1] == ("4.3", "4.3")
+    trained("--config", path, "--run", tmp_path / "longer", "--epochs", 2)
+    trained("--config", path, "--run", tmp_path / "longer", "--resume")
+    for one, other in zip(weights(tmp_path / "whole"), weights(tmp_path / "longer"), strict=True):
+        np.testing.assert_array_equal(one, other)
+    histories = [
+        RunFolder(tmp_path / name).read_history()[["step", "loss", "val_loss"]] for name in ("whole", "longer")
+    ]
+    pd.testing.assert_frame_equal(*histories)
+    assert histories[0]["step"].tolist() == [*range(3, 31, 3)]
+
+
+@pytest.mark.parametrize("patience", [8, 4])
+def test_epochs_that_end_with_a_validation_are_told_short(folder: Path, patience: int) -> None:
+    text = FEATURES + '[targets]\nkind = "kind"\n' + SMALL + f"[recipe]\npatience = {patience}\n"
+    said = trained("--config", written(folder, text, "even.toml"), "--dry-run")
+    assert (
+        f"steps: 7 of 16 rows per epoch, 4 epochs at most, 28 steps at most; a validation every {patience // 2}" in said
+    )
+
+
 def test_a_dry_run_finds_pictures_under_a_wrong_root(folder: Path) -> None:
     text = '[inputs.image]\ncolumn = "file"\nroot = "elsewhere"\nsize = [6, 6]\n'
     done = command(
