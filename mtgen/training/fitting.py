@@ -203,10 +203,12 @@ class Training:
         path = save_model(self.run, self.model)
         if path is not None:
             self.say(f"the model is in {path}")
+        # The logs lack the last validation where a run that patience had ended inside an epoch of Keras is resumed.
+        is_last = len(history["loss"]) * self.plan.steps_between >= stop
         valid = (
-            self._evaluated("valid")
-            if best_is_back
-            else {name.removeprefix("val_"): values[-1] for name, values in history.items() if name.startswith("val_")}
+            {name.removeprefix("val_"): values[-1] for name, values in history.items() if name.startswith("val_")}
+            if is_last and not best_is_back
+            else self._evaluated("valid")
         )
         test = None if scores is None else scores.in_the_end(self.model, stop)
         self._say_bad_rows(scores)

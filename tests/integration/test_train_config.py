@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -21,9 +22,11 @@ from mtgen.stores.bcolz_writer import write_bcolz
 from mtgen.training import RunFolder, compile_for, merged_model, model_for
 from mtgen.training.config import dataset_of, loaders_of, read_config, splits_of
 from mtgen.training.config.building import sampler_of
+from mtgen.training.config.sections import Config
 from mtgen.training.event_files import decoded
+from mtgen.training.run import train_config
 from mtgen.training.samples import make_dataset
-from mtgen.training.settings import Samples
+from mtgen.training.settings import Run, Samples
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 
@@ -672,6 +675,23 @@ def test_a_finished_run_that_is_resumed_looks_at_the_test_split_no_more(whole: P
     assert "splits.csv, run.json of the run that goes on are gone: written anew, compared with nothing" in said
     assert "4 bytes of " in said
     assert f"{FILE} are cut off or damaged, and were dropped" in said
+
+
+def test_a_run_that_patience_ended_inside_an_epoch_has_the_same_valid_score_when_it_is_resumed(
+    folder: Path, tmp_path: Path
+) -> None:
+    recipe = "[recipe]\npatience = 8\nimprovement_threshold = 1e-9\nrestore_best = false\n"
+    path = written(folder, FEATURES + '[targets]\nprice = "price"\n' + SMALL + recipe, "ended.toml")
+    first, again = (
+        train_config(with_run(path, tmp_path / "run", resume=resume), say=lambda line: None) for resume in (False, True)
+    )
+    assert (first.num_steps, again.num_steps) == (9, 9)  # validations follow steps 4 and 8
+    assert again.valid == pytest.approx(first.valid, rel=1e-6)
+    assert first.valid != pytest.approx(again.history["val_mae"][-1], rel=1e-6)
+
+
+def with_run(path: Path, run: Path, *, resume: bool) -> Config:
+    return replace(read_config(path), run=Run(run=run, resume=resume))
 
 
 def test_a_folder_with_a_run_is_refused_without_resume(whole: Path) -> None:
