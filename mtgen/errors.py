@@ -13,6 +13,7 @@
     │   ├── QueryError                  a `sample by` text that cannot be read, or does not fit the table
     │   └── SealedError                 a sealed split was to be read without being opened
     ├── StateError      (ValueError)    a state that does not belong to this loader
+    │   └── OtherRunError               a checkpoint of another model or optimizer; `settings` names what differs
     ├── ModelError      (ValueError)    a model whose inputs or targets do not fit the loader
     ├── BudgetError     (RuntimeError)  more bad samples than allowed
     └── StallError      (TimeoutError)  a wait passed its deadline
@@ -125,6 +126,23 @@ class SealedError(PlanError, AttributeError):
 
 class StateError(MtgenError, ValueError):
     """A state that does not belong to this loader: another dataset, seed, batch size or version."""
+
+
+class OtherRunError(StateError):
+    """A checkpoint of another model or optimizer.
+
+    Args:
+        message: see `MtgenError`.
+        settings: names of the optimizer's settings that differ, such as `config.learning_rate`.
+        **place: row, path and step, see `MtgenError`.
+    """
+
+    def __init__(self, message: str, settings: tuple[str, ...] = (), **place: Any) -> None:
+        super().__init__(message, **place)
+        self.settings = tuple(settings)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (*super().__reduce__(), {"settings": self.settings})
 
 
 class ModelError(MtgenError, ValueError):

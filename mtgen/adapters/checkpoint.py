@@ -25,7 +25,7 @@ from mtgen.adapters import variables
 from mtgen.adapters.also import Stateful, arrays_of, check_also, check_number, restore_also
 from mtgen.adapters.fit_state import FitState, check_rest, check_steps, is_due
 from mtgen.adapters.keras import Progress
-from mtgen.errors import ModelError, MtgenError, PlanError, StateError
+from mtgen.errors import ModelError, MtgenError, OtherRunError, PlanError, StateError
 from mtgen.settings import check_whole_or_none
 
 
@@ -176,15 +176,16 @@ class Checkpoint(Progress):
         if self._structure is not None:
             variables.build(model, self._structure.signature(variables.symbolic))
         differing = variables.differences(variables.groups(model, metrics=step_in_epoch > 0), arrays)
-        settings = variables.optimizer_settings(model)
+        settings, changed = variables.optimizer_settings(model), dict[str, str]()
         # An optimizer that has trained already has the learning rate that training gave it.
         if settings is not None and state.optimizer is not None and not int(model.optimizer.iterations):
-            differing += variables.setting_differences(state.optimizer, settings)
-        if differing:
-            raise StateError(
+            changed = variables.setting_differences(state.optimizer, settings)
+        if differing or changed:
+            raise OtherRunError(
                 "the checkpoint belongs to another run. Differing: "
-                + "; ".join(differing)
-                + ". Make them as they were, or choose another folder for a new run"
+                + "; ".join([*differing, *changed.values()])
+                + ". Make them as they were, or choose another folder for a new run",
+                settings=tuple(changed),
             )
         check_rest(step_in_epoch, self._feed.num_batches, model.steps_per_execution)
         check_also(self._also, state.also, arrays)

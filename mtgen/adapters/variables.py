@@ -103,14 +103,14 @@ def optimizer_settings(model: Any) -> dict[str, Any] | None:
     return _flat(plain)
 
 
-def setting_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """The settings that differ, in words."""
+def setting_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """The names of the settings that differ, each with how it does, in words."""
     absent = "absent"
-    return [
-        f"optimizer setting {name!r} was {before.get(name, absent)!r} and is {now.get(name, absent)!r}"
+    return {
+        name: f"optimizer setting {name!r} was {before.get(name, absent)!r} and is {now.get(name, absent)!r}"
         for name in sorted({*before, *now})
         if before.get(name, absent) != now.get(name, absent)
-    ]
+    }
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

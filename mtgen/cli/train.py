@@ -35,7 +35,7 @@ def train(
     """
     from mtgen.training import run as training
     from mtgen.training.dry_run import dry_run as shown
-    from mtgen.training.fitting import run_of
+    from mtgen.training.saving import run_of
 
     made = config_from(samples, fit, rules, run, config, given_options(context, Samples, Fit, Rules, Run))
     choose_backend(typer.echo)

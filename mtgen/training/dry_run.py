@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 from mtgen.training.ablation import name_of
-from mtgen.training.config.building import dataset_of, splits_of
+from mtgen.training.config.building import dataset_of, make_loader, splits_of
 from mtgen.training.config.sections import Config
-from mtgen.training.fitting import Training, training_of
+from mtgen.training.fitting import Training
 from mtgen.training.lines import say_budget
 from mtgen.training.models import callbacks_of, described_model
+from mtgen.training.monitor import Monitor
+from mtgen.training.preparing import training_of
 from mtgen.training.record.folder import RunFolder
 from mtgen.training.run import described_splits
 from mtgen.training.saving import Say, check_run
@@ -16,7 +22,8 @@ from mtgen.training.saving import Say, check_run
 def dry_run(config: Config, *, say: Say = print) -> None:
     """Build all that a training needs, and say what it would be.
 
-    Reads the table, the stores and the first batch of the train split; writes nothing.
+    Reads the table, the stores and the first batch of the train split, and of the valid split where a rule watches it;
+    writes nothing.
 
     Args:
         config: what would be trained.
@@ -42,7 +49,31 @@ def dry_run(config: Config, *, say: Say = print) -> None:
             say(f"callbacks: {', '.join(type(one).__name__ for one in own)}")
         say(_written(training))
         say_budget(training.loaders, say)
+        _check_monitor(training, own)
         say("nothing was trained: this was a dry run")
+
+
+def _check_monitor(training: Training, own: Sequence[Any]) -> None:
+    """Evaluate the first batch of the valid split, to see whether what the rules watch will be in the logs.
+
+    Raises:
+        PlanError: it will not, as far as that is certain.
+    """
+    from mtgen.adapters.fit_logs import Expected, adds_logs, computes_logs
+
+    model, config = training.model, training.config
+    if not config.recipe.watches or adds_logs(own):
+        return
+    with make_loader(
+        training.loaders["valid"].dataset, replace(config.fit, placement="stream"), shuffle=False, report=None
+    ) as loader:
+        names = model.evaluate(loader.keras(model, steps_per_epoch=1), verbose=0, return_dict=True)
+    trains, validates = (computes_logs(model, validation=validation) for validation in (False, True))
+    monitor = Monitor(training.monitor)
+    # Names of validation are what this evaluation told, also by a model's own steps; those of training are the same
+    # only where both steps are Keras's.
+    expected = Expected(training=trains and (validates or monitor.of_validation), validation=True)
+    monitor.check_names(names, expected)
 
 
 def _steps(training: Training) -> list[str]:
@@ -54,8 +85,8 @@ def _steps(training: Training) -> list[str]:
     )
     return [
         f"order: {loader.sampler}",
-        f"steps: {loader.steps_per_epoch} of {fit.batch_size} rows per epoch, {fit.epochs} epochs at most, "
-        f"{training.num_steps} steps at most; a validation every {training.steps_between} steps",
+        f"steps: {loader.steps_per_epoch} of {fit.batch_size} rows per epoch, {training.plan.end}; "
+        f"a validation every {training.plan.steps_between} steps",
         f"optimizer: {rate}; seed {fit.seed}",
         f"losses: {', '.join(f'{head.target} {head.loss}' for head in training.heads) or 'those of the model'}",
     ]

@@ -3,41 +3,30 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from mtgen.dataset import Dataset
-from mtgen.errors import ModelError, StateError
+from mtgen.errors import ModelError, OtherRunError
 from mtgen.loader import Loader
-from mtgen.sealed import Sealed, check_opened
-from mtgen.training.config.building import make_loader, sampler_of
-from mtgen.training.config.paths import absolute
+from mtgen.sealed import Sealed
 from mtgen.training.config.sections import Config
+from mtgen.training.fit_plan import FitPlan, explained, monitor_of
 from mtgen.training.heads import Head, heads_of
-from mtgen.training.lines import num_rows, progress_lines, say_budget
-from mtgen.training.models import callbacks_of, model_of
+from mtgen.training.lines import num_rows, progress_lines, say_bad_rows, say_budget
+from mtgen.training.models import callbacks_of
 from mtgen.training.record.folder import RunFolder
-from mtgen.training.result import Result, Score
-from mtgen.training.rules import HalvingRule, InverseEpochDecay, PatienceRule
-from mtgen.training.saving import Say, bad_rows_report, run_callbacks, save_model, saved_on_sigterm
+from mtgen.training.result import Result, target_scores
+from mtgen.training.rules import HalvingRule, PatienceRule
+from mtgen.training.saving import Say, bad_rows_report, run_callbacks, run_of, save_model, saved_on_sigterm
 from mtgen.training.settings import Run
 
 if TYPE_CHECKING:
     import keras
-
-IN_THE_END = "after training"
-"""Why the test split is scored when training is over."""
-
-
-def run_of(config: Config) -> Run:
-    """Where the run is kept, as it can be opened."""
-    folder = config.run.run
-    return config.run if folder is None else replace(config.run, run=Path(absolute(folder, config.folder)))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -49,6 +38,7 @@ class Training:
     Args:
         name: of the result.
         config: what to train.
+        plan: how long.
         loaders: of train and valid.
         test: the test split; None where there is none.
         report: CSV file for rows that cannot be read; None for none.
@@ -59,6 +49,7 @@ class Training:
 
     name: str
     config: Config
+    plan: FitPlan
     loaders: Mapping[str, Loader]
     test: Dataset | Sealed | None
     report: Path | None
@@ -75,11 +66,6 @@ class Training:
 
     # --- what follows from the settings -------------------------------------------------------------------------------
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps of an epoch of the loader."""
-        return self.loaders["train"].steps_per_epoch
-
     @cached_property
     def run(self) -> Run:
         """Where the run is kept."""
@@ -88,39 +74,12 @@ class Training:
     @cached_property
     def patience(self) -> PatienceRule | None:
         """The rule that says when to validate and to stop."""
-        recipe = self.config.recipe
-        if recipe.patience is None:
-            return None
-        return PatienceRule(
-            patience=recipe.patience,
-            patience_increase=recipe.patience_increase,
-            improvement_threshold=recipe.improvement_threshold,
-            batches_per_epoch=self.steps_per_epoch,
-        )
+        return self.plan.patience_rule()
 
     @cached_property
     def halving(self) -> HalvingRule | None:
         """The rule that divides the learning rate."""
-        recipe = self.config.recipe
-        if recipe.halve_after is None:
-            return None
-        return HalvingRule(recipe.halve_after, recipe.halving_factor, recipe.halving_floor)
-
-    @property
-    def steps_between(self) -> int:
-        """Steps from one validation to the next: an epoch of Keras."""
-        return self.steps_per_epoch if self.patience is None else self.patience.validation_frequency
-
-    @property
-    def num_epochs(self) -> int:
-        """Epochs of Keras at most, that is validations."""
-        epochs = self.config.fit.epochs
-        return epochs if self.patience is None else self.patience.num_validations(epochs)
-
-    @property
-    def num_steps(self) -> int:
-        """Steps at most."""
-        return self.steps_between * self.num_epochs
+        return self.plan.halving_rule()
 
     @cached_property
     def heads(self) -> list[Head]:
@@ -136,11 +95,7 @@ class Training:
     @property
     def monitor(self) -> str:
         """What the rules watch."""
-        if self.config.recipe.monitor is not None:
-            return self.config.recipe.monitor
-        if len(self.heads) == 1 and not self.heads[0].shrinks and not self.came_compiled:
-            return f"1 - val_{self.heads[0].log}"
-        return "val_loss"
+        return monitor_of(self.config.recipe, self.heads, came_compiled=self.came_compiled)
 
     def scores(self) -> Any:
         """What scores the test split; None where it is left alone."""
@@ -169,7 +124,7 @@ class Training:
             x,
             patience=self.patience,
             halving=self.halving,
-            decay=None if recipe.decay is None else InverseEpochDecay(recipe.decay),
+            decay=self.plan.decay,
             monitor=self.monitor,
             restore_best=recipe.puts_best_back,
             say=lambda line: self.say(f"  {line}"),
@@ -185,6 +140,8 @@ class Training:
             ModelError: the loss is no number after training.
         """
         say_budget(self.loaders, self.say)
+        if self.plan.passes_epochs:
+            self.say(f"{self.plan.end}: there is a validation every {self.plan.steps_between} steps")
         x = self.x()
         scores = self.scores()
         rules, own = self.rules(x, scores), callbacks_of(self.config)
@@ -197,14 +154,14 @@ class Training:
             with saved_on_sigterm(checkpoint):
                 history = self.model.fit(
                     x,
-                    epochs=self.num_epochs,
+                    epochs=self.plan.num_epochs,
                     validation_data=self.loaders["valid"].keras(self.model),
                     verbose="auto" if bar else 0,
                     shuffle=False,
                     callbacks=callbacks,
                 ).history
-        except StateError as error:
-            raise self._explained(error) from error
+        except OtherRunError as error:
+            raise explained(error) from error
         finally:
             if checkpoint is not None:
                 checkpoint.checkpoints.close()  # also where a callback after it refused to begin
@@ -215,24 +172,14 @@ class Training:
             seconds,
             scores,
             start=0 if checkpoint is None else checkpoint.start_step,
-            stop=len(history.get("loss", ())) * self.steps_between if counts is None else counts.step,
+            stop=len(history.get("loss", ())) * self.plan.steps_between if counts is None else counts.step,
             best_is_back=rules is not None and self.config.recipe.puts_best_back and self._has_best(),
         )
 
     def x(self) -> Any:
         """What Keras trains on."""
         return self.loaders["train"].keras(
-            self.model, steps_per_epoch=None if self.patience is None else self.steps_between
-        )
-
-    def _explained(self, error: StateError) -> StateError:
-        """The learning rate of a cosine falls to 0 with the last epoch, so more epochs are another run."""
-        if "decay_steps" not in error.message:
-            return error
-        return StateError(
-            f"{error.message}. The learning rate of mtgen train falls over all epochs: give the --epochs, "
-            "--batch-size and --learning-rate that the run began with, or begin one with --schedule constant",
-            path=error.path,
+            self.model, steps_per_epoch=None if self.patience is None else self.plan.steps_between
         )
 
     def _has_best(self) -> bool:
@@ -256,26 +203,24 @@ class Training:
         path = save_model(self.run, self.model)
         if path is not None:
             self.say(f"the model is in {path}")
+        # The logs lack the last validation where a run that patience had ended inside an epoch of Keras is resumed.
+        is_last = len(history["loss"]) * self.plan.steps_between >= stop
         valid = (
-            self._evaluated("valid")
-            if best_is_back
-            else {name.removeprefix("val_"): values[-1] for name, values in history.items() if name.startswith("val_")}
+            {name.removeprefix("val_"): values[-1] for name, values in history.items() if name.startswith("val_")}
+            if is_last and not best_is_back
+            else self._evaluated("valid")
         )
-        test = None if scores is None else self._tested(scores, stop)
+        test = None if scores is None else scores.in_the_end(self.model, stop)
         self._say_bad_rows(scores)
-        found = self._scores(valid, test)
         return Result(
             name=self.name,
-            metric=found[0].metric,
-            test=found[0].test,
-            valid=found[0].valid,
+            scores=target_scores(self.heads, valid, test),
             num_rows=num_rows(self.loaders["train"], start, stop),
             num_test_rows=len(self.loaders["valid"].dataset if test is None or self.test is None else self.test),
             seconds=seconds,
             stats=self.loaders["train"].stats(),
             history=history,
             model=self.model,
-            more=tuple(found) if len(found) > 1 else (),
             num_steps=stop,
         )
 
@@ -283,116 +228,12 @@ class Training:
         found: dict[str, float] = self.model.evaluate(self.loaders[part].keras(self.model), verbose=0, return_dict=True)
         return found
 
-    def _tested(self, scores: Any, step: int) -> dict[str, float]:
-        """The scores of the trained model; those of a run that had ended are not looked up again."""
-        scores.go_back(step)
-        last = scores.scores[-1] if scores.num_scores else None
-        if last is not None and (last.step, last.why) == (step, IN_THE_END):
-            return dict(last.values)
-        found: dict[str, float] = scores.score(self.model, step=step, why=IN_THE_END)
-        return found
-
-    def _scores(self, valid: Mapping[str, float], test: Mapping[str, float] | None) -> list[Score]:
-        """By target; of a model that came compiled by whatever it measures, in the order of the logs."""
-        if self.heads and all(head.log in valid for head in self.heads):
-            named = [(head.target, head.word, head.log) for head in self.heads]
-        else:
-            named = [("", name.replace("_", " "), name) for name in sorted(valid, key=lambda name: name == "loss")][:1]
-        return [
-            Score(
-                target=target,
-                metric=word,
-                test=None if test is None else float(test[log]),
-                valid=float(valid[log]),
-            )
-            for target, word, log in named
-        ]
-
     def lines(self) -> Any:
         """A callback that says about ten lines per run."""
-        return progress_lines(
-            self.heads,
-            num_epochs=self.num_epochs,
-            epochs_between=None
-            if self.steps_between == self.steps_per_epoch
-            else self.steps_between / self.steps_per_epoch,
-            most_epochs=self.config.fit.epochs,
-            say=self.say,
-        )
+        return progress_lines(self.heads, self.plan, self.say)
 
     def _say_bad_rows(self, scores: Any) -> None:
-        """What was refilled or masked is said at the end too."""
         counts = {part: len(loader.quarantine()) for part, loader in self.loaders.items()}
         counts["test"] = 0 if scores is None else scores.num_bad_rows
-        if any(counts.values()):
-            what = "another row in their place" if self.config.fit.on_error == "refill" else "no weight"
-            where = "" if self.run.run is None else f"; {bad_rows_report(self.run)} lists them"
-            said = ", ".join(f"{number} of {part}" for part, number in counts.items() if number)
-            self.say(f"rows that could not be read: {said}; they got {what}{where}")
-
-
-def training_of(
-    name: str, parts: Mapping[str, Dataset | Sealed], config: Config, say: Say, *, writes: bool = True
-) -> Training:
-    """Everything that a training needs, built and checked.
-
-    Args:
-        name: of the result.
-        parts: the datasets `train`, `valid` and, but where it is never scored, `test`.
-        config: how to train; what its table, inputs and targets say is not looked at.
-        say: where lines of progress go.
-        writes: whether the run's folder may be made.
-
-    Raises:
-        PlanError, ModelError: settings that do not fit together, see `Loader` and `model_of`.
-    """
-    train, valid = (_opened(parts[part]) for part in ("train", "valid"))
-    report = bad_rows_report(run_of(config)) if writes else None
-    law = sampler_of(config, train)
-    loaders: dict[str, Loader] = {}
-    try:
-        loaders["train"] = make_loader(train, config.fit, shuffle=True, report=report, law=law)
-        loaders["valid"] = make_loader(valid, config.fit, shuffle=False, report=report)
-        model, came_compiled = model_of(config, train, config.fit.epochs * loaders["train"].steps_per_epoch)
-    except BaseException:
-        for loader in loaders.values():
-            loader.close()
-        raise
-    return Training(
-        name=name,
-        config=config,
-        loaders=loaders,
-        test=parts.get("test"),
-        report=report,
-        model=model,
-        came_compiled=came_compiled,
-        say=say,
-    )
-
-
-def _opened(part: Dataset | Sealed) -> Dataset:
-    check_opened(part)
-    return cast("Dataset", part)
-
-
-def train_model(
-    name: str, parts: Mapping[str, Dataset | Sealed], config: Config, *, say: Say = print, bar: bool | None = None
-) -> Result:
-    """Build the model for the datasets `train`, `valid` and `test`, fit it and evaluate it.
-
-    Call it from the main thread.
-
-    Args:
-        name: of the result.
-        parts: the three datasets.
-        config: how to train.
-        say: where lines of progress go.
-        bar: True for Keras's own progress bar, False for plain lines, None for a bar in a terminal.
-
-    Raises:
-        ModelError: the loss is no number after training.
-    """
-    with training_of(name, parts, config, say) as training:
-        if training.came_compiled:
-            say("the model came compiled: its own optimizer and loss are used, and those of [fit] are not")
-        return training.fit(sys.stdout.isatty() if bar is None else bar)
+        report = None if self.run.run is None else bad_rows_report(self.run)
+        say_bad_rows(counts, self.config.fit.on_error, report, self.say)

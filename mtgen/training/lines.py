@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mtgen.loader import Loader
+from mtgen.training.fit_plan import FitPlan
 from mtgen.training.heads import Head
 from mtgen.training.saving import Say
 
@@ -13,29 +15,25 @@ LINES = 10
 """Lines of progress that a run says, about."""
 
 
-def progress_lines(
-    heads: Sequence[Head], *, num_epochs: int, epochs_between: float | None, most_epochs: int, say: Say
-) -> Any:
-    """A callback that says about ten lines per run.
+def progress_lines(heads: Sequence[Head], plan: FitPlan, say: Say) -> Any:
+    """A callback that says about ten lines per run; with patience it stands after the rules.
 
     Args:
         heads: what is told of the valid split; where a model has other metrics, its loss.
-        num_epochs: epochs of Keras at most.
-        epochs_between: epochs of the loader in one of Keras; None for one.
-        most_epochs: epochs of the loader at most.
+        plan: how long the training is.
         say: where the lines go.
     """
     import keras
 
-    every = max(1, num_epochs // LINES)
+    every = max(1, plan.num_epochs // LINES)
 
     def told(epoch: int, logs: Mapping[str, float]) -> None:
-        if (epoch + 1) % every and epoch + 1 != num_epochs:
+        if (epoch + 1) % every and epoch + 1 != plan.num_epochs:
             return
-        if epochs_between is None:
-            where = f"epoch {epoch + 1:{len(str(num_epochs))}d} of {num_epochs}"
+        if plan.has_whole_epochs:
+            where = f"epoch {epoch + 1:{len(str(plan.num_epochs))}d} of {plan.num_epochs}"
         else:
-            where = f"epoch {(epoch + 1) * epochs_between:.1f} of {most_epochs}"
+            where = f"epoch {logs['data_epoch']:.1f} of {plan.most_epochs:.1f}"
         known = [head for head in heads if f"val_{head.log}" in logs]
         several = len(known) > 1
         values = [
@@ -73,3 +71,19 @@ def say_budget(loaders: Mapping[str, Loader], say: Say) -> None:
             plan.check()
             for line in str(plan).splitlines():
                 say(f"{part} split, {line}")
+
+
+def say_bad_rows(counts: Mapping[str, int], on_error: str, report: Path | None, say: Say) -> None:
+    """Say what was refilled or masked; nothing where nothing was.
+
+    Args:
+        counts: name of a split -> its rows that could not be read.
+        on_error: what was done about them, `refill` or `mask`.
+        report: the file that lists them; None for none.
+        say: where the line goes.
+    """
+    if any(counts.values()):
+        what = "another row in their place" if on_error == "refill" else "no weight"
+        where = "" if report is None else f"; {report} lists them"
+        said = ", ".join(f"{number} of {part}" for part, number in counts.items() if number)
+        say(f"rows that could not be read: {said}; they got {what}{where}")

@@ -28,7 +28,7 @@ def model_of(config: Config, train: Dataset, num_steps: int) -> tuple[keras.Mode
     Args:
         config: what to train.
         train: the train split.
-        num_steps: steps of all epochs, over which a cosine falls.
+        num_steps: steps of the training at most, over which a cosine falls.
 
     Returns:
         The model, and whether it came compiled, with an optimizer of its own.

@@ -10,25 +10,26 @@ ended. The other way, `evaluate` from `on_train_batch_end`, resets the metrics o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from mtgen.adapters import variables
+from mtgen.adapters.fit_logs import Expected, expected_logs
 from mtgen.adapters.keras import Progress
 from mtgen.adapters.learning_rate import ScaledRate
 from mtgen.errors import PlanError, StateError
-from mtgen.settings import check_flag, check_kind, short
+from mtgen.settings import check_flag, check_kind
 from mtgen.training.decisions import Decision
-from mtgen.training.rules import CombinedRate, HalvingRule, InverseEpochDecay, PatienceRule
+from mtgen.training.monitor import Monitor
+from mtgen.training.rule_state import KIND, check_same
+from mtgen.training.rules import HalvingRule, InverseEpochDecay, PatienceRule
+from mtgen.training.rules.together import RulesTogether
 from mtgen.training.scores import TestScores
 
-_INVERTED = "1 - "
-_ROUNDING = 1e-6
-"""Share of an accuracy by which sums in float32 may exceed 1."""
-_KIND = "RuleCallback"
+_SAID = ("extended", "halved", "stopped", "restored")
+"""Decisions that are said."""
 
 
 class RuleCallback(Progress):
@@ -70,19 +71,14 @@ class RuleCallback(Progress):
     ) -> None:
         super().__init__(x)
         check_kind("test", test, TestScores | None, "a mtgen.training.TestScores or None")
-        check_kind("patience", patience, PatienceRule | None, "a PatienceRule or None")
-        check_kind("monitor", monitor, str, "a name in the logs")
-        both = None if halving is None and decay is None else CombinedRate(halving=halving, decay=decay)
-        if patience is None and both is None:
-            raise PlanError("RuleCallback needs patience, halving or decay, received none of them")
+        self.rules = RulesTogether(patience=patience, halving=halving, decay=decay)
         self.patience, self.halving, self.decay = patience, halving, decay
-        self.monitor, self.restore_best = monitor, check_flag("restore_best", restore_best)
-        if self.restore_best and patience is None and halving is None:
-            raise PlanError("restore_best=True needs patience or halving: a decay does not know what is best")
-        if test is not None and patience is None and halving is None:
-            raise PlanError("test=... needs patience or halving: a decay does not know what is best")
+        self._monitor, self.restore_best = Monitor(monitor), check_flag("restore_best", restore_best)
+        for name, asked in (("restore_best=True", self.restore_best), ("test=...", test is not None)):
+            if asked and not self.rules.watches:
+                raise PlanError(f"{name} needs patience or halving: a decay does not know what is best")
         self.test = test
-        self._both, self._say = both, say
+        self._say = say
         self._rate: ScaledRate | None = None
         self._base: float | None = None
         self._origin: int | None = None
@@ -91,11 +87,18 @@ class RuleCallback(Progress):
         self._lines: list[str] = []
         self._listeners: list[Callable[[Decision], None]] = []
         self._began = False
+        self._expected: Expected | None = None
+        self._named = False
+
+    @property
+    def monitor(self) -> str:
+        """What is to become small."""
+        return self._monitor.text
 
     @property
     def stopped(self) -> bool:
         """Whether a rule has ended training."""
-        return any(rule is not None and rule.stopped for rule in (self.patience, self.halving))
+        return self.rules.stopped
 
     @property
     def iteration(self) -> int:
@@ -111,15 +114,14 @@ class RuleCallback(Progress):
         """Tell `listener` each decision from here on, in the thread of `fit`, as soon as it is made."""
         self._listeners.append(listener)
 
-    def _decided(
-        self, rule: str, what: str, text: str, *, value: float | None = None, change: tuple[Any, Any] = (None, None)
-    ) -> None:
-        """Tell a decision about the mini-batch last trained."""
-        iteration = self.patience.iteration if rule == "patience" and self.patience is not None else self.iteration
-        before, after = (None if one is None or math.isinf(one) else one for one in change)
-        decision = Decision(self.step, iteration, rule, what, value, before, after, text)
-        for listener in self._listeners:
-            listener(decision)
+    def _tell(self, decisions: list[Decision]) -> None:
+        """Say what was decided, tell the listeners, and end training where a rule says so."""
+        self._lines += [one.text for one in decisions if one.what in _SAID]
+        if any(one.what == "stopped" for one in decisions):
+            self._model.stop_training = True
+        for decision in decisions:
+            for listener in self._listeners:
+                listener(decision)
 
     # --- begin --------------------------------------------------------------------------------------------------------
 
@@ -127,7 +129,7 @@ class RuleCallback(Progress):
         """Take hold of the learning rate, before a checkpoint looks at the optimizer's variables."""
         super().set_model(model)
         self._began = False
-        if self._both is not None:
+        if self.rules.rate is not None:
             self._rate = ScaledRate(model)
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -138,7 +140,8 @@ class RuleCallback(Progress):
         """
         super().on_train_begin(logs)
         self._began = True
-        self._check_steps()
+        feed, execution = self._feed, self._model.steps_per_execution
+        self.rules.check_steps(feed.num_batches, feed.loader.steps_per_epoch, self.params.get("steps"), execution)
         if self._origin is None:
             self._origin = self.step
             line = None if self.test is None else self.test.go_back(self.step)
@@ -146,67 +149,52 @@ class RuleCallback(Progress):
         if self._rate is not None:
             self._rate.begin(self._base)
             self._base = self._rate.base
-        self._applied = None
+        self._applied = self._expected = None
+        self._named = not self.rules.watches
         model = self._model
         self._kept_epoch = model._initial_epoch
         if self.stopped:
             model._initial_epoch = self.params["epochs"]
             self._lines.append("a rule ended training before: nothing is trained")
 
-    def _check_steps(self) -> None:
-        num_batches, loader = self._feed.num_batches, self._feed.loader
-        execution = self._model.steps_per_execution
-        if self.patience is not None:
-            every, length = self.patience.validation_frequency, self.patience.settings.batches_per_epoch
-            if length != loader.steps_per_epoch:
-                raise PlanError(
-                    f"PatienceRule(batches_per_epoch={length}), and the loader has {loader.steps_per_epoch} steps per "
-                    "epoch: give it loader.steps_per_epoch"
-                )
-            if num_batches != every or self.params.get("steps") != every:
-                raise PlanError(
-                    f"the rule validates every {every} mini-batches, and an epoch of Keras has "
-                    f"{self.params.get('steps')}: write x = loader.keras(model, steps_per_epoch="
-                    "rule.validation_frequency), and leave steps_per_epoch out of fit"
-                )
-        inside = num_batches != loader.steps_per_epoch
-        if self.decay is not None and inside and (num_batches % execution or loader.steps_per_epoch % execution):
-            raise PlanError(
-                f"steps_per_execution={execution} does not divide the {num_batches} steps of an epoch of Keras and "
-                f"the {loader.steps_per_epoch} of the loader, so the learning rate would change late. Choose another "
-                "steps_per_execution"
-            )
-
     # --- steps and validations ----------------------------------------------------------------------------------------
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Say what was decided, now that the progress bar has ended its line."""
+        """Say what was decided, now that the progress bar has ended its line.
+
+        Raises:
+            PlanError: in the first epoch: what is watched cannot be in its logs.
+        """
         self._flush()
         super().on_epoch_begin(epoch, logs)
+        if self._expected is None and self.rules.watches:
+            self._expected = expected_logs(self, epoch)
+            self._monitor.check_begin(self._expected)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Set the learning rate of this step, where it changes."""
-        if self._both is None or self._rate is None:
+        rate = self.rules.rate
+        if rate is None or self._rate is None:
             return
         epoch, step_in_epoch = divmod(self.step, self._feed.loader.steps_per_epoch)
-        wanted = self._both.multiplier(epoch)
-        if self.decay is not None and self.iteration >= 0 and not step_in_epoch and self.decay.d:
-            change = self.decay.multiplier(epoch - 1), self.decay.multiplier(epoch)
-            self._decided("decay", "decayed", f"epoch {epoch}: learning rate times {change[1]:.6g}", change=change)
+        if self.iteration >= 0 and not step_in_epoch:
+            self._tell(self.rules.begun(epoch, self.iteration, step=self.step))
+        wanted = rate.multiplier(epoch)
         if wanted != self._applied and self.model is not None:  # on jax this brings the variables up to date
             self._rate.multiply(wanted)
             self._applied = wanted
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Count the step, and stop where patience has run out between two validations."""
+        """Count the step, and stop where patience has run out between two validations.
+
+        Raises:
+            PlanError: after the first step: what is watched is none of the metrics that it told.
+        """
         super().on_train_batch_end(batch, logs)
-        rule = self.patience
-        # One by one, also those of an execution of several steps: the rule may end at any of them.
-        while rule is not None and not rule.stopped and rule.iteration < self.iteration:
-            if rule.is_due(rule.iteration + 1):
-                break  # its value is known at the end of the epoch
-            if rule.update(rule.iteration + 1).stop:
-                self._stop("patience", f"patience of {rule.patience:g} mini-batches has run out")
+        if not self._named and self._expected is not None:
+            self._named = True
+            self._monitor.check_names(logs or {}, self._expected)
+        self._tell(self.rules.trained(self.iteration, step=self.step))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Tell the rules the validation, keep the best variables, and do what the rules say."""
@@ -215,10 +203,9 @@ class RuleCallback(Progress):
         if self._rate is not None and self.model is not None:  # on jax this brings the variables up to date
             logs["learning_rate"] = self._rate.current
         whole = (self.iteration + 1) % self._feed.num_batches == 0
-        watches = self.patience is not None or self.halving is not None
-        if watches and whole and not self.stopped:
+        if self.rules.watches and whole and not self.stopped:
             self._validated(logs)
-        elif watches and not whole and not self._model.stop_training:
+        elif self.rules.watches and not whole and not self._model.stop_training:
             raise PlanError(
                 f"an epoch of Keras ended after mini-batch {self.iteration}, and validations are due every "
                 f"{self._feed.num_batches} mini-batches: a fit before was interrupted inside of one. Begin anew, or "
@@ -230,63 +217,15 @@ class RuleCallback(Progress):
             logs["data_epoch"] = self.step / self._feed.loader.steps_per_epoch
 
     def _validated(self, logs: dict[str, Any]) -> None:
-        value, at, improved = self._value(logs), f"mini-batch {self.iteration}", False
-        if self.patience is not None:
-            before, best = self.patience.patience, self.patience.best
-            told = self.patience.update(self.iteration, value)
-            improved |= told.improved
-            if told.improved:
-                self._improved("patience", best, value)
-            if self.patience.patience != before:
-                line = f"{at}: {self.monitor} {value:.6g}, patience {before:g} -> {self.patience.patience:g}"
-                self._lines.append(line)
-                self._decided("patience", "extended", line, value=value, change=(before, self.patience.patience))
-            if told.stop and not math.isnan(value):
-                self._stop("patience", f"patience of {self.patience.patience:g} mini-batches has run out", value)
-        if self.halving is not None:
-            share, best = self.halving.multiplier, self.halving.best
-            decided = self.halving.update(value)
-            improved |= decided.improved
-            if decided.improved:
-                self._improved("halving", best, value)
-            if decided.halved:
-                line = f"{at}: no improvement, learning rate times {self.halving.multiplier:.6g}"
-                self._lines.append(line)
-                self._decided("halving", "halved", line, value=value, change=(share, self.halving.multiplier))
-            if decided.stop and not math.isnan(value):
-                self._stop("halving", "no improvement, and the learning rate is at its floor", value)
-        if math.isnan(value):
-            self._stop(self._watching, f"{self.monitor} is nan", value)
-        if improved and self.restore_best:
+        value, iteration = self._monitor.value(logs), self.iteration
+        decisions = self.rules.validated(value, iteration, step=self.step, monitor=self.monitor)
+        self._tell(decisions)
+        if not any(one.what == "improved" for one in decisions):
+            return
+        if self.restore_best:
             self._best = variables.read({"model": list(self.model.variables)})
-        if improved and self.test is not None:
-            self._lines.append(f"{at}: {self.test.at_new_best(self.model, self.step, logs)}")
-
-    def _value(self, logs: Mapping[str, Any]) -> float:
-        name = self.monitor.removeprefix(_INVERTED)
-        if name not in logs:
-            raise PlanError(
-                f"monitor={self.monitor!r} is not in the logs of this epoch, which have {sorted(logs)}: give fit "
-                "validation_data, leave validation_freq out, and name one of them"
-            )
-        value = float(logs[name])
-        if name == self.monitor:
-            return value
-        return 0.0 if 1 < value < 1 + _ROUNDING else 1 - value
-
-    @property
-    def _watching(self) -> str:
-        return "halving" if self.patience is None else "patience"
-
-    def _improved(self, rule: str, best: float, value: float) -> None:
-        text = f"mini-batch {self.iteration}: {self.monitor} {value:.6g} is the best so far"
-        self._decided(rule, "improved", text, value=value, change=(best, value))
-
-    def _stop(self, rule: str, why: str, value: float | None = None) -> None:
-        iteration = self.patience.iteration if rule == "patience" and self.patience is not None else self.iteration
-        self._lines.append(f"stopped after {iteration + 1} mini-batches: {why}")
-        self._decided(rule, "stopped", self._lines[-1], value=value)
-        self._model.stop_training = True
+        if self.test is not None:
+            self._lines.append(f"mini-batch {iteration}: {self.test.at_new_best(self.model, self.step, logs)}")
 
     def on_train_end(self, logs: Any = None) -> None:
         """Put the best variables back where asked, and give the schedule back."""
@@ -295,9 +234,11 @@ class RuleCallback(Progress):
             model._initial_epoch = self._kept_epoch
         if self.restore_best and self._best:
             variables.assign({"model": list(model.variables)}, self._best)
-            self._lines.append("the best variables were put back")
-            best = min(rule.best for rule in (self.patience, self.halving) if rule is not None)
-            self._decided(self._watching, "restored", self._lines[-1], value=best, change=(None, best))
+            text, best = "the best variables were put back", self.rules.best
+            # By the mini-batch that the rule was told last.
+            at = self.iteration if self.patience is None else self.patience.iteration
+            watching = self.rules.watching
+            self._tell([Decision(self.step, at, watching, "restored", best, None, best, text)])
         if self._rate is not None:
             self._rate.release(model)
         self._flush()
@@ -312,15 +253,13 @@ class RuleCallback(Progress):
     def saved_state(self) -> dict[str, Any]:
         """Rules and counts as JSON; see `mtgen.adapters.also.Stateful`."""
         return {
-            "kind": _KIND,
+            "kind": KIND,
             "monitor": self.monitor,
             "restore_best": self.restore_best,
             "origin": self._origin,
             "iteration": self.iteration,
             "base": self._base,
-            "patience": None if self.patience is None else self.patience.state(),
-            "halving": None if self.halving is None else self.halving.state(),
-            "decay": None if self.decay is None else self.decay.d,
+            **self.rules.state(),
             "test": None if self.test is None else self.test.state(),
         }
 
@@ -337,25 +276,10 @@ class RuleCallback(Progress):
         """
         if self._began:
             raise PlanError("the checkpoint must stand before RuleCallback in the list of callbacks: make it the first")
-        own = self.saved_state()
-        if state.get("kind") != _KIND or {*state, "test"} != set(own):  # older ones have no test
-            raise StateError(f"this is not the state of a RuleCallback: {short(dict(state))}")
-        plain = [name for name in ("monitor", "restore_best", "decay") if state[name] != own[name]]
-        optional = ("patience", "halving", "test")
-        plain += [name for name in optional if (state.get(name) is None) != (own[name] is None)]
-        if plain:
-            raise StateError(
-                "the run was saved with other rules. Differing: "
-                + "; ".join(f"{name} was {short(state.get(name))} and is {short(own[name])}" for name in plain)
-                + ". Make them as they were, or choose another folder for a new run"
-            )
-        self._rules_of(state)
+        check_same(state, self.saved_state())
+        self.rules.check_state(state)
         if self.test is not None:
             self.test.check_state(state["test"])
-        if not all(isinstance(state[name], int) for name in ("origin", "iteration")):
-            raise StateError(f"origin and iteration must be integers, received {short(dict(state))}")
-        if not isinstance(state["base"], float | None):
-            raise StateError(f"base must be a number or None, received {short(state['base'])}")
         differing = variables.differences({"model": list(self.model.variables)}, arrays) if arrays else []
         if differing:
             raise StateError(f"the best variables belong to another model: {'; '.join(differing)}")
@@ -366,8 +290,7 @@ class RuleCallback(Progress):
         Raises:
             StateError: mini-batches are counted otherwise than when it was saved, as with another number of shards.
         """
-        for rule, saved in self._rules_of(state):
-            rule.restore(saved)
+        self.rules.restore(state)
         self._origin, self._base, self._best = state["origin"], state["base"], dict(arrays)
         if self.patience is not None and self.iteration != state["iteration"]:
             raise StateError(
@@ -376,18 +299,3 @@ class RuleCallback(Progress):
             )
         if self.test is not None:  # last: it cuts its file
             self.test.restore(state["test"])
-
-    def _rules_of(self, state: Mapping[str, Any]) -> list[tuple[Any, Mapping[str, Any]]]:
-        """The rules with their saved states, each of which fits.
-
-        Raises:
-            StateError: one does not.
-        """
-        found: list[tuple[Any, Mapping[str, Any]]] = [
-            (rule, state[name])
-            for name, rule in (("patience", self.patience), ("halving", self.halving))
-            if rule is not None
-        ]
-        for rule, saved in found:
-            type(rule).from_state(rule.state()).restore(saved)
-        return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from dataclasses import replace
 
 from mtgen.dataset import Dataset
@@ -10,11 +12,11 @@ from mtgen.splits import Splits
 from mtgen.training.ablation import name_of, part_with_inputs, runs_of
 from mtgen.training.config.building import dataset_of, make_loader, splits_of
 from mtgen.training.config.sections import Config
-from mtgen.training.fitting import run_of, train_model
 from mtgen.training.heads import output_for
+from mtgen.training.preparing import training_of
 from mtgen.training.result import Result, conclusion, waiting
 from mtgen.training.samples import config_for
-from mtgen.training.saving import Say, check_run, part_of
+from mtgen.training.saving import Say, check_run, part_of, run_of
 from mtgen.training.settings import Fit, Rules, Run, Samples
 
 __all__ = [
@@ -134,6 +136,29 @@ def ablate_config(config: Config, *, say: Say = print, bar: bool | None = None) 
         other = {part: part_with_inputs(data, names, shifted=shifted) for part, data in _named(parts).items()}
         results.append(train_model(name, other, one, say=say, bar=bar))
     return results
+
+
+def train_model(
+    name: str, parts: Mapping[str, Dataset | Sealed], config: Config, *, say: Say = print, bar: bool | None = None
+) -> Result:
+    """Build the model for the datasets `train`, `valid` and `test`, fit it and evaluate it.
+
+    Call it from the main thread.
+
+    Args:
+        name: of the result.
+        parts: the three datasets.
+        config: how to train.
+        say: where lines of progress go.
+        bar: True for Keras's own progress bar, False for plain lines, None for a bar in a terminal.
+
+    Raises:
+        ModelError: the loss is no number after training.
+    """
+    with training_of(name, parts, config, say) as training:
+        if training.came_compiled:
+            say("the model came compiled: its own optimizer and loss are used, and those of [fit] are not")
+        return training.fit(sys.stdout.isatty() if bar is None else bar)
 
 
 def _named(parts: Splits) -> dict[str, Dataset | Sealed]:

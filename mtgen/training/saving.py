@@ -18,6 +18,7 @@ from mtgen.loader import Loader
 from mtgen.splits import Splits
 from mtgen.state import differences
 from mtgen.stores.new_folder import make_folder, put_in_place, save_file
+from mtgen.training.config.paths import absolute
 from mtgen.training.config.reading import read_document
 from mtgen.training.config.sections import Config
 from mtgen.training.config.writing import to_toml
@@ -34,6 +35,12 @@ KEPT_SNAPSHOTS = 2
 
 Say = Callable[[str], None]
 """Takes a line of progress."""
+
+
+def run_of(config: Config) -> Run:
+    """Where the run is kept, as it can be opened."""
+    folder = config.run.run
+    return config.run if folder is None else replace(config.run, run=Path(absolute(folder, config.folder)))
 
 
 def check_run(run: Run) -> None:

@@ -22,6 +22,8 @@ from mtgen.training.score_file import Score, ScoreFile
 
 NEW_BEST = "new best"
 """Why `RuleCallback` scores."""
+IN_THE_END = "after training"
+"""Why the test split is scored when training is over."""
 
 
 class TestScores:
@@ -137,6 +139,22 @@ class TestScores:
         logs.update({f"test_{name}": value for name, value in values.items()})
         told = ", ".join(f"{name} {value:.6g}" for name, value in values.items())
         return f"{NEW_BEST}, on the test split {told} (look {self.num_scores})"
+
+    def in_the_end(self, model: Any, step: int) -> dict[str, float]:
+        """Score the trained model; the scores of a run that had ended are not looked up again.
+
+        Args:
+            model: as in `score`.
+            step: number of steps that it was trained; scores of later ones are forgotten.
+
+        Returns:
+            As `score` does.
+        """
+        self.go_back(step)
+        last = self._scores[-1] if self._scores else None
+        if last is not None and (last.step, last.why) == (step, IN_THE_END):
+            return dict(last.values)
+        return self.score(model, step=step, why=IN_THE_END)
 
     # --- state --------------------------------------------------------------------------------------------------------
 

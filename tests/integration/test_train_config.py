@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -21,9 +22,11 @@ from mtgen.stores.bcolz_writer import write_bcolz
 from mtgen.training import RunFolder, compile_for, merged_model, model_for
 from mtgen.training.config import dataset_of, loaders_of, read_config, splits_of
 from mtgen.training.config.building import sampler_of
+from mtgen.training.config.sections import Config
 from mtgen.training.event_files import decoded
+from mtgen.training.run import train_config
 from mtgen.training.samples import make_dataset
-from mtgen.training.settings import Samples
+from mtgen.training.settings import Run, Samples
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 
@@ -139,6 +142,36 @@ def test_a_dry_run_builds_everything_and_writes_nothing(folder: Path, tmp_path: 
     assert lines[-1] == "nothing was trained: this was a dry run"
 
 
+def test_epochs_that_end_between_two_validations_are_told_as_they_are(folder: Path, tmp_path: Path) -> None:
+    text = FEATURES + '[targets]\nkind = "kind"\n' + SMALL + "[recipe]\npatience = 6\npatience_increase = 1000\n"
+    path = written(folder, text, "between.toml")
+    end = "4 epochs at most and up to the validation that ends them, 30 steps (4.3 epochs) at most"
+    assert f"steps: 7 of 16 rows per epoch, {end}; a validation every 3 steps" in trained("--config", path, "--dry-run")
+    said = trained("--config", path, "--run", tmp_path / "whole")
+    assert f"{end}: there is a validation every 3 steps" in said.splitlines()
+    told = re.findall(r"^  epoch (\S+) of (\S+): ", said, re.MULTILINE)
+    assert told[0] == ("0.4", "4.3")
+    assert told[-1] == ("4.3", "4.3")
+    trained("--config", path, "--run", tmp_path / "longer", "--epochs", 2)
+    trained("--config", path, "--run", tmp_path / "longer", "--resume")
+    for one, other in zip(weights(tmp_path / "whole"), weights(tmp_path / "longer"), strict=True):
+        np.testing.assert_array_equal(one, other)
+    histories = [
+        RunFolder(tmp_path / name).read_history()[["step", "loss", "val_loss"]] for name in ("whole", "longer")
+    ]
+    pd.testing.assert_frame_equal(*histories)
+    assert histories[0]["step"].tolist() == [*range(3, 31, 3)]
+
+
+@pytest.mark.parametrize("patience", [8, 4])
+def test_epochs_that_end_with_a_validation_are_told_short(folder: Path, patience: int) -> None:
+    text = FEATURES + '[targets]\nkind = "kind"\n' + SMALL + f"[recipe]\npatience = {patience}\n"
+    said = trained("--config", written(folder, text, "even.toml"), "--dry-run")
+    assert (
+        f"steps: 7 of 16 rows per epoch, 4 epochs at most, 28 steps at most; a validation every {patience // 2}" in said
+    )
+
+
 def test_a_dry_run_finds_pictures_under_a_wrong_root(folder: Path) -> None:
     text = '[inputs.image]\ncolumn = "file"\nroot = "elsewhere"\nsize = [6, 6]\n'
     done = command(
@@ -167,16 +200,20 @@ def test_options_and_a_file_make_the_same_run(folder: Path, tmp_path: Path) -> N
         (["--patience", "0"], "Invalid value for '--patience'"),
         (["--resume"], "--resume without --run: name the folder of the run, there or as folder in [run]"),
         (["--optimizer", "adamant"], "Keras makes no optimizer 'adamant'"),
-        (["--monitor", "val_bogus", "--halve-after", "2"], "monitor='val_bogus' is not in the logs"),
+        (
+            ["--monitor", "1 - val_acuracy", "--halve-after", "2"],
+            "monitor='1 - val_acuracy' is not in the logs, which have ['accuracy', 'loss', 'val_accuracy',",
+        ),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_options_that_do_not_fit_the_file_are_refused(folder: Path, arguments: list[str], says: str) -> None:
     path = written(folder, FEATURES + '[targets]\nkind = "kind"\n' + SMALL, "refused.toml")
-    done = command("--config", path, *arguments)
-    assert done.exit_code
-    assert says in done.stderr
-    assert "Traceback" not in done.output
+    for dry in ([], ["--dry-run"]):
+        done = command("--config", path, *arguments, *dry)
+        assert done.exit_code
+        assert says in done.stderr
+        assert "Traceback" not in done.output
 
 
 def test_errors_of_a_file_name_it(folder: Path) -> None:
@@ -398,6 +435,19 @@ def compiled(dataset):
     return model
 
 
+class OwnTest(keras.Model):
+    def test_step(self, *arguments):
+        answer = super().test_step(*arguments)
+        logs, *state = answer if isinstance(answer, tuple) else (answer,)
+        logs = {**logs, "twice": 2 * logs["loss"]}
+        return (logs, *state) if state else logs
+
+
+def own_test(dataset):
+    inner = plain(dataset)
+    return OwnTest(inner.inputs, inner.outputs)
+
+
 def nothing(dataset):
     return 3
 
@@ -465,6 +515,23 @@ def test_a_model_that_comes_compiled_keeps_its_optimizer_and_metrics(code: Path)
     said = trained("--config", written(code, text, "compiled.toml"), "--halve-after", 1)
     assert "the model came compiled: its own optimizer and loss are used" in said
     assert re.search(r"features alone test sparse categorical accuracy: ", said)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "section", "is_known"),
+    [
+        ("val_twice", "", True),
+        ("val_bogus", "", False),
+        ("val_bogus", 'callbacks = [{callback = "own_code:Counter", arguments = {start = 7}}]\n', True),
+        ("bogus", "", True),  # what an own step of training tells is known only then
+    ],
+)
+def test_a_dry_run_knows_what_can_be_watched(code: Path, monitor: str, section: str, is_known: bool) -> None:
+    text = section + FEATURES + '[targets]\nkind = "kind"\n[model]\nfunction = "own_code:own_test"\n'
+    path = written(code, text, "watched.toml")
+    done = command("--config", path, "--monitor", monitor, "--patience", 8, "--dry-run")
+    assert done.exit_code == (0 if is_known else 1)
+    assert ("'val_accuracy', 'val_loss', 'val_twice']" in done.stderr) is not is_known
 
 
 def test_a_model_from_a_file_goes_on_from_there(code: Path, tmp_path: Path) -> None:
@@ -619,6 +686,23 @@ def test_a_finished_run_that_is_resumed_looks_at_the_test_split_no_more(whole: P
     assert "splits.csv, run.json of the run that goes on are gone: written anew, compared with nothing" in said
     assert "4 bytes of " in said
     assert f"{FILE} are cut off or damaged, and were dropped" in said
+
+
+def test_a_run_that_patience_ended_inside_an_epoch_has_the_same_valid_score_when_it_is_resumed(
+    folder: Path, tmp_path: Path
+) -> None:
+    recipe = "[recipe]\npatience = 8\nimprovement_threshold = 1e-9\nrestore_best = false\n"
+    path = written(folder, FEATURES + '[targets]\nprice = "price"\n' + SMALL + recipe, "ended.toml")
+    first, again = (
+        train_config(with_run(path, tmp_path / "run", resume=resume), say=lambda line: None) for resume in (False, True)
+    )
+    assert (first.num_steps, again.num_steps) == (9, 9)  # validations follow steps 4 and 8
+    assert again.valid == pytest.approx(first.valid, rel=1e-6)
+    assert first.valid != pytest.approx(again.history["val_mae"][-1], rel=1e-6)
+
+
+def with_run(path: Path, run: Path, *, resume: bool) -> Config:
+    return replace(read_config(path), run=Run(run=run, resume=resume))
 
 
 def test_a_folder_with_a_run_is_refused_without_resume(whole: Path) -> None:

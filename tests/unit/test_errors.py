@@ -24,6 +24,7 @@ BUILT_IN = {
     "QueryError": ValueError,
     "SealedError": AttributeError,
     "StateError": ValueError,
+    "OtherRunError": ValueError,
     "ModelError": ValueError,
     "BudgetError": RuntimeError,
     "StallError": TimeoutError,
@@ -55,3 +56,9 @@ def test_at_fills_in_what_is_missing_only() -> None:
     assert error.at(row=9, step=2) is error
     assert error.at(step=7, path="p") is error
     assert str(error) == "what happened [step 2, row 3, path p]"
+
+
+def test_settings_that_differ_survive_pickling() -> None:
+    error = errors.OtherRunError("what happened", settings=("config.learning_rate",), path="a")
+    again = pickle.loads(pickle.dumps(error.at(step=2)))
+    assert (again.settings, again.path, again.step) == (("config.learning_rate",), "a", 2)

@@ -10,10 +10,10 @@ import numpy as np
 from mtgen.dataset import Dataset
 from mtgen.errors import ModelError
 from mtgen.training.measures.confusion import Confusion, Scatter, confusion_of
-from mtgen.training.measures.held import Held
+from mtgen.training.measures.held_samples import HeldSamples
 
 
-def answers_of(model: Any, held: Held) -> dict[str, np.ndarray]:
+def answers_of(model: Any, held: HeldSamples) -> dict[str, np.ndarray]:
     """Name of each target -> the model's output for it, `(rows, ...)`.
 
     Raises:

@@ -11,13 +11,13 @@ import numpy as np
 from mtgen.errors import ModelError
 from mtgen.sampling.order import Exact
 from mtgen.settings import check_whole
-from mtgen.training.measures.held import Held
+from mtgen.training.measures.held_samples import HeldSamples
 
 REPEATS = 5
 """Permutations of each kind: their spread is then known to about a third."""
 
 
-def scores_of(model: Any, held: Held, inputs: Mapping[str, np.ndarray] | None = None) -> dict[str, float]:
+def scores_of(model: Any, held: HeldSamples, inputs: Mapping[str, np.ndarray] | None = None) -> dict[str, float]:
     """Loss and metrics by their names in the logs, the loss first, as `model.evaluate` gives them.
 
     Args:
@@ -73,7 +73,7 @@ class Permuted:
         return self.scores[name].std(axis=1)
 
 
-def permuted_scores(model: Any, held: Held, *, repeats: int = REPEATS, seed: int = 0) -> Permuted:
+def permuted_scores(model: Any, held: HeldSamples, *, repeats: int = REPEATS, seed: int = 0) -> Permuted:
     """Scores with each input, and with all of them, taken from other rows of the same samples.
 
     Each value stays in its column of the data, so the law of each input alone is as it was; what is gone is which

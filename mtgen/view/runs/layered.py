@@ -12,7 +12,7 @@ from mtgen.dataset import Dataset
 from mtgen.errors import MtgenError, PlanError
 from mtgen.settings import short
 from mtgen.training.measures import answers, graph, kernels, maps
-from mtgen.training.measures.held import joined, like
+from mtgen.training.measures.held_samples import joined, like
 from mtgen.training.measures.states import State
 from mtgen.view import captions, pixels
 from mtgen.view.figures import png_of

@@ -9,7 +9,7 @@ from typing import Any
 from mtgen.dataset import Dataset
 from mtgen.errors import MtgenError, PlanError
 from mtgen.inputs.columns import BoundColumns
-from mtgen.training.measures.held import Held, hold
+from mtgen.training.measures.held_samples import HeldSamples, hold
 from mtgen.training.measures.states import Rebuilt, State
 from mtgen.view.runs.story import LeftOut, Opened, Opener, Picture, Wanted
 
@@ -38,7 +38,7 @@ class Work:
     opener: Opener | None
     taken: set[str] = field(default_factory=set)
     _opened: Opened | None = None
-    _held: Held | None = None
+    _held: HeldSamples | None = None
     _why: MtgenError | None = None
 
     @property
@@ -73,7 +73,7 @@ class Work:
         """The valid split; see `data`."""
         return self.data().valid.dataset
 
-    def held(self) -> Held:
+    def held(self) -> HeldSamples:
         """Samples of the valid split in memory, read once; see `hold`."""
         if self._held is None:
             self._held = hold(self.data().valid, self.model)

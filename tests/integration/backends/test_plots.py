@@ -9,7 +9,7 @@ import mtgen
 from mtgen.errors import ModelError, PlanError, StateError
 from mtgen.training import RunFolder
 from mtgen.training.measures import answers, graph, maps, scores
-from mtgen.training.measures.held import hold
+from mtgen.training.measures.held_samples import hold
 from mtgen.training.measures.states import rebuilt
 from mtgen.training.record.layers import variable_names
 from mtgen.training.record.snapshots import write_snapshot

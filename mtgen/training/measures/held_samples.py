@@ -18,7 +18,7 @@ HELD_BYTES = 512 << 20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Held:
+class HeldSamples:
     """Samples in memory, in the order of the split.
 
     Args:
@@ -48,7 +48,7 @@ class Held:
         return f"{len(self):,} of {self.num_rows:,} rows"
 
 
-def hold(loader: Loader, model: Any, *, most_bytes: int = HELD_BYTES) -> Held:
+def hold(loader: Loader, model: Any, *, most_bytes: int = HELD_BYTES) -> HeldSamples:
     """Read the samples of a loader once.
 
     Where they are more than `most_bytes`, rows spread evenly over the split are taken. Rows that cannot be read are
@@ -82,7 +82,7 @@ def hold(loader: Loader, model: Any, *, most_bytes: int = HELD_BYTES) -> Held:
         batch = joined([*own.epoch(0)])
     if not len(batch):
         raise PlanError("not one row of the split can be read")
-    return Held(batch=batch, num_rows=num_rows, batch_size=loader.batch_size, structure=structure)
+    return HeldSamples(batch=batch, num_rows=num_rows, batch_size=loader.batch_size, structure=structure)
 
 
 def like(loader: Loader, dataset: Dataset) -> Loader:
