@@ -19,6 +19,7 @@ import numpy as np
 import xxhash
 
 from mtgen.errors import MtgenError, StateError, StoreError
+from mtgen.files import NO_WAITING
 from mtgen.stores.new_folder import NewFile, new_file, sync_folder
 
 VERSION = 1
@@ -174,7 +175,7 @@ def _check_sums(path: Path) -> None:
 
 def _blocks(path: Path) -> Iterator[bytes]:
     """The file's content, a block at a time."""
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    handle = os.open(path, os.O_RDONLY | NO_WAITING | getattr(os, "O_BINARY", 0))
     try:
         while block := os.read(handle, _BLOCK_BYTES):
             yield block

@@ -11,16 +11,49 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import Self
+from typing import BinaryIO, Self
 
 from mtgen.errors import ChangedError
 from mtgen.waits import Note, silent
 
 # Without O_NONBLOCK opening a pipe waits for a writer, perhaps for ever; for regular files it means nothing.
-_FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NONBLOCK", "O_BINARY"))
+NO_WAITING = getattr(os, "O_NONBLOCK", 0)
+_FLAGS = os.O_RDONLY | NO_WAITING | sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_BINARY"))
 
 PIECE_BYTES = 1 << 20
 """Bytes that are hashed at a time."""
+
+
+def open_plain(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file for reading; a pipe or device in its place is refused, where `open` would wait for ever.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+
+    def opener(name: str, flags: int) -> int:
+        handle = os.open(name, flags | NO_WAITING)
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # of a folder `open` itself says so
+            os.close(handle)
+            raise OSError(errno.EINVAL, "a pipe or a device, and no file", os.fspath(path))
+        return handle
+
+    return open(path, "rb", opener=opener)
+
+
+def read_plain(path: str | os.PathLike[str]) -> bytes:
+    """All bytes of a regular file; see `open_plain`.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+
+    Example:
+        >>> read_plain("data_samples/digits/table.csv")[:10]
+        b'id,imgpath'
+    """
+    with open_plain(path) as file:
+        return file.read()
 
 
 class OpenFile:

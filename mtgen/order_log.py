@@ -18,6 +18,7 @@ import numpy as np
 from mtgen.audit import step_digest
 from mtgen.batch import Batch
 from mtgen.errors import StateError, StoreError
+from mtgen.files import read_plain
 from mtgen.order_reader import LOG_FILE, ROWS_FILE, Log, Tally, delivered
 from mtgen.order_records import VERSION, encode
 from mtgen.sampling.order import sampler_of
@@ -127,7 +128,7 @@ class OrderLog:
             try:
                 publish_file(path, content)
             except FileExistsError:
-                if path.read_bytes() != content:
+                if read_plain(path) != content:
                     raise StateError(
                         "a file of this name is there already and holds something else; nothing is overwritten: "
                         "choose another folder for the run",

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from mtgen.audit import Coverage, EpochDigest, step_digest
-from mtgen.errors import StateError
+from mtgen.errors import StateError, StoreError
+from mtgen.files import open_plain
 from mtgen.order_records import VERSION, Line, Resume, Step, batching_of, checked, resume_of, walk
 from mtgen.plan import Batching
 from mtgen.table import digest_values
@@ -94,12 +95,19 @@ class Log:
             ) from error
 
     def lines(self) -> Iterator[Line]:
-        """All lines, header first."""
-        with self.path.open("rb") as file:
-            try:
+        """All lines, header first.
+
+        Raises:
+            StateError: a damaged line.
+            StoreError: the file cannot be read.
+        """
+        try:
+            with open_plain(self.path) as file:
                 yield from checked(file)
-            except StateError as error:
-                raise error.at(path=str(self.path)) from None
+        except StateError as error:
+            raise error.at(path=str(self.path)) from None
+        except OSError as error:
+            raise StoreError(f"the order log cannot be read ({error}): check rights", path=str(self.path)) from error
 
     def steps(self) -> Iterator[Step]:
         """Step and epoch records, each with whether it was lost."""
@@ -117,13 +125,16 @@ class Log:
 
         Raises:
             StateError: the file of rows is missing or another one.
+            StoreError: it cannot be read.
         """
         path = self.folder / ROWS_FILE
         num_rows, named = self.header["num_rows"], self.header["rows_file"]
         try:
-            rows = np.load(path, allow_pickle=False) if named else np.arange(num_rows)
-        except (OSError, ValueError, TypeError, EOFError) as error:
+            rows = _loaded(path) if named else np.arange(num_rows)
+        except (FileNotFoundError, IsADirectoryError, ValueError, TypeError, EOFError) as error:
             raise StateError(f"the dataset's rows cannot be read: {error}", path=str(path)) from error
+        except OSError as error:
+            raise StoreError(f"the dataset's rows cannot be read ({error}): check rights", path=str(path)) from error
         digest = self.header["dataset"]["rows"]
         if rows.shape != (num_rows,) or rows.dtype != np.int64 or digest_values(pd.Index(rows)) != digest:
             raise StateError(
@@ -132,6 +143,12 @@ class Log:
                 path=str(path if named else self.path),
             )
         return rows
+
+
+def _loaded(path: Path) -> np.ndarray:
+    with open_plain(path) as file:
+        rows: np.ndarray = np.load(file, allow_pickle=False)
+    return rows
 
 
 def delivered(record: Mapping[str, Any], planned: np.ndarray | None) -> np.ndarray:

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from mtgen.errors import StateError, StoreError
+from mtgen.files import read_plain
 from mtgen.settings import short
 
 COLUMNS = ["row", "label", "split"]
@@ -142,7 +143,7 @@ def read(path: Path) -> SplitRows:
         StateError: see `decode`.
     """
     try:
-        content = path.read_bytes()
+        content = read_plain(path)
     except (OSError, ValueError) as error:
         raise StoreError(
             f"the file of splits cannot be read ({error}): check path and rights", path=str(path)

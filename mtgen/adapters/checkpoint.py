@@ -97,6 +97,7 @@ class Checkpoint(Progress):
         self._in_epoch = self._epoch_done = False
         self._resumed: FitState | None = None
         self._again: Mapping[str, Any] | None = None
+        self._taken: tuple[int, dict[str, np.ndarray], dict[str, Any]] | None = None
 
     @property
     def step_in_epoch(self) -> int:
@@ -210,6 +211,7 @@ class Checkpoint(Progress):
         elif self._epoch_done:
             self._save(self._epoch + 1, 0)
             self._end_if_asked()
+        self._save_taken()  # of an epoch that another callback let go on
         if self._again is None:
             self._before = 0
         self._epoch, self._in_epoch, self._epoch_done = epoch, True, False
@@ -251,7 +253,8 @@ class Checkpoint(Progress):
     def _end_if_asked(self) -> None:
         if self._signal is not None:
             number, self._signal = self._signal, None
-            self._save_if_stopped()
+            self._take_if_stopped()
+            self._save_taken()
             self.checkpoints.close()
             self._say(f"signal {number}: saved after step {self._saved_step + self._offset}, ending")
             raise SystemExit(128 + number)
@@ -265,9 +268,9 @@ class Checkpoint(Progress):
                 model.stop_training = _EPOCH_END
 
     def on_test_begin(self, logs: Any = None) -> None:
-        """Save where training was stopped in the middle of an epoch, before validation uses the metrics."""
+        """Take what is to be saved where training was stopped inside an epoch, before validation uses the metrics."""
         if self._in_epoch:
-            self._save_if_stopped()
+            self._take_if_stopped()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add `data_wait` to the logs, and take back what ended a resumed epoch."""
@@ -275,7 +278,7 @@ class Checkpoint(Progress):
         model = self.model
         if model.stop_training is _EPOCH_END:
             model.stop_training = False
-        self._save_if_stopped()
+        self._take_if_stopped()
         if self.step_in_epoch >= self._feed.num_batches:
             self._epoch_done = True
             if self._before:  # the pass goes on beyond the epoch: leave both
@@ -285,9 +288,15 @@ class Checkpoint(Progress):
                 self._first_step = self.step
         self._in_epoch = False
 
-    def _save_if_stopped(self) -> None:
-        if 0 < self.step_in_epoch < self._feed.num_batches and self.step != self._saved_step:
-            self._save(self._epoch, self.step_in_epoch)
+    def _take_if_stopped(self) -> None:
+        """Saved in the end: a run that stops for good is saved when all that its last epoch leaves is written."""
+        if 0 < self.step_in_epoch < self._feed.num_batches and self.step != self._saved_step and self._taken is None:
+            self._taken = self._take(self._epoch, self.step_in_epoch)
+
+    def _save_taken(self) -> None:
+        if self._taken is not None:
+            taken, self._taken = self._taken, None
+            self._write(*taken)
 
     def on_train_end(self, logs: Any = None) -> None:
         """Save what the last epoch left, and give the folder back."""
@@ -296,6 +305,7 @@ class Checkpoint(Progress):
             self._resumed = self._again = None
         elif self._epoch_done:
             self._save(self._epoch + 1, 0)
+        self._save_taken()
         self._end_if_asked()
         self.checkpoints.close()
 
@@ -311,6 +321,10 @@ class Checkpoint(Progress):
             history.history = {name: list(values) for name, values in resumed.logs.items()}
 
     def _save(self, epoch: int, step_in_epoch: int) -> None:
+        self._write(*self._take(epoch, step_in_epoch))
+
+    def _take(self, epoch: int, step_in_epoch: int) -> tuple[int, dict[str, np.ndarray], dict[str, Any]]:
+        """The step, and copies of what stands there: arrays and state."""
         model = self.model  # on jax this brings the variables up to date, which costs: only here
         history = getattr(model, "history", None)
         logs = getattr(history, "history", {})
@@ -327,8 +341,11 @@ class Checkpoint(Progress):
             also=tuple(one.saved_state() for one in self._also),
         )
         arrays = variables.read(variables.groups(model, metrics=step_in_epoch > 0)) | arrays_of(self._also)
-        self.checkpoints.save(self.step + self._offset, arrays, state.content())
-        self._saved_step = self.step
+        return self.step, arrays, state.content()
+
+    def _write(self, step: int, arrays: Mapping[str, np.ndarray], content: Mapping[str, Any]) -> None:
+        self.checkpoints.save(step + self._offset, arrays, content)
+        self._saved_step = step
 
 
 def _plain(value: Any) -> Any:

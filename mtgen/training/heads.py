@@ -155,6 +155,8 @@ def heads_of(model: keras.Model, dataset: Dataset) -> list[Head]:
 
 def _head(field: Field, output: str, tensor: Any, alone: bool) -> Head:
     one = output_for(field)
+    if not len(tensor.shape):
+        raise ModelError(f"the model's output {output!r} is one number for a whole batch: give it one for each row")
     size = tensor.shape[-1]
     if one.num_classes is None:
         loss, metric, word, shrinks = "mse", "mae", "mean absolute error", True

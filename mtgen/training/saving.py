@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtgen.checkpoint import Checkpoints
-from mtgen.errors import PlanError, StateError, StoreError
+from mtgen.errors import ModelError, MtgenError, PlanError, StateError, StoreError
 from mtgen.loader import Loader
+from mtgen.settings import short
 from mtgen.splits import Splits
 from mtgen.state import differences
 from mtgen.stores.new_folder import make_folder, put_in_place, save_file
@@ -188,15 +189,25 @@ def check_model(folder: RunFolder, content: str) -> None:
 
 @contextmanager
 def saved_on_sigterm(callback: Any) -> Iterator[None]:
-    """While the block runs, SIGTERM saves a checkpoint and ends the process; in the main thread only."""
-    if callback is None or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, callback.save_and_exit)
+    """While the block runs, SIGTERM saves a checkpoint and ends the process; in the main thread only.
+
+    Raises:
+        ModelError: something in the block, such as a callback of the user, ends the process as if all had gone well.
+    """
+    handled = callback is not None and threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, callback.save_and_exit) if handled else None
     try:
         yield
+    except SystemExit as error:
+        if error.code not in (None, 0):
+            raise
+        raise ModelError(
+            "something called sys.exit while the model was trained, so training is not over: let a callback set "
+            "self.model.stop_training = True instead"
+        ) from error
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if handled:
+            signal.signal(signal.SIGTERM, before)
 
 
 def save_model(run: Run, model: keras.Model) -> Path | None:
@@ -204,6 +215,7 @@ def save_model(run: Run, model: keras.Model) -> Path | None:
 
     Raises:
         StoreError: it cannot be written; the one before is untouched.
+        ModelError: Keras cannot save such a model.
     """
     if run.run is None:
         return None
@@ -222,5 +234,12 @@ def save_model(run: Run, model: keras.Model) -> Path | None:
             os.unlink(partial)
         if isinstance(error, OSError):
             raise StoreError(f"the model cannot be saved ({error}): check space and rights", path=str(path)) from error
-        raise
+        if not isinstance(error, Exception) or isinstance(error, MtgenError):
+            raise
+        raise ModelError(  # of the user's own layers, which may raise anything
+            f"training is over, and Keras cannot save the model ({type(error).__name__}: {short(str(error).strip())}): "
+            "its variables are in checkpoints and snapshots. Give its own layers get_config, and the same command "
+            "with --resume saves it without training again",
+            path=str(path),
+        ) from error
     return path

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mtgen.errors import ModelError, StateError, StoreError
+from mtgen.files import read_plain
 from mtgen.settings import short
 from mtgen.stores.new_folder import NewFile, make_folder
 from mtgen.training.record.tables import REMEDY, whole_lines
@@ -135,7 +136,7 @@ class ScoreFile:
             StoreError: it cannot be read.
         """
         try:
-            content = self.path.read_bytes()
+            content = read_plain(self.path)
         except FileNotFoundError:
             return []
         except OSError as error:

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from mtgen.adapters.keras import Progress
+from mtgen.adapters.variables import printable
 from mtgen.errors import StoreError
+from mtgen.files import read_plain
 from mtgen.stores.new_folder import make_folder, replace_file
 from mtgen.training.event_files import VERSION, Event, encoded, num_damaged, until
 from mtgen.training.record import growing
@@ -50,7 +52,7 @@ class TensorBoardLog(Progress):
             path = self._folder / name / FILE
             make_folder(path.parent, "the folder for TensorBoard")
             try:
-                before = path.read_bytes() if path.exists() else b""
+                before = read_plain(path) if path.exists() else b""
                 kept = until(before, self.step) or encoded(Event(wall_time=time.time(), version=VERSION))
                 damaged = num_damaged(before)
                 if damaged:
@@ -66,7 +68,9 @@ class TensorBoardLog(Progress):
         """Write the numbers of this epoch."""
         super().on_epoch_end(epoch, logs)
         numbers = {
-            name: float(value) for name, value in (logs or {}).items() if isinstance(value, int | float | np.number)
+            printable(name): float(value)
+            for name, value in (logs or {}).items()
+            if isinstance(value, int | float | np.number)
         }
         self._write("train", {name: value for name, value in numbers.items() if not name.startswith("val_")})
         self._write(

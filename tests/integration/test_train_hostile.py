@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from mtgen.cli import app
+from mtgen.errors import StoreError
+from mtgen.training import RunFolder
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 
@@ -85,3 +90,98 @@ def test_a_run_does_not_go_on_with_another_dropout_and_its_file_stays(folder: Pa
     assert ((folder / "run" / "run.toml").read_bytes(), (folder / "run" / "run.json").read_bytes()) == before
     (folder / "run.toml").write_text(text)
     assert CliRunner().invoke(app, [*command, "--resume"]).exit_code == 0
+
+
+OWN = """\
+import keras
+
+
+class Unsaved(keras.layers.Layer):
+    def __init__(self, function=None, **options):
+        super().__init__(**options)
+        self.function = function
+
+    def call(self, inputs):
+        return inputs
+
+
+def made(train, *, unsaved=False, whole_batch=False):
+    features = keras.Input((2,), name="features")
+    inner = Unsaved(lambda: None)(features) if unsaved else features
+    outputs = keras.layers.Dense(2, activation="softmax", name="kind")(inner)
+    return keras.Model([features], keras.ops.sum(outputs) if whole_batch else outputs)
+
+
+class Exits(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        raise SystemExit(0)
+
+
+class Logs(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        logs.update({"\\ud800": 2.0, "<b>\\n": 3.0, "a,b": None})
+"""
+
+
+def own(folder: Path, **arguments: bool) -> str:
+    """In a module of its own: Python keeps what was imported."""
+    (folder / f"{folder.name}.py").write_text(OWN)
+    given = ", ".join(f"{name} = {str(value).lower()}" for name, value in arguments.items())
+    return TEXT.replace("units = 4", f'function = "{folder.name}:made"\narguments = {{{given}}}')
+
+
+def test_an_output_of_one_number_per_batch_was_an_index_error(folder: Path) -> None:
+    assert "is one number for a whole batch: give it one for each row" in refused(folder, own(folder, whole_batch=True))
+
+
+def test_a_model_that_cannot_be_saved_is_said_and_saved_once_it_can_be(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was the error of Keras alone, with no word of what became of the training."""
+    text = own(folder, unsaved=True)
+    error = refused(folder, text)
+    assert "training is over, and Keras cannot save the model (NotImplementedError: " in error
+    assert not list((folder / "run").glob("*model.keras"))
+    monkeypatch.setattr(sys.modules[folder.name].Unsaved, "get_config", lambda layer: {"name": layer.name})
+    command = ["train", "--config", str(folder / "run.toml"), "--run", str(folder / "run"), "--resume"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert "model.keras" in done.stdout
+
+
+def test_a_callback_that_exits_while_the_model_is_trained_has_not_trained_it(folder: Path) -> None:
+    text = f'callbacks = ["{folder.name}:Exits"]\n{own(folder)}'
+    assert "something called sys.exit while the model was trained" in refused(folder, text)
+
+
+def test_names_in_the_logs_that_no_file_takes_are_written_all_the_same(folder: Path) -> None:
+    text = f'callbacks = ["{folder.name}:Logs"]\n{own(folder)}[run]\ntensorboard = true\n'
+    (folder / "run.toml").write_text(text, encoding="utf-8")
+    command = ["train", "--config", str(folder / "run.toml"), "--run", str(folder / "run")]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert {"?", "<b>?"} <= set(RunFolder(folder / "run").read_history())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_a_pipe_in_place_of_any_file_of_a_run_was_waited_for(folder: Path) -> None:
+    text = own(folder) + '[run]\ntensorboard = true\n[recipe]\npatience = 100\nscore_test = "best"\n'
+    (folder / "run.toml").write_text(text, encoding="utf-8")
+    run, copy = folder / "run", folder / "copy"
+    command = ["train", "--config", str(folder / "run.toml"), "--run"]
+    assert CliRunner().invoke(app, [*command, str(run)]).exit_code == 0
+    files = [one.relative_to(run) for one in run.rglob("*") if one.is_file()]
+    assert len(files) > 12
+    for name in files:
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(run, copy)
+        (copy / name).unlink()
+        os.mkfifo(copy / name)
+        done = CliRunner().invoke(app, [*command, str(copy), "--resume"])
+        assert done.exception is None or isinstance(done.exception, SystemExit), (name, done.exception)
+    folder_of_pipes = RunFolder(copy)
+    for path in (folder_of_pipes.history, folder_of_pipes.record, folder_of_pipes.test_scores):
+        path.unlink()
+        os.mkfifo(path)
+    for read in (folder_of_pipes.read_history, folder_of_pipes.read_record, folder_of_pipes.read_test_scores):
+        with pytest.raises(StoreError, match="a pipe or a device, and no file"):
+            read()

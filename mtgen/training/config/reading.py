@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mtgen.errors import MtgenError, PlanError
+from mtgen.files import open_plain
 from mtgen.settings import check_kind
 from mtgen.training.config.checking import check_keys, check_table, described, section, value_of
 from mtgen.training.config.sections import (
@@ -69,7 +70,7 @@ def read_document(path: str | os.PathLike[str]) -> dict[str, Any]:
     check_kind("the configuration", path, str | os.PathLike, "the path of a TOML file")
     name = os.fspath(path)
     try:
-        with open(name, "rb") as file:
+        with open_plain(name) as file:
             content = file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         raise PlanError(f"the configuration cannot be read ({error})", path=str(name)) from error

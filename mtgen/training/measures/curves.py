@@ -118,7 +118,7 @@ def curves_of(
     improved = [one for one in decisions if one["what"] == "improved" and one["step"] in steps]
     if improved:
         place = int(np.flatnonzero(steps == improved[-1]["step"])[0])
-        told = _monitor_of(history, place, improved[-1]["value"])
+        told = _monitor_of(history, place, improved[-1])
         monitor, best = (told, place) if told is not None else (monitor, best)
     rate = _numbers(history, "learning_rate")
     ended = next((one for one in reversed(decisions) if one["what"] == "stopped"), None)
@@ -194,10 +194,13 @@ def _monitor(measures: Mapping[str, Mapping[str, np.ndarray]]) -> str | None:
     return f"{VALID}loss" if "valid" in parts else "loss" if parts else None
 
 
-def _monitor_of(history: pd.DataFrame, place: int, value: float | None) -> str | None:
-    """The measure that had this value there, as a rule names it; None where none had."""
-    names = [one for one in map(str, history.columns) if one not in FACTS]
-    for monitor in [*names, *(f"1 - {name}" for name in names)]:
+def _monitor_of(history: pd.DataFrame, place: int, improved: Mapping[str, Any]) -> str | None:
+    """The measure that had the value of a decision there, as the rule names it; None where none had."""
+    names = [one for one in map(str, history.columns) if one not in FACTS and not _is_test(history, one)]
+    value, text = improved["value"], str(improved.get("text", ""))
+    # Two may have had that value, such as an accuracy of 0.5 and 1 less it: the one that the text names comes first.
+    monitors = sorted([*names, *(f"1 - {name}" for name in names)], key=lambda one: f": {one} " not in text)
+    for monitor in monitors:
         values = _watched(history, monitor)
         # Logs keep all digits; a rule's 1 - accuracy is rounded once more.
         if value is not None and values is not None and math.isclose(values[place], value, rel_tol=1e-6, abs_tol=1e-9):

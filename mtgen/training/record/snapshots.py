@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from mtgen.errors import StateError, StoreError
+from mtgen.files import read_plain
 from mtgen.settings import check_whole, short
 from mtgen.stores.new_folder import PARTIAL, make_folder, new_file, new_folder, sync_folder, withdraw
 
@@ -251,7 +252,7 @@ def read_metadata(folder: Path, step: int) -> dict[str, Any]:
 
 def _bytes(path: Path, name: str) -> bytes:
     try:
-        return (path / name).read_bytes()
+        return read_plain(path / name)
     except FileNotFoundError as error:
         raise _damaged(path, name, "it is missing") from error
     except OSError as error:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from mtgen.errors import StateError, StoreError
+from mtgen.files import read_plain
 from mtgen.settings import short
 
 MOST_STEPS = 2**53
@@ -43,7 +44,7 @@ def read_content(path: Path) -> bytes:
         StoreError: it cannot be read.
     """
     try:
-        return whole_lines(path.read_bytes())
+        return whole_lines(read_plain(path))
     except FileNotFoundError:
         return b""
     except OSError as error:
@@ -192,7 +193,7 @@ def read_object(path: Path) -> dict[str, Any]:
         StoreError: it cannot be read.
     """
     try:
-        content = path.read_bytes()
+        content = read_plain(path)
     except FileNotFoundError:
         return {}
     except OSError as error:

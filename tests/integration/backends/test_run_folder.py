@@ -306,6 +306,26 @@ def test_a_checkpoint_never_knows_of_a_line_that_is_not_written(tmp_path, whole,
     assert contents(folder) == contents(whole.folder)
 
 
+@pytest.mark.parametrize("hook", ["on_test_begin", "on_epoch_end", "on_train_end"])
+def test_killed_after_the_stop_and_before_its_last_line_a_run_never_got_that_line(tmp_path, whole, hook):
+    run = Run(tmp_path, saving=tmp_path / "checkpoints")
+
+    class AfterTheStop(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+
+            def call(*arguments, **options):
+                if run.rules.step == TRAINED:
+                    raise Killed
+
+            setattr(self, hook, call)
+
+    with pytest.raises(Killed):  # before the snapshots, the rules and the history
+        run.fit([run.callbacks[0], AfterTheStop(), *run.callbacks[1:]])
+    assert Run(tmp_path, saving=tmp_path / "checkpoints").fit().rules.stopped
+    assert contents(RunFolder(tmp_path)) == contents(whole.folder)
+
+
 def test_a_run_killed_before_its_first_checkpoint_begins_again_where_that_is_said(tmp_path, whole):
     folder = RunFolder(tmp_path / "early")
     run = Run(folder.path)

@@ -77,6 +77,15 @@ def test_decisions_say_what_is_watched_where_it_is_best_and_why_it_ended() -> No
     assert (found.why, found.halved, found.resumed) == ("patience has run out", (30,), (10,))
 
 
+def test_of_measures_with_the_same_value_the_one_that_the_rule_named_is_watched() -> None:
+    """A score of the test split that was the same by chance ended `mtgen plot` with a KeyError."""
+    logged = history(val_accuracy=[0.25, 0.5], accuracy=[0.75, 0.5], test_accuracy=[0.1, 0.5])
+    text = "mini-batch 19: {} 0.5 is the best so far"
+    for monitor in ("1 - val_accuracy", "val_accuracy", "1 - accuracy"):
+        assert curves_of(logged, decisions=[decision(20, "improved", 0.5, text.format(monitor))]).monitor == monitor
+    assert curves_of(logged, decisions=[decision(20, "improved", 0.5)]).monitor == "val_accuracy"
+
+
 def test_scores_of_the_test_split_at_new_bests_are_points_and_no_measures_of_their_own() -> None:
     """They had a panel of their own, as if they were of the train split."""
     logged = history(loss=[2, 1], val_loss=[3, 2], test_loss=[4, math.nan], test_time=[1, 2])
