@@ -12,10 +12,13 @@ TORCH_PIP ?=
 TENSORFLOW ?= tensorflow-cpu>=2.18
 ALLOW_CUDA ?= 0
 KILL_SEEDS ?= 40
+# Processes that share the tests, file by file; JOBS=0 keeps them in one, for a debugger or output as it comes.
+JOBS ?= auto
 ARGS ?=
 
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
+SHARED = -n $(JOBS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 # Training and tests: JAX unless the caller says otherwise, and no start-up chatter from the backends.
 KERAS_BACKEND ?= jax
 export KERAS_BACKEND
@@ -28,7 +31,7 @@ export MPLBACKEND ?= Agg
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "  Variables: PYTHON=$(PYTHON) VENV=$(VENV) KERAS_BACKEND=$(KERAS_BACKEND) BACKENDS='$(BACKENDS)' ARGS='...' (passed on)"
+	@echo "  Variables: PYTHON=$(PYTHON) VENV=$(VENV) JOBS=$(JOBS) KERAS_BACKEND=$(KERAS_BACKEND) BACKENDS='$(BACKENDS)' ARGS='...' (passed on)"
 
 $(READY): setup.cfg pyproject.toml scripts/setup_venv.sh
 	@scripts/setup_venv.sh "$(PYTHON)" "$(VENV)" "$(EXTRAS)"
@@ -43,13 +46,13 @@ selftest: $(READY) ## prove with pictures and features that carry their row that
 	@$(BIN)/python scripts/selftest.py $(ARGS)
 
 test: $(READY) ## run the tests and the examples in docstrings
-	$(BIN)/python -m pytest --ignore=tests/docs/test_snippets.py $(ARGS)
+	$(BIN)/python -m pytest $(SHARED) --ignore=tests/docs/test_snippets.py $(ARGS)
 
 test-backends: $(READY) ## fit, evaluate and predict for real on every backend, each in a process of its own
 	@$(BIN)/python scripts/setup_backends.py --backends "$(BACKENDS)" --torch "$(TORCH)" --torch-pip="$(TORCH_PIP)" \
 	    --tensorflow "$(TENSORFLOW)" --allow-cuda "$(ALLOW_CUDA)"
 	@set -e; for backend in $(BACKENDS); do echo "== backend $$backend"; \
-	    KERAS_BACKEND=$$backend $(BIN)/python -m pytest tests/integration/backends $(ARGS); done
+	    KERAS_BACKEND=$$backend $(BIN)/python -m pytest $(SHARED) tests/integration/backends $(ARGS); done
 
 kill: $(READY) ## kill and resume many more runs than `make test` does; KILL_SEEDS says how many
 	MTGEN_KILL_SEEDS=$(KILL_SEEDS) $(BIN)/python -m pytest tests/integration/test_kill.py $(ARGS)
