@@ -160,6 +160,41 @@ def test_a_metric_of_training_may_be_named_like_one_of_validation(metric):
     assert trained("val_error", model_of(metrics=(metric,)), valid=False) == (NEVER, None)
 
 
+class Parts(keras.metrics.Metric):
+    """Answers with names of its own."""
+
+    def __init__(self):
+        super().__init__(name="parts")
+        self.total = self.add_weight(shape=(), initializer="zeros", name="total")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.total.assign_add(keras.ops.mean(error(y_true, y_pred)))
+
+    def result(self):
+        return {"val_part": self.total + 0.0, "part": self.total + 0.0}
+
+
+def test_names_that_a_metric_answers_with_were_refused_before_a_step():
+    assert trained("val_part", model_of(metrics=(Parts(),)), valid=False) == (NEVER, None)
+    steps, refused = trained("val_loss", model_of(metrics=(Parts(),)), valid=False)
+    assert steps == FIRST_STEP
+    assert "no validation follows the first epoch" in refused
+
+
+@pytest.mark.parametrize("names", [("val_y", "z"), ("y", "z")], ids=["names", "keys"])
+def test_an_output_named_like_validation_was_refused_before_a_step(names):
+    keys = ("val_y", "z")
+    table = pd.DataFrame({"a": [0.0, 1.0] * 6, keys[0]: [0.0, 1.0] * 6, keys[1]: [1.0, 0.0] * 6})
+    train = mtgen.Loader(mtgen.Dataset(table, {"a": mtgen.Columns("a")}, targets=dict(zip(keys, keys, strict=True))), 4)
+    a = keras.Input((1,), name="a")
+    model = keras.Model(a, {key: keras.layers.Dense(1, name=name)(a) for key, name in zip(keys, names, strict=True)})
+    model.compile("sgd", "mse", metrics={keys[0]: ["mae"], keys[1]: ["mae"]})
+    x = train.keras(model)
+    rules = RuleCallback(x, halving=HalvingRule(9), monitor=f"{keys[0]}_mae", say=lambda line: None)
+    assert f"{keys[0]}_mae" in model.fit(x, verbose=0, callbacks=[rules]).history
+    train.close()
+
+
 @pytest.mark.parametrize("monitor", ["val_y_loss", "val_y_mae", "z_mse", "val_loss"])
 def test_names_of_several_outputs_are_watched(monitor):
     assert trained(monitor, model_of(num_targets=2), num_targets=2) == (NEVER, None)
