@@ -19,7 +19,7 @@ from mtgen.errors import ModelError, StateError, StoreError
 from mtgen.files import read_plain
 from mtgen.settings import short
 from mtgen.stores.new_folder import NewFile, make_folder
-from mtgen.training.record.tables import REMEDY, whole_lines
+from mtgen.training.record.tables import MOST_STEPS, REMEDY, whole_lines
 
 FIRST = ["step", "why", "num_rows"]
 
@@ -60,13 +60,20 @@ class Score:
         """
         try:
             return cls(
-                step=int(content["step"]),
+                step=_count(content["step"]),
                 why=str(content["why"]),
-                num_rows=int(content["num_rows"]),
+                num_rows=_count(content["num_rows"]),
                 values={str(name): float(value) for name, value in content["values"].items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise StateError(f"this is no score of a test split: {short(content)}. {REMEDY}") from error
+            raise StateError(f"this is no score of a test split: {short(content)}") from error
+
+
+def _count(value: Any) -> int:
+    number = int(value)
+    if not 0 <= number < MOST_STEPS:
+        raise ValueError(f"{number} is no number of steps or rows")
+    return number
 
 
 def encode(scores: Sequence[Score]) -> bytes:
@@ -112,7 +119,10 @@ def decode(content: bytes) -> list[Score]:
             )
         named = dict(zip(header, line, strict=True))
         values = {name: named[name] for name in header[len(FIRST) :]}
-        scores.append(Score.of({**{name: named[name] for name in FIRST}, "values": values}))
+        try:
+            scores.append(Score.of({**{name: named[name] for name in FIRST}, "values": values}))
+        except StateError as error:
+            raise StateError(f"score {number}: {error.message}. {REMEDY}") from error.__cause__
     return scores
 
 
