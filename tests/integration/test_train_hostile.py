@@ -104,7 +104,7 @@ def test_the_error_of_another_optimizer_was_its_own_cause(folder: Path) -> None:
     assert CliRunner().invoke(app, [*command, "--epochs", "1"]).exit_code == 0
     (folder / "run.toml").write_text(text + "optimizer_options = {beta_1 = 0.5}\n")
     config = read_config(folder / "run.toml")
-    with pytest.raises(OtherRunError, match="optimizer setting 'config.beta_1' was 0.9 and is 0.5") as raised:
+    with pytest.raises(OtherRunError, match=r"optimizer setting 'config\.beta_1' was 0\.9 and is 0\.5") as raised:
         train_config(replace(config, run=Run(run=folder / "run", resume=True)), say=lambda line: None)
     assert raised.value.__cause__ is None
 
