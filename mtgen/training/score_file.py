@@ -23,6 +23,9 @@ from mtgen.training.record.tables import MOST_STEPS, REMEDY, whole_lines
 
 FIRST = ["step", "why", "num_rows"]
 
+_OTHER = "log_"
+"""Stands before a metric that is named like one of the first columns, as in `history.csv`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
@@ -76,6 +79,25 @@ def _count(value: Any) -> int:
     return number
 
 
+def column(name: str) -> str:
+    """The column of a metric. Pure.
+
+    Example:
+        >>> [column(name) for name in ("loss", "step", "log_step")]
+        ['loss', 'log_step', 'log_log_step']
+    """
+    inner = name
+    while inner.startswith(_OTHER):
+        inner = inner.removeprefix(_OTHER)
+    return _OTHER + name if inner in FIRST else name
+
+
+def _metric(title: str) -> str:
+    """The metric of a column."""
+    name = title.removeprefix(_OTHER)
+    return name if column(name) == title else title
+
+
 def encode(scores: Sequence[Score]) -> bytes:
     """The file of these scores, UTF-8; at least one. Pure.
 
@@ -85,7 +107,7 @@ def encode(scores: Sequence[Score]) -> bytes:
     names = list(scores[0].values)
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
-    writer.writerow([*FIRST, *names])
+    writer.writerow([*FIRST, *map(column, names)])
     for score in scores:
         if list(score.values) != names:
             raise ModelError(
@@ -118,7 +140,7 @@ def decode(content: bytes) -> list[Score]:
                 f"score {number} has {len(line)} fields, the header {len(header)}: {short(line)}. {REMEDY}"
             )
         named = dict(zip(header, line, strict=True))
-        values = {name: named[name] for name in header[len(FIRST) :]}
+        values = {_metric(title): named[title] for title in header[len(FIRST) :]}
         try:
             scores.append(Score.of({**{name: named[name] for name in FIRST}, "values": values}))
         except StateError as error:

@@ -82,6 +82,9 @@ def test_looks_at_the_test_split_may_go_back_in_steps(tmp_path: Path) -> None:
     frame = RunFolder(tmp_path).read_test_scores()
     assert frame.to_dict("list") == {"step": [8, 4], "why": 2 * ["by hand"], "num_rows": [9, 9], "loss": [4.0, 2.0]}
     assert frame["step"].dtype == frame["num_rows"].dtype == np.int64
+    ScoreFile(tmp_path / "test_scores.csv").write([Score(step=4, why="by hand", num_rows=9, values={"step": 0.5})])
+    frame = RunFolder(tmp_path).read_test_scores()
+    assert frame.to_dict("list") == {"step": [4], "why": ["by hand"], "num_rows": [9], "log_step": [0.5]}
 
 
 @pytest.mark.parametrize("cut", range(1, len("80,1.0,nan,0.1\n")))
