@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import mtgen
+from mtgen.adapters import fit_logs
 from mtgen.errors import PlanError
 from mtgen.training import HalvingRule, RuleCallback
 
@@ -243,6 +244,13 @@ def test_callbacks_that_add_nothing_leave_the_early_refusal():
     stops = keras.callbacks.EarlyStopping(monitor="loss", patience=9)
     assert trained("val_own", before=[stops])[0] == FIRST_STEP
     assert trained("val_own", before=[stops], valid=False)[0] == BEGIN
+
+
+def test_where_the_frames_of_fit_are_not_found_a_wrong_name_is_refused_with_the_first_logs(monkeypatch):
+    monkeypatch.setattr(fit_logs, "_MOST_FRAMES", 1)
+    for valid in (True, False):
+        assert trained("val_bogus", valid=valid)[0] == LATE
+        assert trained("loss", valid=valid) == (NEVER, None)
 
 
 def test_a_second_fit_looks_again():
