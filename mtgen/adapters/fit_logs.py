@@ -33,7 +33,7 @@ class Expected:
         validates: whether a validation follows the epoch; None where that is not known.
         training: the logs are the metrics of the model, by Keras's own steps of training, and nothing adds to them.
         validation: the same of the steps of validation.
-        metrics: names of the model's metrics as far as they are known before the first step; None where not.
+        metrics: names that the model's metrics may have, before the first step; None where they cannot be told.
     """
 
     validates: bool | None = None
@@ -104,14 +104,32 @@ def adds_logs(callbacks: Sequence[Any]) -> bool:
 
 
 def metric_names(model: Any) -> frozenset[str] | None:
-    """Names of a compiled model's metrics, built or not; None where it does not tell them."""
+    """Names that a compiled model's metrics may have in the logs, built or not; None where they cannot be told."""
     import keras
 
     compiled = getattr(model, "_compile_metrics", None)
     asked = [getattr(compiled, name, None) for name in ("_user_metrics", "_user_weighted_metrics")]
-    names = [getattr(one, "name", None) or getattr(one, "__name__", None) or one for one in keras.tree.flatten(asked)]
-    names = [one for one in [*names, *(metric.name for metric in model.metrics)] if one is not None]
-    return frozenset(names) if all(isinstance(one, str) for one in names) else None
+    metrics = [one for one in [*keras.tree.flatten(asked), *model.metrics] if one is not None]
+    names = [getattr(one, "name", None) or getattr(one, "__name__", None) or one for one in metrics]
+    outputs = _output_names(model)
+    # A metric that is an object may answer with several names of its own.
+    results = [one.result for one in metrics if hasattr(one, "result")]
+    if outputs is None or not all(_trusted(getattr(one, "__module__", None)) for one in results):
+        return None
+    if not all(isinstance(one, str) for one in names):
+        return None
+    return frozenset([*names, *(f"{output}_{name}" for output in outputs for name in [*names, "loss"])])
+
+
+def _output_names(model: Any) -> list[str] | None:
+    """What Keras may put before the names of metrics; None where outputs are known only once the model is called."""
+    outputs = getattr(model, "outputs", None)
+    if not outputs:
+        return None
+    if len(outputs) == 1:
+        return []
+    struct = getattr(model, "_outputs_struct", None)
+    return [*getattr(model, "output_names", ()), *(map(str, struct) if isinstance(struct, dict) else ())]
 
 
 def _trusted(module: Any) -> bool:

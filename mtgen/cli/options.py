@@ -128,9 +128,6 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     Raises:
         PlanError: it cannot be written.
     """
-    from mtgen.stores.new_folder import replace_file
+    from mtgen.stores.new_folder import save_file
 
-    try:
-        replace_file(path, (json.dumps(values, indent=2, allow_nan=False) + "\n").encode())
-    except OSError as error:
-        raise PlanError(f"the figures cannot be written ({error}): check space and rights", path=str(path)) from error
+    save_file(path, (json.dumps(values, indent=2, allow_nan=False) + "\n").encode(), "the figures", PlanError)

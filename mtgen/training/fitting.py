@@ -161,7 +161,7 @@ class Training:
                     callbacks=callbacks,
                 ).history
         except OtherRunError as error:
-            raise explained(error) from error
+            raise explained(error) from error.__cause__
         finally:
             if checkpoint is not None:
                 checkpoint.checkpoints.close()  # also where a callback after it refused to begin

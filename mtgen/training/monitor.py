@@ -67,10 +67,7 @@ class Monitor:
         if expected.validates is not False or not expected.training or not self.of_validation:
             return
         if expected.metrics is not None and self.name not in expected.metrics:
-            raise PlanError(
-                f"monitor={self.text!r} is not in the logs of training, and no validation follows the first epoch of "
-                "Keras: give fit validation_data=other_loader.keras(model), and leave validation_freq out"
-            )
+            raise self._not_validated()
 
     def check_names(self, names: Collection[str], expected: Expected) -> None:
         """Refuse a name that is none of the model's metrics, as soon as these are known.
@@ -82,8 +79,12 @@ class Monitor:
         Raises:
             PlanError: the name cannot be in the logs.
         """
+        if not names or self.name in names or self.name.startswith(_ADDED):
+            return
+        if expected.validates is False and expected.training and self.of_validation:
+            raise self._not_validated()
         known = [*sorted(names), *(f"{_VALID}{name}" for name in sorted(names))]
-        if not names or self.name in known or self.name.startswith(_ADDED):
+        if self.name in known:
             return
         if not expected.training or not (expected.validation or not self.of_validation):
             return
@@ -92,6 +93,12 @@ class Monitor:
         raise PlanError(
             f"monitor={self.text!r} is not in the logs, which have {known}.{hint} Name one of them, or 1 - one of "
             "them, or compile the model with such a metric"
+        )
+
+    def _not_validated(self) -> PlanError:
+        return PlanError(
+            f"monitor={self.text!r} is not in the logs of training, and no validation follows the first epoch of "
+            "Keras: give fit validation_data=other_loader.keras(model), and leave validation_freq out"
         )
 
     def value(self, logs: Mapping[str, Any]) -> float:

@@ -19,9 +19,12 @@ from mtgen.errors import ModelError, StateError, StoreError
 from mtgen.files import read_plain
 from mtgen.settings import short
 from mtgen.stores.new_folder import NewFile, make_folder
-from mtgen.training.record.tables import REMEDY, whole_lines
+from mtgen.training.record.tables import MOST_STEPS, REMEDY, whole_lines
 
 FIRST = ["step", "why", "num_rows"]
+
+_OTHER = "log_"
+"""Stands before a metric that is named like one of the first columns, as in `history.csv`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +63,39 @@ class Score:
         """
         try:
             return cls(
-                step=int(content["step"]),
+                step=_count(content["step"]),
                 why=str(content["why"]),
-                num_rows=int(content["num_rows"]),
+                num_rows=_count(content["num_rows"]),
                 values={str(name): float(value) for name, value in content["values"].items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise StateError(f"this is no score of a test split: {short(content)}. {REMEDY}") from error
+            raise StateError(f"this is no score of a test split: {short(content)}") from error
+
+
+def _count(value: Any) -> int:
+    number = int(value)
+    if not 0 <= number < MOST_STEPS:
+        raise ValueError(f"{number} is no number of steps or rows")
+    return number
+
+
+def column(name: str) -> str:
+    """The column of a metric. Pure.
+
+    Example:
+        >>> [column(name) for name in ("loss", "step", "log_step")]
+        ['loss', 'log_step', 'log_log_step']
+    """
+    inner = name
+    while inner.startswith(_OTHER):
+        inner = inner.removeprefix(_OTHER)
+    return _OTHER + name if inner in FIRST else name
+
+
+def _metric(title: str) -> str:
+    """The metric of a column."""
+    name = title.removeprefix(_OTHER)
+    return name if column(name) == title else title
 
 
 def encode(scores: Sequence[Score]) -> bytes:
@@ -78,7 +107,7 @@ def encode(scores: Sequence[Score]) -> bytes:
     names = list(scores[0].values)
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
-    writer.writerow([*FIRST, *names])
+    writer.writerow([*FIRST, *map(column, names)])
     for score in scores:
         if list(score.values) != names:
             raise ModelError(
@@ -111,8 +140,11 @@ def decode(content: bytes) -> list[Score]:
                 f"score {number} has {len(line)} fields, the header {len(header)}: {short(line)}. {REMEDY}"
             )
         named = dict(zip(header, line, strict=True))
-        values = {name: named[name] for name in header[len(FIRST) :]}
-        scores.append(Score.of({**{name: named[name] for name in FIRST}, "values": values}))
+        values = {_metric(title): named[title] for title in header[len(FIRST) :]}
+        try:
+            scores.append(Score.of({**{name: named[name] for name in FIRST}, "values": values}))
+        except StateError as error:
+            raise StateError(f"score {number}: {error.message}. {REMEDY}") from error.__cause__
     return scores
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from mtgen.cli import app
-from mtgen.errors import StoreError
+from mtgen.errors import OtherRunError, StoreError
 from mtgen.training import RunFolder
+from mtgen.training.config import read_config
+from mtgen.training.run import train_config
+from mtgen.training.settings import Run
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 
@@ -90,6 +94,19 @@ def test_a_run_does_not_go_on_with_another_dropout_and_its_file_stays(folder: Pa
     assert ((folder / "run" / "run.toml").read_bytes(), (folder / "run" / "run.json").read_bytes()) == before
     (folder / "run.toml").write_text(text)
     assert CliRunner().invoke(app, [*command, "--resume"]).exit_code == 0
+
+
+def test_the_error_of_another_optimizer_was_its_own_cause(folder: Path) -> None:
+    """Whoever follows the causes of an error never came to an end."""
+    text = TEXT.replace("epochs = 1", 'epochs = 2\nschedule = "constant"')
+    (folder / "run.toml").write_text(text)
+    command = ["train", "--config", str(folder / "run.toml"), "--run", str(folder / "run")]
+    assert CliRunner().invoke(app, [*command, "--epochs", "1"]).exit_code == 0
+    (folder / "run.toml").write_text(text + "optimizer_options = {beta_1 = 0.5}\n")
+    config = read_config(folder / "run.toml")
+    with pytest.raises(OtherRunError, match=r"optimizer setting 'config\.beta_1' was 0\.9 and is 0\.5") as raised:
+        train_config(replace(config, run=Run(run=folder / "run", resume=True)), say=lambda line: None)
+    assert raised.value.__cause__ is None
 
 
 OWN = """\

@@ -13,7 +13,7 @@ import pandas as pd
 
 from mtgen.training.record import snapshots, tables
 from mtgen.training.record.snapshots import Snapshot
-from mtgen.training.score_file import FIRST, ScoreFile
+from mtgen.training.score_file import FIRST, ScoreFile, column
 
 CONFIG, RECORD, SPLITS = "run.toml", "run.json", "splits.csv"
 HISTORY, DECISIONS, WAITS, TEST_SCORES = "history.csv", "decisions.jsonl", "waits.csv", "test_scores.csv"
@@ -167,7 +167,11 @@ class RunFolder:
             StoreError: it cannot be read.
         """
         found = ScoreFile(self.test_scores).read()
-        lines = [{"step": one.step, "why": one.why, "num_rows": one.num_rows, **one.values} for one in found]
+        lines = [
+            {"step": one.step, "why": one.why, "num_rows": one.num_rows}
+            | {column(name): value for name, value in one.values.items()}
+            for one in found
+        ]
         return pd.DataFrame(lines, columns=None if lines else FIRST).astype({"step": "int64", "num_rows": "int64"})
 
     def snapshot_steps(self) -> list[int]:

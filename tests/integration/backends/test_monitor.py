@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import mtgen
+from mtgen.adapters import fit_logs
 from mtgen.errors import PlanError
 from mtgen.training import HalvingRule, RuleCallback
 
@@ -160,6 +161,41 @@ def test_a_metric_of_training_may_be_named_like_one_of_validation(metric):
     assert trained("val_error", model_of(metrics=(metric,)), valid=False) == (NEVER, None)
 
 
+class Parts(keras.metrics.Metric):
+    """Answers with names of its own."""
+
+    def __init__(self):
+        super().__init__(name="parts")
+        self.total = self.add_weight(shape=(), initializer="zeros", name="total")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.total.assign_add(keras.ops.mean(error(y_true, y_pred)))
+
+    def result(self):
+        return {"val_part": self.total + 0.0, "part": self.total + 0.0}
+
+
+def test_names_that_a_metric_answers_with_were_refused_before_a_step():
+    assert trained("val_part", model_of(metrics=(Parts(),)), valid=False) == (NEVER, None)
+    steps, refused = trained("val_loss", model_of(metrics=(Parts(),)), valid=False)
+    assert steps == FIRST_STEP
+    assert "no validation follows the first epoch" in refused
+
+
+@pytest.mark.parametrize("names", [("val_y", "z"), ("y", "z")], ids=["names", "keys"])
+def test_an_output_named_like_validation_was_refused_before_a_step(names):
+    keys = ("val_y", "z")
+    table = pd.DataFrame({"a": [0.0, 1.0] * 6, keys[0]: [0.0, 1.0] * 6, keys[1]: [1.0, 0.0] * 6})
+    train = mtgen.Loader(mtgen.Dataset(table, {"a": mtgen.Columns("a")}, targets=dict(zip(keys, keys, strict=True))), 4)
+    a = keras.Input((1,), name="a")
+    model = keras.Model(a, {key: keras.layers.Dense(1, name=name)(a) for key, name in zip(keys, names, strict=True)})
+    model.compile("sgd", "mse", metrics={keys[0]: ["mae"], keys[1]: ["mae"]})
+    x = train.keras(model)
+    rules = RuleCallback(x, halving=HalvingRule(9), monitor=f"{keys[0]}_mae", say=lambda line: None)
+    assert f"{keys[0]}_mae" in model.fit(x, verbose=0, callbacks=[rules]).history
+    train.close()
+
+
 @pytest.mark.parametrize("monitor", ["val_y_loss", "val_y_mae", "z_mse", "val_loss"])
 def test_names_of_several_outputs_are_watched(monitor):
     assert trained(monitor, model_of(num_targets=2), num_targets=2) == (NEVER, None)
@@ -208,6 +244,13 @@ def test_callbacks_that_add_nothing_leave_the_early_refusal():
     stops = keras.callbacks.EarlyStopping(monitor="loss", patience=9)
     assert trained("val_own", before=[stops])[0] == FIRST_STEP
     assert trained("val_own", before=[stops], valid=False)[0] == BEGIN
+
+
+def test_where_the_frames_of_fit_are_not_found_a_wrong_name_is_refused_with_the_first_logs(monkeypatch):
+    monkeypatch.setattr(fit_logs, "_MOST_FRAMES", 1)
+    for valid in (True, False):
+        assert trained("val_bogus", valid=valid)[0] == LATE
+        assert trained("loss", valid=valid) == (NEVER, None)
 
 
 def test_a_second_fit_looks_again():

@@ -59,3 +59,11 @@ def test_after_a_step_only_what_is_certain_is_refused(text: str, expected: Expec
         return
     with pytest.raises(PlanError, match=r"is not in the logs, which have \['accuracy', 'loss', 'val_accuracy', 'val_l"):
         watched.check_names(["loss", "accuracy"], expected)
+
+
+def test_after_a_step_a_name_of_validation_is_refused_where_none_follows() -> None:
+    expected = Expected(validates=False, training=True)
+    Monitor("val_part").check_names(["loss", "val_part"], expected)
+    Monitor("val_loss").check_names(["loss"], Expected(validates=False))  # own steps of training
+    with pytest.raises(PlanError, match="no validation follows the first epoch"):
+        Monitor("val_loss").check_names(["loss", "val_part"], expected)

@@ -36,6 +36,18 @@ def test_scores_come_back_exactly_and_a_torn_line_is_left_out(scores: list[Score
     assert decode(torn) == scores[: max(0, num_lines - 1)]
 
 
+NAMES = st.lists(st.sampled_from(["log_", "step", "why", "num_rows", "loss"]), min_size=1, max_size=3).map("".join)
+
+
+@given(st.lists(NAMES, min_size=1, max_size=5, unique=True))
+def test_metrics_named_like_other_columns_made_a_file_that_could_not_be_read(names: list[str]) -> None:
+    scores = [Score(step=4, why="new best", num_rows=3, values=dict.fromkeys(names, 0.5))]
+    content = encode(scores)
+    assert decode(content) == scores
+    header = content.splitlines()[0].decode().split(",")
+    assert len(set(header)) == len(header) == 3 + len(names)
+
+
 @given(st.lists(st.integers(0, 5), max_size=6), st.lists(st.integers(0, 5), max_size=6), st.booleans())
 def test_the_file_becomes_what_is_written_whatever_it_was(before: list[int], after: list[int], torn: bool) -> None:
     import tempfile

@@ -82,6 +82,9 @@ def test_looks_at_the_test_split_may_go_back_in_steps(tmp_path: Path) -> None:
     frame = RunFolder(tmp_path).read_test_scores()
     assert frame.to_dict("list") == {"step": [8, 4], "why": 2 * ["by hand"], "num_rows": [9, 9], "loss": [4.0, 2.0]}
     assert frame["step"].dtype == frame["num_rows"].dtype == np.int64
+    ScoreFile(tmp_path / "test_scores.csv").write([Score(step=4, why="by hand", num_rows=9, values={"step": 0.5})])
+    frame = RunFolder(tmp_path).read_test_scores()
+    assert frame.to_dict("list") == {"step": [4], "why": ["by hand"], "num_rows": [9], "log_step": [0.5]}
 
 
 @pytest.mark.parametrize("cut", range(1, len("80,1.0,nan,0.1\n")))
@@ -120,6 +123,8 @@ WAITS = "step,seconds,wait_seconds\n"
         ("waits", WAITS.encode() + b"1,0,0\n2,\xff,0\n", "line 3 is damaged: it is no text"),
         ("history", HISTORY + '120,1,"0.5\n', "line 4 is damaged"),
         ("test_scores", "step,why,num_rows,a\n4,x,9,1\n3,x,9\n", "score 2 has 3 fields, the header 4"),
+        ("test_scores", "step,why,num_rows,a\n4,x,9,1\n3,x,9,b\n", "score 2: this is no score of a test split"),
+        ("test_scores", "step,why,num_rows,a\n-4,x,9,1\n", "score 1: this is no score of a test split"),
         ("decisions", json.dumps(DECISION) + "\n{\n", "line 2 is damaged: it is no JSON"),
         ("decisions", "[]\n", "line 1 is damaged: expected an object with step, iteration, rule, what"),
         ("decisions", json.dumps(DECISION | {"step": True}) + "\n", "line 1 is damaged: step is True"),
@@ -175,3 +180,7 @@ def test_a_step_that_no_run_reaches_is_damage_and_no_overflow(tmp_path: Path, st
     run.history.write_text(f"step,data_epoch,loss\n40,0.5,{gap}\n{step},1.0,0.5\n")
     with pytest.raises(StateError, match="line 3 is damaged: step is"):
         run.read_history()
+    for line in (f"{step},x,9", f"40,x,{step}"):
+        run.test_scores.write_text(f"step,why,num_rows,loss\n40,x,9,0.5\n{line},0.5\n")
+        with pytest.raises(StateError, match="score 2: this is no score of a test split"):
+            run.read_test_scores()
