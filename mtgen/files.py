@@ -24,8 +24,12 @@ PIECE_BYTES = 1 << 20
 """Bytes that are hashed at a time."""
 
 
-def open_plain(path: str | os.PathLike[str]) -> BinaryIO:
+def open_plain(path: str | os.PathLike[str], *, pipes: bool = False) -> BinaryIO:
     """Open a regular file for reading; a pipe or device in its place is refused, where `open` would wait for ever.
+
+    Args:
+        path: of the file.
+        pipes: take these too; one that nobody writes to is empty.
 
     Raises:
         OSError: it cannot be opened, or is no regular file.
@@ -35,8 +39,10 @@ def open_plain(path: str | os.PathLike[str]) -> BinaryIO:
         handle = os.open(name, flags | NO_WAITING)
         mode = os.fstat(handle).st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # of a folder `open` itself says so
-            os.close(handle)
-            raise OSError(errno.EINVAL, "a pipe or a device, and no file", os.fspath(path))
+            if not pipes:
+                os.close(handle)
+                raise OSError(errno.EINVAL, "a pipe or a device, and no file", os.fspath(path))
+            os.set_blocking(handle, True)
         return handle
 
     return open(path, "rb", opener=opener)

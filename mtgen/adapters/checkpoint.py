@@ -290,7 +290,8 @@ class Checkpoint(Progress):
 
     def _take_if_stopped(self) -> None:
         """Saved in the end: a run that stops for good is saved when all that its last epoch leaves is written."""
-        if 0 < self.step_in_epoch < self._feed.num_batches and self.step != self._saved_step and self._taken is None:
+        known = self._saved_step if self._taken is None else self._taken[0]
+        if 0 < self.step_in_epoch < self._feed.num_batches and self.step != known:
             self._taken = self._take(self._epoch, self.step_in_epoch)
 
     def _save_taken(self) -> None:
@@ -345,7 +346,7 @@ class Checkpoint(Progress):
 
     def _write(self, step: int, arrays: Mapping[str, np.ndarray], content: Mapping[str, Any]) -> None:
         self.checkpoints.save(step + self._offset, arrays, content)
-        self._saved_step = step
+        self._saved_step, self._taken = step, None  # what is older is not saved after it
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mtgen.cli.config_file import DataFile, config_beside, config_to_look_at, given_options
+from mtgen.cli.config_file import DataFile, config_to_look_at, data_config, given_options
 from mtgen.cli.options import ReadingThreads, refuse_existing
 from mtgen.errors import PlanError
 from mtgen.training.settings import Inputs, Samples
@@ -84,7 +84,7 @@ def _data_of_file(file: Path, given: dict[str, Any]) -> tuple[Splits, str]:
     from mtgen.training.config.building import splits_of
     from mtgen.training.config.paths import absolute
 
-    made = config_beside(file, given)
+    made = data_config(file, given)
     return splits_of(made), absolute(made.table.path, made.folder)
 
 

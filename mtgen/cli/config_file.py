@@ -78,7 +78,7 @@ def config_from(samples: Samples, fit: Fit, rules: Rules, run: Run, file: Path |
     return _read(file, Path(os.path.abspath(file)).parent, given, config_over)
 
 
-def config_beside(file: Path, given: Mapping[str, Any]) -> Config:
+def data_config(file: Path, given: Mapping[str, Any]) -> Config:
     """What a file says of the data, and how they are loaded; options of the latter stand over it.
 
     Paths come out as they are seen from the working folder, so that they can be shown.
@@ -116,7 +116,7 @@ def config_to_look_at(inputs: Inputs, *, seed: int = 0, **more: Any) -> Config:
 def _read(file: Path, folder: Path, given: Mapping[str, Any], make: Callable[..., Config]) -> Config:
     from mtgen.training.config.reading import read_document
 
-    document = read_document(file)
+    document = read_document(file, pipes=True)
     try:
         return make(document, folder, given)
     except MtgenError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mtgen.cli.backend import choose_backend
-from mtgen.cli.config_file import DataFile, config_beside, given_options
+from mtgen.cli.config_file import DataFile, data_config, given_options
 from mtgen.cli.options import JsonFile, say_aside, write_json
 from mtgen.errors import ModelError
 from mtgen.training.settings import Fit, Samples
@@ -44,7 +44,7 @@ def doctor(
     from mtgen.training.config.building import make_loader, sampler_of, splits_of
     from mtgen.training.samples import config_for
 
-    made = config_for(samples, fit) if config is None else config_beside(config, given_options(context, Samples, Fit))
+    made = config_for(samples, fit) if config is None else data_config(config, given_options(context, Samples, Fit))
     part = splits_of(made)["train"]
     if model is not None:
         choose_backend(say_aside)

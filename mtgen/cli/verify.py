@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mtgen.cli.config_file import DataFile, config_beside, config_to_look_at, given_options
+from mtgen.cli.config_file import DataFile, config_to_look_at, data_config, given_options
 from mtgen.cli.options import ReadingThreads
 from mtgen.errors import PlanError
 from mtgen.training.settings import Inputs
@@ -53,7 +53,7 @@ def verify(
     else:
         given = given_options(context, Inputs)
         given.pop("manifest", None)  # what to compare with, or to write: it says nothing of the data
-        described = config_beside(config, given)
+        described = data_config(config, given)
     dataset = dataset_of(_uncompared(described), targets=False)
     if make and inputs.manifest is not None:
         made = make_manifest(dataset, inputs.manifest, num_workers=workers, progress=True)

@@ -621,7 +621,7 @@ def test_a_run_leaves_all_that_repeats_it(folder: Path, whole: Path, tmp_path: P
     assert run.read_record()["seed"] == 0
     history = run.read_history()
     assert history["step"].tolist() == [4 * number for number in range(1, len(history) + 1)]
-    assert {"improved", "stopped"} <= {one["what"] for one in run.read_decisions()} | {"stopped"}
+    assert "improved" in {one["what"] for one in run.read_decisions()}
     assert {5, 10} <= set(run.snapshot_steps())
     scores = run.read_test_scores()
     assert scores["why"].tolist()[-1] == "after training"

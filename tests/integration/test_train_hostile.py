@@ -179,6 +179,26 @@ def test_names_in_the_logs_that_no_file_takes_are_written_all_the_same(folder: P
     assert {"?", "<b>?"} <= set(RunFolder(folder / "run").read_history())
 
 
+@pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="this system has no pipes as paths")
+def test_a_configuration_may_come_out_of_a_pipe_as_shells_write_one(folder: Path) -> None:
+    reads, writes = os.pipe()
+    os.write(writes, TEXT.replace('= "table', f'= "{folder}/table').replace('= "feat', f'= "{folder}/feat').encode())
+    os.close(writes)
+    try:
+        done = CliRunner().invoke(app, ["train", "--dry-run", "--config", f"/dev/fd/{reads}"])
+    finally:
+        os.close(reads)
+    assert done.exit_code == 0, done.output
+    assert "nothing was trained: this was a dry run" in done.output
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_a_pipe_that_nobody_writes_to_is_no_configuration(folder: Path) -> None:
+    os.mkfifo(folder / "pipe.toml")
+    done = CliRunner().invoke(app, ["train", "--config", str(folder / "pipe.toml")])
+    assert "[table]" in said(done)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
 def test_a_pipe_in_place_of_any_file_of_a_run_was_waited_for(folder: Path) -> None:
     text = own(folder) + '[run]\ntensorboard = true\n[recipe]\npatience = 100\nscore_test = "best"\n'

@@ -61,8 +61,12 @@ MOST_BYTES = 1_000_000
 T = TypeVar("T")
 
 
-def read_document(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_document(path: str | os.PathLike[str], *, pipes: bool = False) -> dict[str, Any]:
     """The content of a TOML file.
+
+    Args:
+        path: of the file.
+        pipes: whether it may be a pipe, as a shell's `<(...)` is one.
 
     Raises:
         PlanError: it cannot be read, or is no TOML; with the line where that is known.
@@ -70,7 +74,7 @@ def read_document(path: str | os.PathLike[str]) -> dict[str, Any]:
     check_kind("the configuration", path, str | os.PathLike, "the path of a TOML file")
     name = os.fspath(path)
     try:
-        with open_plain(name) as file:
+        with open_plain(name, pipes=pipes) as file:
             content = file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         raise PlanError(f"the configuration cannot be read ({error})", path=str(name)) from error

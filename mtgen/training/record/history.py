@@ -26,7 +26,7 @@ from mtgen.stores.new_folder import make_folder, save_file
 from mtgen.training.decisions import Decision
 from mtgen.training.record import growing
 from mtgen.training.record.folder import WAITS_COLUMNS, RunFolder
-from mtgen.training.record.recorder import Recorder
+from mtgen.training.record.run_callback import RunCallback
 from mtgen.training.record.tables import read_content
 
 MOST_BUFFERED = 4096
@@ -89,7 +89,7 @@ def found_lines(folder: RunFolder, step: int, known: Mapping[str, int] | None) -
     return found
 
 
-class RunHistory(Recorder):
+class RunHistory(RunCallback):
     """Writes `history.csv`, `decisions.jsonl` and `waits.csv` into the folder of a run.
 
     Keras calls it, in the thread of `fit`. Give it to `fit` after the rules, and to the checkpoint:

@@ -19,11 +19,11 @@ from mtgen.stores.new_folder import make_folder, save_file, withdraw
 from mtgen.training.decisions import Decision
 from mtgen.training.record.folder import RunFolder
 from mtgen.training.record.layers import described_variables, first_layers
-from mtgen.training.record.recorder import Recorder
+from mtgen.training.record.run_callback import RunCallback
 from mtgen.training.record.snapshots import read_metadata, remove_snapshots_after, snapshot_path, write_snapshot
 
 
-class Snapshots(Recorder):
+class Snapshots(RunCallback):
     """Saves the model's variables as arrays, by step: before training, every so many steps, at the best, at the end.
 
     Keras calls it, in the thread of `fit`. Give it to `fit` before the rules, because they put the best variables back

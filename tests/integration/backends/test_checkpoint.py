@@ -326,6 +326,22 @@ def test_a_stop_in_mid_epoch_is_saved_with_the_metrics_of_training(tmp_path, eve
     check_same(setup.run(tmp_path, every_steps=None), every[1])
 
 
+def test_what_an_evaluation_inside_an_epoch_had_taken_was_saved_after_newer_steps(tmp_path, every):
+    """Keras tells the checkpoint of an evaluation where a script gives it to `evaluate`, too."""
+    setup, saved = Setup(), []
+    evaluates = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: setup.callback.on_test_begin() if batch == 2 else None,
+        on_epoch_begin=lambda epoch, logs: saved.append(Checkpoints(tmp_path).steps()),
+    )
+    setup.fit(tmp_path, last=[evaluates], every_steps=3, keep=100)
+    assert saved == [[], [3, 5]]
+    assert Checkpoints(tmp_path).steps() == [3, 5, 6, 9, 10]
+    check_same(setup.run(only(tmp_path, 9, tmp_path / "9")), every[1])
+    stop = StopAt("batch", 0, 3)
+    setup.fit(tmp_path / "stopped", last=[evaluates, stop], every_steps=None)
+    assert Checkpoints(tmp_path / "stopped").steps() == [4]
+
+
 def test_logs_that_other_callbacks_add_are_in_the_history(tmp_path):
     class Adds(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):

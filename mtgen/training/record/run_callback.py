@@ -16,7 +16,7 @@ from mtgen.training.decisions import Decision
 from mtgen.training.record.folder import RunFolder
 
 
-class Recorder(Progress, ABC):
+class RunCallback(Progress, ABC):
     """Writes into the folder of a run, and goes on there when the run is resumed: the base of such callbacks.
 
     Keras calls it, in the thread of `fit`; `mtgen.adapters.also.Stateful` says how a checkpoint keeps its state.
