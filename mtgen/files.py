@@ -24,6 +24,10 @@ PIECE_BYTES = 1 << 20
 """Bytes that are hashed at a time."""
 
 
+class NoPlainFileError(OSError):
+    """A pipe or a device in place of a regular file."""
+
+
 def open_plain(path: str | os.PathLike[str], *, pipes: bool = False) -> BinaryIO:
     """Open a regular file for reading; a pipe or device in its place is refused, where `open` would wait for ever.
 
@@ -32,7 +36,8 @@ def open_plain(path: str | os.PathLike[str], *, pipes: bool = False) -> BinaryIO
         pipes: take these too; one that nobody writes to is empty.
 
     Raises:
-        OSError: it cannot be opened, or is no regular file.
+        NoPlainFileError: it is no regular file.
+        OSError: it cannot be opened.
     """
 
     def opener(name: str, flags: int) -> int:
@@ -41,7 +46,7 @@ def open_plain(path: str | os.PathLike[str], *, pipes: bool = False) -> BinaryIO
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # of a folder `open` itself says so
             if not pipes:
                 os.close(handle)
-                raise OSError(errno.EINVAL, "a pipe or a device, and no file", os.fspath(path))
+                raise NoPlainFileError(errno.EINVAL, "a pipe or a device, and no file", os.fspath(path))
             os.set_blocking(handle, True)
         return handle
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import math
 import os
-import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO, Protocol, Self, runtime_checkable
@@ -14,6 +13,7 @@ import numpy as np
 
 from mtgen import plan
 from mtgen.errors import StoreError
+from mtgen.files import NoPlainFileError, open_plain
 
 PLAIN_KINDS = "biufcSUMm"  # bool, integers, floats, complex, bytes, text, dates, time spans
 
@@ -141,25 +141,19 @@ def touched_bytes(shape: Sequence[int], chunk: Sequence[int], size: Sequence[int
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open a regular file for reading; a pipe or device in its place is refused, where `open` would wait for ever.
+    """`open_plain` for a file of a store.
 
     Raises:
         OSError: as `open` does.
         StoreError: no regular file.
     """
-
-    def opener(name: str, flags: int) -> int:
-        handle = os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
-        mode = os.fstat(handle).st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # of a folder `open` itself says so
-            os.close(handle)
-            raise StoreError(
-                f"{os.fspath(path)} is no regular file (a pipe or device?): copy the store again, or write it anew",
-                path=os.fspath(path),
-            )
-        return handle
-
-    return open(path, "rb", opener=opener)
+    try:
+        return open_plain(path)
+    except NoPlainFileError as error:
+        raise StoreError(
+            f"{os.fspath(path)} is no regular file (a pipe or device?): copy the store again, or write it anew",
+            path=os.fspath(path),
+        ) from error
 
 
 def load_package(name: str, install: str, location: str) -> Any:
