@@ -168,7 +168,7 @@ def _rate_steps(
             shares[one["what"]] = float(one["after"])
             changes.append((int(one["step"]), math.prod(shares.values())))
     # A change after a step holds from the next one on, and what is logged at a validation held until then.
-    places = [max(place for place, (step, _) in enumerate(changes) if not place or step < at) for at in steps]
+    places = np.searchsorted([step for step, _ in changes[1:]], steps)
     told = np.array([changes[place][1] for place in places])
     known = np.isfinite(logged)
     if not known.any():
