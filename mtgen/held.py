@@ -134,7 +134,6 @@ class Held:
         self._find_device = find_device
         self._device: Device | None = None
         self._where = placed_fields(placement, dataset.fields)
-        self._in_memory = "ram" in self._where.values()
         self._turns = ProcessTurns("read the values that are held", blocks.prefetch.stall_seconds)
         self._num_blocks = 0
         self._kept: dict[int, _Kept] = {}
@@ -154,7 +153,7 @@ class Held:
             MtgenError: the values cannot be read; nothing is kept of an input then.
             StallError: another thread reads, and does not come forward.
         """
-        if not self._in_memory:  # the usual case, and asked with every batch
+        if "ram" not in self._where.values():  # the usual case, and asked with every batch
             return self._dataset.fields
         fields = list(self._dataset.fields)
         for number, kept in self._ready("ram").items():

@@ -22,7 +22,15 @@ from mtgen.training.models import callbacks_of
 from mtgen.training.record.folder import RunFolder
 from mtgen.training.result import Result, target_scores
 from mtgen.training.rules import HalvingRule, PatienceRule
-from mtgen.training.saving import Say, bad_rows_report, run_callbacks, run_of, save_model, saved_on_sigterm
+from mtgen.training.saving import (
+    Say,
+    bad_rows_report,
+    no_silent_exit,
+    run_callbacks,
+    run_of,
+    save_model,
+    saved_on_sigterm,
+)
 from mtgen.training.settings import Run
 
 if TYPE_CHECKING:
@@ -151,7 +159,7 @@ class Training:
             callbacks.append(self.lines())
         began = time.perf_counter()
         try:
-            with saved_on_sigterm(checkpoint):
+            with no_silent_exit(), saved_on_sigterm(checkpoint):
                 history = self.model.fit(
                     x,
                     epochs=self.plan.num_epochs,

@@ -88,7 +88,7 @@ class RuleCallback(Progress):
         self._listeners: list[Callable[[Decision], None]] = []
         self._began = False
         self._expected: Expected | None = None
-        self._named = False
+        self._checked = False
 
     @property
     def monitor(self) -> str:
@@ -150,7 +150,7 @@ class RuleCallback(Progress):
             self._rate.begin(self._base)
             self._base = self._rate.base
         self._applied = self._expected = None
-        self._named = not self.rules.watches
+        self._checked = not self.rules.watches
         model = self._model
         self._kept_epoch = model._initial_epoch
         if self.stopped:
@@ -191,8 +191,8 @@ class RuleCallback(Progress):
             PlanError: after the first step: what is watched is none of the metrics that it told.
         """
         super().on_train_batch_end(batch, logs)
-        if not self._named and self._expected is not None:
-            self._named = True
+        if not self._checked and self._expected is not None:
+            self._checked = True
             self._monitor.check_names(logs or {}, self._expected)
         self._tell(self.rules.trained(self.iteration, step=self.step))
 

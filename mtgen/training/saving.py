@@ -189,13 +189,24 @@ def check_model(folder: RunFolder, content: str) -> None:
 
 @contextmanager
 def saved_on_sigterm(callback: Any) -> Iterator[None]:
-    """While the block runs, SIGTERM saves a checkpoint and ends the process; in the main thread only.
+    """While the block runs, SIGTERM saves a checkpoint and ends the process; in the main thread only."""
+    if callback is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, callback.save_and_exit)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def no_silent_exit() -> Iterator[None]:
+    """While the block runs, nothing ends the process as if all had gone well; what fails ends it as it likes.
 
     Raises:
-        ModelError: something in the block, such as a callback of the user, ends the process as if all had gone well.
+        ModelError: something in the block did, such as a callback of the user.
     """
-    handled = callback is not None and threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, callback.save_and_exit) if handled else None
     try:
         yield
     except SystemExit as error:
@@ -205,9 +216,6 @@ def saved_on_sigterm(callback: Any) -> Iterator[None]:
             "something called sys.exit while the model was trained, so training is not over: let a callback set "
             "self.model.stop_training = True instead"
         ) from error
-    finally:
-        if handled:
-            signal.signal(signal.SIGTERM, before)
 
 
 def save_model(run: Run, model: keras.Model) -> Path | None:

@@ -109,7 +109,7 @@ class RunHistory(RunCallback):
         ModelError: `x` is something else.
     """
 
-    _kind, _named = "RunHistory", "a RunHistory"
+    _kind, _with_article = "RunHistory", "a RunHistory"
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ class RunCallback(Progress, ABC):
 
     _kind: ClassVar[str]
     """In states and messages."""
-    _named: ClassVar[str]
+    _with_article: ClassVar[str]
     """The kind with its article, if it has one."""
 
     def __init__(
@@ -117,7 +117,7 @@ class RunCallback(Progress, ABC):
                 f"the checkpoint must stand before {self._kind} in the list of callbacks: make it the first"
             )
         if state.get("kind") != self._kind or not self._fits(state):
-            raise StateError(f"this is not the state of {self._named}: {short(dict(state))}")
+            raise StateError(f"this is not the state of {self._with_article}: {short(dict(state))}")
 
     def restore_saved(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         """Go on from a state."""

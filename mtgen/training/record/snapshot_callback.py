@@ -46,7 +46,7 @@ class Snapshots(RunCallback):
         ModelError: `x` is something else.
     """
 
-    _kind = _named = "Snapshots"
+    _kind = _with_article = "Snapshots"
 
     def __init__(
         self,
